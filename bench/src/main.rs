@@ -1,0 +1,3 @@
+//! Scenarios, floors and ceilings.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! STUN and TURN server state machine without I/O.

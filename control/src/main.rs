@@ -1,0 +1,3 @@
+//! Raceway control plane and racewayctl.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Pure packet logic: parse, classify, police, measure, rewrite.

@@ -1,0 +1,1 @@
+//! Forwarding machine without I/O.

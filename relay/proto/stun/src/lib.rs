@@ -1,0 +1,1 @@
+//! STUN indications on the packet path.

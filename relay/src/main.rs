@@ -1,0 +1,3 @@
+//! Raceway data plane.
+
+fn main() {}

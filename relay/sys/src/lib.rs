@@ -1,0 +1,1 @@
+//! The only unsafe user-space code: io_uring, shared maps, socket options.
