@@ -1,0 +1,50 @@
+# shellcheck shell=bash
+# What the tests need of the machine.
+
+# ensure_test_packages: as root, installs the clients and tools that system tests run.
+ensure_test_packages() {
+    local missing=()
+    need() { have "$1" || [ -x "/usr/sbin/$1" ] || missing+=("$2"); }
+    need ip iproute2
+    need nsenter util-linux
+    need sysctl procps
+    need python3 python3
+    need turnutils_uclient coturn
+    need promtool prometheus
+    need tshark tshark
+    need nft nftables
+    have chromium || have chromium-browser || missing+=(chromium)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if is_root; then
+        say "The system tests run real clients and tools"
+        without_starting_services apt_install "${missing[@]}"
+    else
+        warn "skipped: not root, and these packages are missing: ${missing[*]}"
+    fi
+}
+
+# Debian starts what it installs. The tests want programs, not a TURN server or a database in the background.
+without_starting_services() {
+    local policy=/usr/sbin/policy-rc.d
+    if [ -e "$policy" ]; then "$@"; return; fi
+    (
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
+        "$@"
+    ) || exit
+}
+
+# decide_what_must_run: sets RACEWAY_REQUIRE_BPF=1 where nothing may skip.
+decide_what_must_run() {
+    if [ "${CI:-}" = true ] || { is_root && bpf_works; }; then
+        export RACEWAY_REQUIRE_BPF=1
+        say "Tests that need root or BPF must run here"
+    else
+        warn "skipped where needed: tests of XDP and network namespaces (they need root and BPF)"
+    fi
+}
+
+# Whether the kernel lets this user make a network namespace and mount bpffs.
+bpf_works() {
+    unshare --mount --net sh -c 'mount -t bpf bpf /mnt' 2>/dev/null
+}
