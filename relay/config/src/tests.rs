@@ -1,0 +1,212 @@
+//! What users see.
+
+use core::time::Duration;
+
+use super::*;
+
+/// Messages for a file called `raceway.toml`, one a line.
+fn refused(text: &str) -> String {
+    match parse("raceway.toml", text) {
+        Ok(_) => "accepted".to_owned(),
+        Err(problems) => problems.to_string(),
+    }
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    let config = Config::default();
+    let listen: Vec<String> = config.turn.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["0.0.0.0:3478", "[::]:3478"]);
+    assert_eq!(config.turn.port_range, PortRange { first: 49152, last: 65535 });
+    assert_eq!(config.turn.lifetime_default, Duration::from_secs(600));
+    assert_eq!(config.http.listen.map(|l| l.to_string()).as_deref(), Some("127.0.0.1:9640"));
+    assert_eq!(config.relay.flows_max, 65536);
+}
+
+#[test]
+fn a_slip_in_a_key_is_pointed_out() {
+    assert_eq!(
+        refused("[turn]\n\nlisen = [\"192.0.2.1:3478\"]\n[trun]\nrealm = \"a\"\n"),
+        "raceway.toml:3: turn.lisen: unknown key; did you mean \"listen\"?\n\
+         raceway.toml:4: trun: unknown key; did you mean \"turn\"?"
+    );
+    assert_eq!(
+        refused("[log]\ncertificate = 1\n"),
+        "raceway.toml:2: log.certificate: unknown key; known here: level, format, redact"
+    );
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_in_the_order_of_the_file() {
+    let text = r#"
+[relay]
+xdp = "fast"
+flows_max = 1
+workers = [0, 0, -1]
+[turn]
+listen = ["192.0.2.1", "192.0.2.1:0", 3478]
+port_range = "65535-49152"
+relay_addresses = ["0.0.0.0", "fe80::1", "::ffff:192.0.2.1", "224.0.0.1"]
+lifetime_max_s = 60
+"#;
+    let told = [
+        r#"3: relay.xdp: "fast" is not one of the choices; write "auto", "native", "generic" or "off""#,
+        "4: relay.flows_max: 1 is out of range; write a whole number of flows from 64 to 4194304",
+        "5: relay.workers[2]: -1 is out of range; write a whole number of a core from 0 to 65535",
+        r#"7: turn.listen[0]: "192.0.2.1" is not address:port; write address:port, as in "192.0.2.1:3478" or "[2001:db8::1]:3478""#,
+        r#"7: turn.listen[1]: "192.0.2.1:0" has port 0; write a port from 1 to 65535"#,
+        r#"7: turn.listen[2]: an integer does not fit here; write address:port, as in "192.0.2.1:3478" or "[2001:db8::1]:3478""#,
+        r#"8: turn.port_range: "65535-49152" ends before it begins; write first-last, as in "49152-65535""#,
+        r#"9: turn.relay_addresses[0]: "0.0.0.0" is a wildcard; write one concrete address: peers see it as the source of what is relayed"#,
+        r#"9: turn.relay_addresses[1]: "fe80::1" is a link-local address, which means nothing without its interface; write a global or unique local address"#,
+        r#"9: turn.relay_addresses[2]: "::ffff:192.0.2.1" is IPv4 in IPv6 form; write "192.0.2.1" in its place"#,
+        r#"9: turn.relay_addresses[3]: "224.0.0.1" is not a unicast address; write an address of this machine"#,
+        "10: turn.lifetime_max_s: the longest lifetime, 60 s, is below the default one, 600 s; write a lifetime_max_s of at least lifetime_default_s",
+    ];
+    let told: Vec<String> = told.iter().map(|line| format!("raceway.toml:{line}")).collect();
+    assert_eq!(refused(text), told.join("\n"));
+}
+
+#[test]
+fn ports_must_not_overlap() {
+    assert_eq!(
+        refused("[turn]\nlisten = [\"192.0.2.1:3478\"]\nport_range = \"3000-9639\"\n"),
+        "raceway.toml:2: turn.listen[0]: port 3478 of \"192.0.2.1:3478\" lies inside the relayed ports 3000-9639; \
+         move one of them"
+    );
+    assert_eq!(
+        refused("[turn]\nport_range = \"9000-9999\"\n"),
+        "raceway.toml:2: turn.port_range: port 9640 of \"127.0.0.1:9640\" lies inside the relayed ports 9000-9999; \
+         move one of them"
+    );
+    assert_eq!(
+        refused("[turn]\nlisten = [\"127.0.0.1:80\"]\n[http]\nlisten = \"127.0.0.1:80\"\n"),
+        "raceway.toml:4: http.listen: \"127.0.0.1:80\" is in turn.listen too; move one of them"
+    );
+}
+
+#[test]
+fn what_stands_twice_is_refused() {
+    let text = r#"
+[relay]
+interfaces = ["eth0", "eth0"]
+workers = [1, 1]
+[turn]
+listen = ["192.0.2.1:3478", "0.0.0.0:3478", "[::]:3478", "[::]:3478"]
+relay_addresses = ["192.0.2.1", "192.0.2.1"]
+[turn.auth]
+shared_secrets = ["a", "a"]
+[turn.policy]
+allow_peers = ["10.0.0.0/8"]
+deny_peers = ["10.0.0.0/8", "10.0.0.1", "10.0.0.1/32"]
+"#;
+    let told = [
+        r#"3: relay.interfaces[1]: "eth0" stands here twice; name it once"#,
+        "4: relay.workers[1]: core 1 stands here twice; name it once",
+        r#"6: turn.listen[3]: "[::]:3478" stands here twice; name it once"#,
+        r#"6: turn.listen[0]: "192.0.2.1:3478" is already part of "0.0.0.0:3478"; name the wildcard or the addresses, not both"#,
+        r#"7: turn.relay_addresses[1]: "192.0.2.1" stands here twice; name it once"#,
+        "9: turn.auth.shared_secrets[1]: the same secret stands here twice; name it once",
+        r#"11: turn.policy.allow_peers[0]: "10.0.0.0/8" is in deny_peers too; name it in one of the two"#,
+        r#"12: turn.policy.deny_peers[2]: "10.0.0.1/32" stands here twice; name it once"#,
+    ];
+    let told: Vec<String> = told.iter().map(|line| format!("raceway.toml:{line}")).collect();
+    assert_eq!(refused(text), told.join("\n"));
+}
+
+#[test]
+fn external_addresses_belong_to_relay_addresses_of_their_family() {
+    let text = r#"
+[turn]
+relay_addresses = ["10.0.0.1"]
+[turn.external_addresses]
+"10.0.0.2" = "203.0.113.7"
+"2001:db8::1" = "2001:db8::2"
+"#;
+    assert_eq!(
+        refused(text),
+        r#"raceway.toml:5: turn.external_addresses."10.0.0.2": "10.0.0.2" is not one of relay_addresses; add it there or remove it here
+raceway.toml:6: turn.external_addresses."2001:db8::1": there is no IPv6 address among relay_addresses; add an IPv6 address to relay_addresses or remove this one"#
+    );
+    assert_eq!(
+        refused("[turn]\nexternal_addresses = { \"10.0.0.2\" = \"2001:db8::2\" }\n"),
+        "raceway.toml:2: turn.external_addresses.\"10.0.0.2\": \"10.0.0.2\" and \"2001:db8::2\" are of different \
+         families; write two IPv4 or two IPv6 addresses"
+    );
+    assert_eq!(
+        refused("[turn.external_addresses]\n\"10.0.0.1\" = \"203.0.113.7\"\n\"10.0.0.2\" = \"203.0.113.7\"\n"),
+        "raceway.toml:3: turn.external_addresses.\"10.0.0.2\": \"203.0.113.7\" is already the external address of \
+         \"10.0.0.1\"; give each internal address its own external one"
+    );
+}
+
+#[test]
+fn no_message_shows_a_secret() {
+    for text in [
+        "[turn.auth]\nusers = { alice = 31337 }\n",
+        "[turn.auth]\nusers = { alice = \"0x31337\" }\n",
+        "[turn.auth]\nusers = { alice = [\"31337\"] }\n",
+        "[turn.auth]\nusers = \"31337\"\n",
+        "[turn.auth]\nshared_secrets = \"31337\"\n",
+        "[turn.auth]\nshared_secrets = [31337]\n",
+        "[turn.auth]\nshared_secrets = [\"31337\", \"31337\"]\n",
+        "[turn.auth]\nshared_secrets = [\"31337]\n",
+        "[turn.auth]\nusers = { alice = 31337\n",
+        "[turn.auth]\nusers = { alice = 31337z }\n",
+    ] {
+        let message = refused(text);
+        assert!(message.starts_with("raceway.toml:2: "), "{message}");
+        assert!(!message.contains("31337"), "{message}");
+    }
+    let config = parse("", "[turn.auth]\nusers = { alice = \"31337\" }\nshared_secrets = [\"31337\"]\n");
+    assert!(!format!("{config:?}").contains("31337"));
+}
+
+#[test]
+fn a_key_without_its_realm_is_refused() {
+    assert_eq!(
+        refused("[turn.auth.users]\nalice = \"0x000102030405060708090a0b0c0d0e0f\"\n"),
+        "raceway.toml:2: turn.auth.users.\"alice\": a key holds for one realm only, and none is configured; write the \
+         realm that the key was made with: [turn] realm = \"example.org\""
+    );
+}
+
+#[test]
+fn a_syntax_error_names_its_line() {
+    assert_eq!(
+        refused("[turn]\nrealm = \n"),
+        "raceway.toml:2: not valid TOML: string values must be quoted, expected literal string"
+    );
+    assert_eq!(refused("[log]\nlevel = \"info\"\nlevel = \"warn\"\n"), "raceway.toml:3: not valid TOML: duplicate key");
+}
+
+#[test]
+fn a_change_says_when_it_takes_effect() {
+    let old = parse("", "[turn.auth]\nusers = { alice = \"a\" }\n").expect("valid");
+    let text = r#"
+[relay]
+xdp = "off"
+[turn]
+listen = ["0.0.0.0:3478", "[::]:3478", "0.0.0.0:3479"]
+port_range = "50000-60000"
+[turn.auth]
+users = { alice = "b", bob = "c" }
+[turn.policy]
+quota_per_user = 3
+deny_peers = ["192.0.2.0/24"]
+"#;
+    let new = parse("", text).expect("valid");
+    let changes: Vec<String> = diff(&old, &new).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        changes,
+        [
+            "relay.xdp: auto -> off (needs a restart of raceway-relay)",
+            "turn.listen: [0.0.0.0:3478, [::]:3478] -> [0.0.0.0:3478, [::]:3478, 0.0.0.0:3479] (applied)",
+            "turn.port_range: 49152-65535 -> 50000-60000 (needs a restart of raceway-control)",
+            "turn.auth.users: 1 user -> 2 users (applied)",
+            "turn.policy.deny_peers: [] -> [192.0.2.0/24] (applied)",
+            "turn.policy.quota_per_user: 0 -> 3 (applied)",
+        ]
+    );
+    assert_eq!(diff(&new, &new), []);
+}
