@@ -68,7 +68,7 @@ fn turn(reader: &mut Reader, raw: RawTurn) -> Turn {
         quota_per_user: raw.quota_per_user.unwrap_or(0),
         quota_total: raw.quota_total.unwrap_or(0),
         bits_per_second_per_allocation: raw.bits_per_second_per_allocation.unwrap_or(0),
-        unauthenticated_octets_per_second: raw.unauthenticated_octets_per_second.unwrap_or(50_000),
+        unauthenticated_octets_per_second: raw.unauthenticated_octets_per_second.unwrap_or(32 << 10),
         stun_requests_per_second: raw.stun_requests_per_second.unwrap_or(1_000),
     };
     check_policy(reader, &policy);

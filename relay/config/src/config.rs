@@ -147,9 +147,9 @@ pub struct Auth {
 /// `[turn.policy]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Peers allowed although the built-in list or `deny_peers` refuses them: the longest prefix decides.
+    /// Peers allowed although the built-in list refuses them.
     pub allow_peers: Vec<IpNet>,
-    /// Peers refused.
+    /// Peers refused, whatever else holds.
     pub deny_peers: Vec<IpNet>,
     /// Allocations of one user at a time; zero means no limit.
     pub quota_per_user: u32,

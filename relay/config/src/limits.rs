@@ -35,17 +35,21 @@ pub const NONCE_LIFETIME_S: RangeInclusive<u32> = 1..=86_400;
 /// Users in the file.
 pub const USERS_MAX: usize = 100_000;
 
-/// Secrets that are good at the same time.
-pub const SHARED_SECRETS_MAX: usize = 16;
+/// Secrets that are good at the same time: a wrong password costs one HMAC of each.
+pub const SHARED_SECRETS_MAX: usize = 8;
 
 /// Octets of a user name (RFC 8489 section 14.3: fewer than 509).
 pub const USER_MAX: usize = 508;
 
-/// Characters of a realm (RFC 8489 section 14.9: fewer than 128).
+/// Octets of a realm. RFC 8489 section 14.9 allows 127 characters; half a kilobyte of them would make every challenge
+/// larger than every request.
 pub const REALM_MAX: usize = 127;
 
 /// Octets of a password or shared secret.
-pub const SECRET_MAX: usize = 1024;
+pub const SECRET_MAX: usize = 512;
 
 /// Networks in `allow_peers` and in `deny_peers`, each. Every request for a permission looks through all.
 pub const PEER_NETWORKS_MAX: usize = 1024;
+
+/// Allocations that a quota may allow.
+pub const QUOTA_MAX: u32 = 1 << 20;

@@ -143,7 +143,7 @@ impl RawTurn {
         self.allow_peers = networks(reader, "allow_peers");
         self.deny_peers = networks(reader, "deny_peers");
         let mut quota = |reader: &mut Reader, key| {
-            policy.value(reader, key, |value| read::number_u32(value, 0..=u32::MAX, " allocations"))
+            policy.value(reader, key, |value| read::number_u32(value, 0..=limits::QUOTA_MAX, " allocations"))
         };
         self.quota_per_user = quota(reader, "quota_per_user");
         self.quota_total = quota(reader, "quota_total");

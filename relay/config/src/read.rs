@@ -194,11 +194,9 @@ pub(crate) fn realm(value: &DeValue<'_>) -> Result<String, Wrong> {
     if realm.is_empty() {
         return Err(Wrong::new("an empty realm", right));
     }
-    if realm.chars().count() > limits::REALM_MAX {
-        return Err(Wrong::new(
-            format!("{} characters are too many", realm.chars().count()),
-            format!("write at most {} (RFC 8489 section 14.9)", limits::REALM_MAX),
-        ));
+    if realm.len() > limits::REALM_MAX {
+        let what = format!("{} octets are too many", realm.len());
+        return Err(Wrong::new(what, format!("write at most {} (RFC 8489 section 14.9)", limits::REALM_MAX)));
     }
     if realm.contains(|c: char| c.is_control() || c == '"' || c == '\\' || c == ':') {
         return Err(Wrong::new(format!("{realm:?} has a character that a realm cannot have"), right));

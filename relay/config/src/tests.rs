@@ -210,3 +210,31 @@ deny_peers = ["192.0.2.0/24"]
     );
     assert_eq!(diff(&new, &new), []);
 }
+
+const EXAMPLE: &str = include_str!("../../../docs/raceway.toml");
+
+/// The example with the options that have no fixed default switched on.
+fn example_in_full() -> String {
+    let is_option = |line: &str| line.starts_with('#') && line.contains(" = ") && !line.starts_with("# ");
+    let lines = EXAMPLE.lines().map(|line| if is_option(line) { &line[1..] } else { line });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_example_says_the_defaults() {
+    let example = parse("docs/raceway.toml", EXAMPLE).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(diff(&Config::default(), &example), []);
+}
+
+#[test]
+fn the_example_has_every_option() {
+    let full = example_in_full();
+    let config = parse("docs/raceway.toml", &full).unwrap_or_else(|problems| panic!("{problems}"));
+    for section in ["node", "relay", "turn", "turn.auth", "turn.policy", "http", "log"] {
+        let message = refused(&format!("[{section}]\nzzzzzzzzzzzz = 1\n"));
+        let (_, known) = message.split_once("known here: ").expect("the message lists the keys");
+        for key in known.split(", ") {
+            assert!(config.origin.line(&format!("{section}.{key}")).is_some(), "{section}.{key} is not in the example");
+        }
+    }
+}
