@@ -1,0 +1,10 @@
+//! The long-term credential mechanism (RFC 8489 section 9.2).
+
+mod credentials;
+mod key;
+mod nonce;
+
+pub(crate) use credentials::{Credentials, Identity};
+pub(crate) use key::{IntegrityKind, Key, PasswordAlgorithm, set_length};
+pub use nonce::NonceKey;
+pub(crate) use nonce::{Nonces, lists_password_algorithms};
