@@ -1,1 +1,25 @@
-//! Forwarding machine without I/O.
+//! The forwarding machine of the workers, without I/O: a datagram and a time in, a verdict out.
+//!
+//! [`Table`] is the flow table that one writer (the link thread) changes while many [`Forwarder`]s (one a worker)
+//! read it, without locks. Nothing here allocates after construction, and a forwarder never writes outside the
+//! buffer that it was given.
+
+mod counters;
+mod forward;
+mod hairpin;
+mod icmp;
+mod index;
+pub mod limits;
+mod policed;
+mod quarantine;
+mod table;
+mod verdict;
+
+pub use counters::Counters;
+pub use forward::Forwarder;
+pub use hairpin::{OwnAddresses, OwnAddressesFull};
+pub use icmp::IcmpReport;
+pub use quarantine::{Quarantine, Quiescence};
+pub use raceway_stun::{Endpoint, Icmp};
+pub use table::{NO_EGRESS, Table, TableFull, TableWriter};
+pub use verdict::{Arrival, Datagram, Forward, Verdict, key};

@@ -1,0 +1,278 @@
+//! From a datagram to a verdict.
+
+use core::cell::Cell;
+use core::ops::{Deref, Range};
+use core::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+
+use raceway_abi::{
+    Action, CHANNEL_INDICATION, CHANNEL_NONE, Counter, Direction, DropReason, Flow, FlowKey, KEEP_DSCP, Policer,
+};
+use raceway_stun::{Class, DATA_HEADER_MAX, Endpoint, data_header, header, padding, send_indication};
+use raceway_units::{Instant, PrefixBudget};
+
+use crate::limits::{ICMP_BURST, ICMP_CELLS, ICMP_PER_SECOND};
+use crate::policed::{channel_data, conforms, measure};
+use crate::verdict::{Arrival, Datagram, Forward, Verdict, key};
+use crate::{Counters, OwnAddresses, Table};
+
+/// The forwarding machine of one worker.
+pub struct Forwarder<R, P> {
+    pub(crate) table: Arc<Table<R>>,
+    pub(crate) policers: Arc<P>,
+    pub(crate) own: Arc<OwnAddresses>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) icmp_budget: Box<PrefixBudget<ICMP_CELLS>>,
+    transactions: Cell<u64>,
+}
+
+/// A datagram on its way: where it is and which flow it follows.
+struct Matched<'a> {
+    slot: u32,
+    flow: &'a Flow,
+    /// Its sender, as a Data indication would name it.
+    remote: Endpoint,
+    /// The application data in the buffer.
+    data: Range<usize>,
+}
+
+impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
+    /// A machine over shared tables that counts in `counters`. `seed` makes its transaction identifiers and hashes
+    /// unlike those of others.
+    pub fn new(
+        table: Arc<Table<R>>,
+        policers: Arc<P>,
+        own: Arc<OwnAddresses>,
+        counters: Arc<Counters>,
+        seed: u64,
+    ) -> Self {
+        let icmp_budget = Box::new(PrefixBudget::new(seed, ICMP_PER_SECOND, ICMP_BURST));
+        Self { table, policers, own, counters, icmp_budget, transactions: Cell::new(seed) }
+    }
+
+    /// Decides about a datagram, edits it in place, polices, measures and counts it.
+    #[inline]
+    pub fn handle(&mut self, now: Instant, datagram: Datagram<'_>) -> Verdict {
+        let outcome = match datagram.arrival {
+            Arrival::Listener => self.client_datagram(now, datagram),
+            Arrival::Relayed => self.peer_datagram(now, datagram),
+        };
+        outcome.unwrap_or_else(|reason| self.dropped(reason))
+    }
+
+    /// Counts a datagram that the shell could not take, send or hand over.
+    pub fn dropped(&self, reason: DropReason) -> Verdict {
+        self.counters.add(Counter::drops(reason), 1);
+        Verdict::Drop(reason)
+    }
+
+    /// RFC 7983: the first octet tells STUN from ChannelData.
+    fn client_datagram(&self, now: Instant, datagram: Datagram<'_>) -> Result<Verdict, DropReason> {
+        let payload = datagram.buffer.get(datagram.payload.clone()).ok_or(DropReason::Oversized)?;
+        match payload.first() {
+            Some(0x40..=0x4f) => self.channel_datagram(now, datagram),
+            Some(0..=3) => {
+                let head = header(payload).map_err(|_| DropReason::MalformedStun)?;
+                match head.class {
+                    Class::Indication if head.is_send_indication() => self.indication(now, datagram),
+                    Class::Request | Class::Indication => Ok(Verdict::Punt),
+                    // Nothing was asked of the client.
+                    Class::Response => Err(DropReason::UnknownProtocol),
+                }
+            }
+            _ => Err(DropReason::UnknownProtocol),
+        }
+    }
+
+    /// RFC 8656 section 12.6.
+    fn channel_datagram(&self, now: Instant, datagram: Datagram<'_>) -> Result<Verdict, DropReason> {
+        let Datagram { local, remote, buffer, payload, .. } = datagram;
+        let (channel, length) = channel_data(&buffer[payload.clone()]).ok_or(DropReason::MalformedChannelData)?;
+        let table = &*self.table;
+        let (slot, flow) = self.live(table, &key(remote, local, channel), now).map_err(|missing| match missing {
+            Missing::Expired => DropReason::Expired,
+            Missing::Absent => DropReason::UnboundChannel,
+        })?;
+        let start = payload.start + 4;
+        self.follow(now, buffer, Matched { slot, flow, remote, data: start..start + length })
+    }
+
+    /// RFC 8656 section 11.2.
+    fn indication(&self, now: Instant, datagram: Datagram<'_>) -> Result<Verdict, DropReason> {
+        let Datagram { local, remote, buffer, payload, .. } = datagram;
+        let table = &*self.table;
+        let (slot, flow) =
+            self.live(table, &key(remote, local, CHANNEL_INDICATION), now).map_err(|_| DropReason::NoAllocation)?;
+        let send = send_indication(&buffer[payload.clone()]).map_err(|_| DropReason::MalformedStun)?;
+        let (which, relayed) = relayed_of_family(flow, &send.peer).ok_or(DropReason::NoPermission)?;
+        let to = self.reachable(now, send.peer)?;
+        let permission = key(to, relayed, CHANNEL_NONE).any_port();
+        self.live(table, &permission, now).map_err(|_| DropReason::NoPermission)?;
+        let data = payload.start + send.data.start..payload.start + send.data.end;
+        self.admit(now, flow, &buffer[data.clone()])?;
+        Ok(Verdict::Forward(Forward {
+            egress: table.egress(slot, which),
+            to,
+            payload: data,
+            dont_fragment: send.dont_fragment,
+            dscp: KEEP_DSCP,
+        }))
+    }
+
+    /// RFC 8656 sections 11.3 and 12.7: exact, else any port, else refused.
+    fn peer_datagram(&self, now: Instant, datagram: Datagram<'_>) -> Result<Verdict, DropReason> {
+        let Datagram { local, remote, buffer, payload, .. } = datagram;
+        let table = &*self.table;
+        let exact = key(remote, local, CHANNEL_NONE);
+        let (slot, flow) = self
+            .live(table, &exact, now)
+            .or_else(|_| self.live(table, &exact.any_port(), now))
+            .map_err(|_| DropReason::NoPermission)?;
+        self.follow(now, buffer, Matched { slot, flow, remote, data: payload })
+    }
+
+    /// Does what the flow says.
+    fn follow(&self, now: Instant, buffer: &mut [u8], matched: Matched<'_>) -> Result<Verdict, DropReason> {
+        let Matched { slot, flow, remote, data } = matched;
+        match flow.action() {
+            Action::Forward | Action::Worker => {}
+            Action::Drop => return Err(DropReason::FlowDrops),
+            Action::Refuse | Action::None => return Err(DropReason::NoPermission),
+        }
+        let to = Endpoint { address: flow.destination(), port: flow.destination_port() };
+        if flow.local_destination() {
+            self.relayed_here(now, to).ok_or(DropReason::NoPermission)?;
+        }
+        self.admit(now, flow, &buffer[data.clone()])?;
+        let payload = self.frame(now, flow, remote, buffer, data)?;
+        let dscp = flow.dscp();
+        Ok(Verdict::Forward(Forward { egress: self.table.egress(slot, 0), to, payload, dont_fragment: false, dscp }))
+    }
+
+    /// Polices, measures and counts application data of a flow.
+    fn admit(&self, now: Instant, flow: &Flow, data: &[u8]) -> Result<(), DropReason> {
+        if let Some(policer) = self.policers.get(flow.policer() as usize)
+            && !conforms(policer, now, data.len())
+        {
+            flow.measured.dropped.fetch_add(1, Relaxed);
+            return Err(DropReason::Policed);
+        }
+        measure(&flow.measured, now, data);
+        let direction = flow.direction();
+        self.counters.add(Counter::packets(direction), 1);
+        self.counters.add(Counter::octets(direction), data.len() as u64);
+        Ok(())
+    }
+
+    /// Writes the framing of the flow in front of (and, to fill a word, behind) the data.
+    fn frame(
+        &self,
+        now: Instant,
+        flow: &Flow,
+        remote: Endpoint,
+        buffer: &mut [u8],
+        data: Range<usize>,
+    ) -> Result<Range<usize>, DropReason> {
+        match flow.push_channel() {
+            CHANNEL_NONE => Ok(data),
+            CHANNEL_INDICATION => {
+                let peer = self.shown(now, remote);
+                self.frame_indication(peer, buffer, data)
+            }
+            channel => {
+                let start = data.start.checked_sub(4).ok_or(DropReason::Oversized)?;
+                let length = u16::try_from(data.len()).map_err(|_| DropReason::Oversized)?;
+                let [[c0, c1], [l0, l1]] = [channel.to_be_bytes(), length.to_be_bytes()];
+                buffer[start..data.start].copy_from_slice(&[c0, c1, l0, l1]);
+                Ok(start..data.end)
+            }
+        }
+    }
+
+    fn frame_indication(
+        &self,
+        peer: Endpoint,
+        buffer: &mut [u8],
+        data: Range<usize>,
+    ) -> Result<Range<usize>, DropReason> {
+        let transaction = self.next_transaction();
+        let end = data.end + padding(data.len());
+        buffer.get_mut(data.end..end).ok_or(DropReason::Oversized)?.fill(0);
+        let room_start = data.start.saturating_sub(DATA_HEADER_MAX);
+        let room = &mut buffer[room_start..data.start];
+        let used = data_header(room, &transaction, &peer, data.len()).ok_or(DropReason::Oversized)?;
+        Ok(data.start - used..end)
+    }
+
+    /// An identifier for an indication (RFC 8489 section 5): unlike all others of this worker.
+    pub(crate) fn next_transaction(&self) -> [u8; 12] {
+        let mut out = [0; 12];
+        self.transactions.set(self.transactions.get().wrapping_add(0x9e37_79b9_7f4a_7c15));
+        let mixed = mix(self.transactions.get());
+        out[..8].copy_from_slice(&mixed.to_be_bytes());
+        out[8..].copy_from_slice(&(mix(!mixed) as u32).to_be_bytes());
+        out
+    }
+
+    /// Where a datagram to `peer` really goes: elsewhere, or to a live relayed transport address of ours.
+    fn reachable(&self, now: Instant, peer: Endpoint) -> Result<Endpoint, DropReason> {
+        let Some(internal) = self.own.internal(peer.address) else { return Ok(peer) };
+        let to = Endpoint { address: internal, port: peer.port };
+        self.relayed_here(now, to).map(|_| to).ok_or(DropReason::NoPermission)
+    }
+
+    /// How a peer is named to a client: by its external address if it is relayed here.
+    pub(crate) fn shown(&self, now: Instant, peer: Endpoint) -> Endpoint {
+        if !self.own.is_internal(peer.address) {
+            return peer;
+        }
+        self.relayed_here(now, peer).unwrap_or(peer)
+    }
+
+    /// The external form of a live relayed transport address of ours. Its flow (the one that refuses) keeps it as
+    /// its source.
+    fn relayed_here(&self, now: Instant, local: Endpoint) -> Option<Endpoint> {
+        let any = FlowKey { local: local.address, local_port: local.port, ..FlowKey::default() };
+        let (_, flow) = self.table.live(&any, now)?;
+        Some(Endpoint { address: flow.source(), port: flow.source_port() })
+    }
+
+    fn live<'t>(&self, table: &'t Table<R>, key: &FlowKey, now: Instant) -> Result<(u32, &'t Flow), Missing> {
+        match table.live(key, now) {
+            Some((_, flow)) if flow.action() == Action::None => Err(Missing::Absent),
+            Some(found) => Ok(found),
+            None if table.find(key).is_some() => Err(Missing::Expired),
+            None => Err(Missing::Absent),
+        }
+    }
+}
+
+/// Why no live flow was found.
+enum Missing {
+    Absent,
+    Expired,
+}
+
+/// The relayed transport address of an allocation that sends to `peer`, and which egress that is.
+///
+/// A flow for Send indications keeps its IPv4 relayed address as its source and its IPv6 one as its destination.
+fn relayed_of_family(flow: &Flow, peer: &Endpoint) -> Option<(usize, Endpoint)> {
+    let (which, relayed) = match peer.v4() {
+        Some(_) => (0, Endpoint { address: flow.source(), port: flow.source_port() }),
+        None => (1, Endpoint { address: flow.destination(), port: flow.destination_port() }),
+    };
+    (relayed.port != 0).then_some((which, relayed))
+}
+
+/// splitmix64's finaliser.
+const fn mix(value: u64) -> u64 {
+    let mut x = value;
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// Whether a flow runs to the peer.
+pub(crate) fn towards_client(flow: &Flow) -> bool {
+    flow.direction() == Direction::PeerToClient
+}
