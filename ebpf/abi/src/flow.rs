@@ -1,6 +1,8 @@
 //! Flows: what matches, what is done, within which limits, and what was measured.
 
-use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
+
+use crate::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 /// [`FlowKey::channel`] of plain datagrams.
 pub const CHANNEL_NONE: u16 = 0;

@@ -8,12 +8,14 @@
 
 #![no_std]
 
+mod atomic;
 mod counter;
 mod flow;
 pub mod limits;
 mod policer;
 mod settings;
 
+pub use atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 pub use counter::{COUNTERS, Counter, DropReason};
 pub use flow::{
     Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_LOCAL_DESTINATION, Flow, FlowKey, FlowSpec, KEEP_DSCP,
@@ -33,7 +35,7 @@ pub mod map_name {
     pub const FLOWS: &str = "FLOWS";
     /// `ARRAY`, mmapable: [`Policer`](crate::Policer) by index.
     pub const POLICERS: &str = "POLICERS";
-    /// `PERCPU_ARRAY`: `u64` by [`Counter`](crate::Counter).
+    /// `PERCPU_ARRAY` of one: `[u64; COUNTERS]` by [`Counter`](crate::Counter).
     pub const COUNTERS: &str = "COUNTERS";
     /// `ARRAY` of one, mmapable: [`Settings`](crate::Settings).
     pub const SETTINGS: &str = "SETTINGS";

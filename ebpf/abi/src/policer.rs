@@ -1,6 +1,6 @@
 //! Rate limits.
 
-use core::sync::atomic::AtomicU64;
+use crate::atomic::AtomicU64;
 
 /// A token bucket, kept as a theoretical arrival time (generic cell rate algorithm, ITU-T I.371 annex A).
 ///

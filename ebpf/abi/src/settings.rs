@@ -1,6 +1,6 @@
 //! What the whole XDP program is told.
 
-use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
+use crate::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
 use crate::limits::LISTEN_PORTS_MAX;
 

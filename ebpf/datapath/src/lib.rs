@@ -1,1 +1,2 @@
 //! Pure packet logic: parse, classify, police, measure, rewrite.
+#![no_std]

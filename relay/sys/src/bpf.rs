@@ -1,0 +1,93 @@
+//! The bpf(2) calls that the loader library does not offer.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+const BPF_OBJ_GET: libc::c_long = 7;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_LINK_TYPE_XDP: u32 = 6;
+
+/// `union bpf_attr` of `BPF_OBJ_GET`.
+#[repr(C)]
+struct ObjectAttribute {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+/// `union bpf_attr` of `BPF_OBJ_GET_INFO_BY_FD`.
+#[repr(C)]
+struct InfoAttribute {
+    bpf_fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// `struct bpf_link_info` as far as its XDP part goes.
+#[repr(C)]
+#[derive(Default)]
+struct LinkInfo {
+    kind: u32,
+    id: u32,
+    program_id: u32,
+    padding: u32,
+    ifindex: u32,
+    tail: [u32; 3],
+}
+
+/// What an XDP link is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct XdpLinkInfo {
+    /// Kernel interface index; zero when the interface is gone.
+    pub ifindex: u32,
+    /// Program that runs.
+    pub program_id: u32,
+}
+
+/// Opens a pinned object (map, program, link).
+///
+/// # Errors
+///
+/// What bpf(2) says: nothing is pinned there, or the right is missing.
+pub fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attribute = ObjectAttribute { pathname: path.as_ptr() as u64, bpf_fd: 0, file_flags: 0 };
+    // SAFETY: the attribute is laid out as BPF_OBJ_GET wants it and outlives the call, and so does the string
+    // that it points to.
+    let fd = unsafe { bpf(BPF_OBJ_GET, &mut attribute) }?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// What an XDP link is attached to.
+///
+/// # Errors
+///
+/// What bpf(2) says, or `InvalidInput` when the object is not an XDP link.
+pub fn xdp_link_info(link: BorrowedFd<'_>) -> io::Result<XdpLinkInfo> {
+    let mut info = LinkInfo::default();
+    let mut attribute = InfoAttribute {
+        bpf_fd: link.as_raw_fd().cast_unsigned(),
+        info_len: size_of::<LinkInfo>() as u32,
+        info: (&raw mut info) as u64,
+    };
+    // SAFETY: the attribute is laid out as BPF_OBJ_GET_INFO_BY_FD wants it; `info` has the length that it names,
+    // is plain integers, and outlives the call.
+    unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attribute) }?;
+    if info.kind != BPF_LINK_TYPE_XDP {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(XdpLinkInfo { ifindex: info.ifindex, program_id: info.program_id })
+}
+
+/// # Safety
+///
+/// `attribute` is what `command` takes, and what it points to is valid for what the kernel does with it.
+unsafe fn bpf<T>(command: libc::c_long, attribute: &mut T) -> io::Result<libc::c_int> {
+    // SAFETY: by the contract of this function; the size is that of the attribute given.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attribute, size_of::<T>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as libc::c_int) }
+}
