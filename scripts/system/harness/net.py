@@ -22,6 +22,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def run(*command, check=True, timeout=20):
     """A short command; its output on failure."""
+    command = [str(part) for part in command]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     if check and done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")

@@ -55,6 +55,10 @@ class World:
     def wait(seconds):
         time.sleep(seconds)
 
+    @staticmethod
+    def now():
+        return time.monotonic()
+
     def at_end(self, function):
         self._ends.callback(function)
 

@@ -4,7 +4,7 @@ import json
 import re
 import urllib.request
 
-from .net import Network
+from .net import Network, run
 from .process import wait_for
 from .turn import Client
 
@@ -67,3 +67,113 @@ def merged(base, changes):
         out.setdefault(table, {}).update(keys)
         out[table] = {key: value for key, value in out[table].items() if value is not None}
     return out
+
+
+BASE = {
+    "node": {},
+    "relay": {"xdp": "native", "flows_max": 8192},
+    "turn": {
+        "listen": [f"{Network.SERVER}:{PORT}", f"[{Network.SERVER6}]:{PORT}"],
+        "realm": REALM,
+        "relay_addresses": [Network.RELAYED, Network.RELAYED6],
+    },
+    "turn.auth": {"users": {USER: PASSWORD}, "shared_secrets": [SECRET, SECRET_BEFORE]},
+    "turn.policy": {"allow_peers": ["10.0.0.0/8", "fd00::/8"]},
+    "http": {"listen": "127.0.0.1:9640"},
+    "log": {"level": "info"},
+}
+WORKERS_ONLY = {"relay": {"xdp": "off"}}
+
+
+class Raceway:
+    """Relay and control in the relay namespace, with directories and a bpffs of their own."""
+
+    def __init__(self, world, changes=None, start=True):
+        self.world, self.net = world, world.net
+        self.bpffs = world.directory / "bpf"
+        self.bpffs.mkdir()
+        run("mount", "-t", "bpf", "bpf", self.bpffs)
+        world.at_end(lambda: run("umount", "--lazy", self.bpffs, check=False))
+        own = {"node": {"state_dir": str(world.directory / "state"), "run_dir": str(world.directory / "run")},
+               "relay": {"pin_dir": str(self.bpffs / "raceway")}}
+        self.settings = merged(merged(BASE, own), changes or {})
+        self.file = configuration(world.directory, self.settings)
+        self.relay = self.control = None
+        self._starts = 0
+        if start:
+            self.start()
+
+    def start(self):
+        self.start_relay()
+        self.start_control()
+        self.wait_ready()
+
+    def start_relay(self):
+        self.relay = self._start("relay")
+
+    def start_control(self):
+        self.control = self._start("control")
+
+    def _start(self, name):
+        self._starts += 1
+        program = self.world.binaries / f"raceway-{name}"
+        command = self.net.relay.command(program, "--config", self.file)
+        return self.world.start(f"{self._starts}-{name}", command)
+
+    def wait_ready(self, seconds=15):
+        def ready():
+            for process in (self.relay, self.control):
+                assert process.alive(), f"{process.log.name}: ended\n{process.output()}"
+            try:
+                return self.http("/readyz") is not None
+            except OSError:
+                return False
+        wait_for("/readyz", ready, seconds)
+
+    def reconfigure(self, changes):
+        """Writes the file anew; nobody is told."""
+        self.settings = merged(self.settings, changes)
+        configuration(self.world.directory, self.settings)
+
+    def http(self, path):
+        def fetch():
+            with urllib.request.urlopen(f"http://127.0.0.1:9640{path}", timeout=5) as response:
+                return response.read().decode()
+        return self.net.relay.call(fetch)
+
+    def metrics(self):
+        return Metrics(self.http("/metrics"))
+
+    def ctl(self, *arguments, check=True):
+        """racewayctl's output."""
+        program = self.world.binaries / "racewayctl"
+        return run(*self.net.relay.command(program, "--config", self.file, *arguments), check=check)
+
+    def ctl_json(self, *arguments):
+        return json.loads(self.ctl("--json", *arguments))
+
+
+class Metrics:
+    """A scrape."""
+
+    def __init__(self, text):
+        self.text, self.samples = text, []
+        for line in text.splitlines():
+            found = re.fullmatch(r"([a-z_]+)(?:\{(.*)\})? ([^ ]+)", line)
+            if found and not line.startswith("#"):
+                labels = dict(re.findall(r'([a-z_]+)="((?:[^"\\]|\\.)*)"', found[2] or ""))
+                self.samples.append((found[1], labels, float(found[3])))
+
+    def total(self, name, **labels):
+        """Sum over the samples of this name whose labels include these."""
+        return sum(value for sample, has, value in self.samples
+                   if sample == name and labels.items() <= has.items())
+
+    def packets(self, path):
+        return self.total("raceway_packets_total", path=path)
+
+
+def xdp_share(before, after):
+    """Part of the packets relayed between two scrapes that XDP relayed."""
+    xdp, worker = (after.packets(path) - before.packets(path) for path in ("xdp", "worker"))
+    return xdp / (xdp + worker) if xdp + worker else 0.0

@@ -1,0 +1,114 @@
+"""What a client may not do."""
+
+import time
+
+from harness.net import Network
+from harness.runner import test
+from harness.scene import new_call, new_client, new_peer, refusal, works
+from harness.server import PASSWORD, USER, Raceway
+
+
+@test("peers that nobody allowed are refused with 403")
+def denied_peers(world):
+    Raceway(world, {"turn.policy": {"allow_peers": None}})
+    client = new_client(world)
+    client.allocate(both=True)
+    for host in ("127.0.0.1", "10.77.2.2", "192.168.1.1", "172.16.0.1", "169.254.169.254", "224.0.0.1", "0.0.0.0",
+                 "255.255.255.255", "100.64.0.1", "::1", "fe80::1", "fd77:2::2", "ff02::1", "::", "::ffff:127.0.0.1",
+                 "::ffff:10.0.0.1", "64:ff9b::7f00:1", Network.SERVER, Network.RELAYED6):
+        assert refusal(client.permit, host) == 403, host
+        assert refusal(client.bind, 0x4000, (host, 5000)) == 403, host
+    client.permit("203.0.113.9")
+
+
+@test("deny_peers narrows what allow_peers gives")
+def deny_within_allow(world):
+    Raceway(world, {"turn.policy": {"deny_peers": [f"{Network.PEER}/32"]}})
+    client = new_client(world)
+    client.allocate()
+    assert refusal(client.permit, Network.PEER) == 403
+    client.permit("10.77.2.3")
+
+
+@test("the quota of a user is answered with 486")
+def user_quota(world):
+    Raceway(world, {"turn.policy": {"quota_per_user": 2}, "turn.auth": {"users": {USER: PASSWORD, "bob": "bob's"}}})
+    clients = [new_client(world) for _ in range(3)]
+    clients[0].allocate()
+    clients[1].allocate()
+    assert refusal(clients[2].allocate) == 486
+    new_client(world, "bob", "bob's").allocate()
+    assert clients[0].refresh(0) == 0
+    clients[2].allocate()
+
+
+@test("the total quota is answered with 486")
+def total_quota(world):
+    Raceway(world, {"turn.policy": {"quota_total": 2}, "turn.auth": {"users": {USER: PASSWORD, "bob": "bob's"}}})
+    new_client(world).allocate()
+    new_client(world, "bob", "bob's").allocate()
+    assert refusal(new_client(world).allocate) == 486
+
+
+@test("a wrong password, an unknown user and an expired REST name are refused with 401")
+def wrong_credentials(world):
+    Raceway(world)
+    for user, password in ((USER, "wrong"), ("nobody", PASSWORD), (f"{int(time.time()) - 60}:alice", "x")):
+        assert refusal(new_client(world, user, password).allocate) == 401, user
+
+
+@test("a peer without permission does not reach the client")
+def no_permission(world):
+    raceway = Raceway(world)
+    client, peer, stranger = new_client(world), new_peer(world), new_peer(world)
+    relayed = client.allocate()
+    got = []
+    client.on_data = lambda arrival, source, payload: got.append(payload)
+    for _ in range(20):
+        stranger.sock.sendto(b"let me in", relayed)
+    world.wait(0.5)
+    assert not got
+    assert raceway.metrics().total("raceway_drops_total", reason="no_permission") >= 20
+    client.permit(peer.address[0])
+    stranger.sock.sendto(b"same address, any port", relayed)
+    world.wait(0.5)
+    assert got == [b"same address, any port"]
+
+
+@test("an allocation over its rate is policed in XDP")
+def policed(world):
+    rate = 200_000
+    raceway = Raceway(world, {"turn.policy": {"bits_per_second_per_allocation": rate}})
+    call = new_call(world, per_second=300).start()
+    world.wait(3)
+    call.stop()
+    octets = 172 * 8
+    for stream in (call.out, call.back):
+        passed = (stream.sent - stream.lost) * octets / 3
+        assert 0.6 * rate < passed < 1.8 * rate, f"{passed:.0f} of {rate} bit/s: {call}"
+    assert raceway.metrics().total("raceway_drops_total", reason="policed") > 100
+
+
+@test("a refresh with lifetime 0 stops the flow at once")
+def deleted(world):
+    raceway = Raceway(world)
+    call = new_call(world).start()
+    world.wait(0.5)
+    assert call.client.refresh(0) == 0
+    ended = time.monotonic()
+    world.wait(0.5)
+    call.stop()
+    for stream in (call.out, call.back):
+        assert stream.last_arrival() < ended + 0.1, call
+    assert raceway.metrics().total("raceway_sessions") == 0
+
+
+@test("two clients of one user do not share an allocation")
+def separate(world):
+    Raceway(world)
+    peer = new_peer(world, echo=True)
+    first, second = new_client(world), new_client(world)
+    assert first.allocate() != second.allocate()
+    first.bind(0x4000, peer.address)
+    assert works(world, first, peer, 0x4000)
+    assert not works(world, second, peer, 0x4000, 0.5)
