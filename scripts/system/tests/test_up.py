@@ -1,0 +1,72 @@
+"""scripts/up as a newcomer runs it, in the relay namespace."""
+
+import os
+import pathlib
+import signal
+
+from harness.net import Network, run
+from harness.process import wait_for
+from harness.runner import test
+from harness.scene import new_client, new_peer, works
+from harness.server import Raceway, configuration
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2]
+
+
+def up(world, raceway):
+    """scripts/up in the foreground, ready."""
+    environment = {"CARGO_TARGET_DIR": str(world.binaries.parent), "CARGO_NET_OFFLINE": "true"}
+    command = world.net.relay.command(SCRIPTS / "up", "--config", raceway.file)
+    started = world.start("up", command, environment=environment)
+    wait_for("up is ready", lambda: "Ready" in started.output() or not started.alive(), 60)
+    assert started.alive(), started.output()
+    return started
+
+
+def children(pid):
+    """Processes started by `pid`, by program name."""
+    found = {}
+    for line in run("ps", "-o", "pid=,comm=", "--ppid", str(pid)).splitlines():
+        number, name = line.split(None, 1)
+        found[name] = int(number)
+    return found
+
+
+@test("up starts both, starts either again when it dies, and leaves nothing behind", seconds=120)
+def up_and_down(world):
+    raceway = Raceway(world, start=False)
+    started = up(world, raceway)
+    client, peer = new_client(world), new_peer(world, echo=True)
+    client.allocate()
+    client.bind(0x4000, peer.address)
+    assert works(world, client, peer, 0x4000)
+    for name in ("raceway-control", "raceway-relay"):
+        old = children(started.pid)[name]
+        os.kill(old, signal.SIGKILL)
+        wait_for(f"another {name}", lambda: children(started.pid).get(name, old) != old, 10)  # noqa: B023
+        assert f"{name} ended (signal KILL)" in started.output(), started.output()
+    wait_for("a refresh", lambda: client.refresh(600), 10)
+    assert works(world, client, peer, 0x4000)
+    programs = [children(started.pid)[name] for name in ("raceway-control", "raceway-relay")]
+    assert started.interrupt(20, signal.SIGINT) == 0, started.output()
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in programs), "a program is still there"
+    assert not list((world.directory / "run").glob("*.sock")), "a socket is still there"
+    assert not list(raceway.bpffs.rglob("*")), "something is still pinned"
+    for interface in ("rc", "rp"):
+        assert "xdp" not in world.net.relay.ip("link", "show", "dev", interface), f"XDP is still on {interface}"
+
+
+@test("up with a bad configuration starts nothing and says why")
+def up_refuses(world):
+    file = configuration(world.directory, {"turn": {"lisen": [f"{Network.SERVER}:3478"]}})
+    environment = {"CARGO_TARGET_DIR": str(world.binaries.parent), "CARGO_NET_OFFLINE": "true"}
+    command = world.net.relay.command(SCRIPTS / "up", "--config", file)
+    started = world.start("up", command, environment=environment)
+    assert started.wait(60) != 0
+    assert "lisen" in started.output() and "Nothing was started" in started.output(), started.output()
+
+
+@test("up with a configuration file that is not there says so")
+def up_without_file(world):
+    started = world.start("up", [SCRIPTS / "up", "--config", world.directory / "none.toml"])
+    assert started.wait(20) != 0 and "none.toml" in started.output(), started.output()
