@@ -37,6 +37,7 @@ class World:
     def __init__(self, directory, network, binaries):
         self.directory, self.binaries = pathlib.Path(directory), binaries
         self._ends = contextlib.ExitStack()
+        self.afterwards = []  # checks of what must hold after every test that uses the thing
         self.net = net.Network(**network)
         self._ends.callback(self.net.delete)
 
@@ -105,6 +106,8 @@ def _run_one(function, seconds, network, directory, binaries):
     try:
         world = World(directory, network, binaries)
         function(world)
+        for check in world.afterwards:
+            check()
         return "passed", ""
     except Skip as reason:
         return "skipped", str(reason)

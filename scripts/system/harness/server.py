@@ -100,6 +100,7 @@ class Raceway:
         self.file = configuration(world.directory, self.settings)
         self.relay = self.control = None
         self._starts = 0
+        world.afterwards.append(self.logs_are_clean)
         if start:
             self.start()
 
@@ -129,6 +130,14 @@ class Raceway:
             except OSError:
                 return False
         wait_for("/readyz", ready, seconds)
+
+    def logs_are_clean(self):
+        """No panic, and no secret, whatever the test did."""
+        for log in self.world.directory.glob("*.log"):
+            if "relay" in log.name or "control" in log.name or log.name == "up.log":
+                text = log.read_text(errors="replace")
+                for word in ("panicked at", PASSWORD, SECRET, SECRET_BEFORE):
+                    assert word not in text, f"{word!r} is in {log.name}"
 
     def reconfigure(self, changes):
         """Writes the file anew; nobody is told."""
