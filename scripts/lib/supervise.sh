@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Runs two programs in the foreground, starts either again when it dies, ends both on Ctrl-C.
 
-readonly RESTART_FIRST_S=1 RESTART_LAST_S=30 STEADY_S=60 STOP_S=10
+readonly RESTART_FIRST_S=1 RESTART_LAST_S=30 STEADY_S=60 STOP_S=10 READY_S=20
 
 # supervise NAME PROGRAM NAME PROGRAM OPTION...: both get the options. Returns when told to stop.
 supervise() {
@@ -20,13 +20,26 @@ supervise() {
         pause[$name]=$RESTART_FIRST_S
         start_one "$name"
     done
+    waiting_since=$SECONDS
     while [ -z "$stopping" ]; do
         sleep 0.2 &
         wait $! 2>/dev/null
+        [ -z "$waiting_since" ] || announce
         for name in "${order[@]}"; do
             look_after "$name"
         done
     done
+}
+
+# Says once that it is ready, or that it takes long. The caller defines is_ready.
+announce() {
+    if is_ready; then
+        say "Ready. Ctrl-C stops it."
+        waiting_since=
+    elif [ $((SECONDS - waiting_since)) -eq $READY_S ]; then
+        warn "Not ready after $READY_S s; the lines above say why. Still trying."
+        sleep 1
+    fi
 }
 
 # Programs ignore the terminal's Ctrl-C (own process group), so that they are stopped in order.
