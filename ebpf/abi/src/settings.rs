@@ -34,8 +34,8 @@ pub struct Egress {
     pub ifindex: u32,
     /// 802.1Q tag (priority, identifier) to carry; zero means untagged.
     pub vlan_tci: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// Not zero: only frames that came in by `ifindex` may leave by it.
+    pub only_itself: u16,
 }
 
 const _: () = assert!(size_of::<Settings>() == 48);

@@ -1,0 +1,3 @@
+//! Raceway data plane: the parts that the binary and its integration tests share.
+
+pub mod xdp;
