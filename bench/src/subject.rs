@@ -1,0 +1,333 @@
+//! What is measured: relays of others, our own, and the floors and ceilings beside them.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddrV4, UdpSocket};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::frames::Path;
+use crate::kernel::Attached;
+use crate::netns::{enter, pin};
+use crate::stun::{ALLOCATE, Request, User};
+use crate::topology::{CLIENT, RELAY, Topology, client_sockets};
+use crate::turn::allocate;
+
+/// Port of a TURN server.
+pub const PORT: u16 = 3478;
+/// First port of clients; one for each flow.
+pub const CLIENT_PORT: u16 = 10_000;
+const PEER_PORT: u16 = 20_000;
+const FIRST_CHANNEL: u16 = 0x4000;
+/// Who allocates.
+pub const USER: User = User { name: "bench", password: "bench-password" };
+/// How long a server may take to answer its first request.
+const START: Duration = Duration::from_secs(10);
+
+/// A thing that relays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// Debian's coturn, one relay thread.
+    Coturn,
+    /// recvmmsg, a table, sendmmsg.
+    Forwarder,
+    /// Raceway with `xdp = "off"`.
+    RacewayWorkers,
+    /// Raceway with `xdp = "native"`.
+    RacewayXdp,
+    /// XDP: one lookup, addresses turned round, `XDP_TX`.
+    ReflectTx,
+    /// The same, sent by redirect.
+    ReflectRedirect,
+    /// XDP: one lookup, then dropped. Receives only.
+    LookupDrop,
+}
+
+impl Subject {
+    /// As in commands and records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Coturn => "coturn",
+            Self::Forwarder => "forwarder",
+            Self::RacewayWorkers => "raceway-workers",
+            Self::RacewayXdp => "raceway-xdp",
+            Self::ReflectTx => "reflect-tx",
+            Self::ReflectRedirect => "reflect-redirect",
+            Self::LookupDrop => "lookup-drop",
+        }
+    }
+
+    /// Every subject, in the order of tables.
+    pub const ALL: [Self; 7] = [
+        Self::Coturn,
+        Self::Forwarder,
+        Self::RacewayWorkers,
+        Self::RacewayXdp,
+        Self::ReflectTx,
+        Self::ReflectRedirect,
+        Self::LookupDrop,
+    ];
+
+    /// As in tables.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Coturn => "coturn",
+            Self::Forwarder => "bare recvmmsg/sendmmsg forwarder",
+            Self::RacewayWorkers => "Raceway, workers",
+            Self::RacewayXdp => "Raceway, XDP",
+            Self::ReflectTx => "bare XDP reflector, XDP_TX",
+            Self::ReflectRedirect => "bare XDP reflector, redirect",
+            Self::LookupDrop => "XDP lookup and drop (receives only)",
+        }
+    }
+
+    /// Where the search for its rate begins, packets a second.
+    #[must_use]
+    pub const fn first_rate(self) -> u64 {
+        match self {
+            Self::Coturn | Self::Forwarder | Self::RacewayWorkers => 100_000,
+            Self::RacewayXdp | Self::ReflectTx | Self::ReflectRedirect | Self::LookupDrop => 600_000,
+        }
+    }
+
+    /// Whether packets stay in XDP: what a full ring drops has cost the relay nothing.
+    #[must_use]
+    pub const fn in_kernel(self) -> bool {
+        matches!(self, Self::RacewayXdp | Self::ReflectTx | Self::ReflectRedirect | Self::LookupDrop)
+    }
+
+    /// Whether it relays towards clients too.
+    #[must_use]
+    pub const fn both_ways(self) -> bool {
+        !matches!(self, Self::ReflectTx | Self::ReflectRedirect | Self::LookupDrop)
+    }
+
+    /// Whether clients allocate on it.
+    #[must_use]
+    pub const fn speaks_turn(self) -> bool {
+        matches!(self, Self::Coturn | Self::RacewayWorkers | Self::RacewayXdp)
+    }
+}
+
+/// A running subject; ended on drop.
+pub struct Running {
+    children: Vec<Child>,
+    directory: PathBuf,
+    attached: Option<Attached>,
+}
+
+impl Running {
+    /// Starts it in the relay's namespace, on the relay's core.
+    pub fn start(subject: Subject, topology: &Topology, flows: u16) -> Result<Self> {
+        let directory = std::env::temp_dir().join(format!("raceway-bench-{}", std::process::id()));
+        fs::create_dir_all(&directory)?;
+        let mut running = Self { children: Vec::new(), directory, attached: None };
+        match subject {
+            Subject::Coturn => running.coturn(topology)?,
+            Subject::Forwarder => running.forwarder(topology, flows)?,
+            Subject::RacewayWorkers => running.raceway(topology, "off")?,
+            Subject::RacewayXdp => running.raceway(topology, "native")?,
+            Subject::ReflectTx => running.reflect(topology, "reflect_tx", flows)?,
+            Subject::ReflectRedirect => running.reflect(topology, "reflect_redirect", flows)?,
+            Subject::LookupDrop => running.reflect(topology, "lookup_drop", flows)?,
+        }
+        Ok(running)
+    }
+
+    /// Its XDP program, if that is one of the bench; `lookup_drop` counts there what it drops.
+    #[must_use]
+    pub const fn attached(&self) -> Option<&Attached> {
+        self.attached.as_ref()
+    }
+
+    /// Its processes.
+    #[must_use]
+    pub fn pids(&self) -> Vec<i32> {
+        self.children.iter().map(|child| child.id().cast_signed()).collect()
+    }
+
+    fn spawn(&mut self, topology: &Topology, mut command: Command) -> Result<&mut Child> {
+        let (namespace, core) = (topology.relay.clone(), topology.relay_core);
+        // SAFETY: between fork and exec this opens a file and makes system calls; the bench has no other thread that
+        // could hold the allocator's lock at that time (threads of `within` have ended).
+        unsafe {
+            command.pre_exec(move || {
+                enter(&namespace).and_then(|()| pin(0, core)).map_err(std::io::Error::other)?;
+                // Not to outlive the bench.
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            });
+        }
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.stdin(Stdio::null()).spawn().with_context(|| format!("cannot start {program}"))?;
+        self.children.push(child);
+        Ok(self.children.last_mut().expect("just pushed"))
+    }
+
+    fn log(&self, name: &str) -> Result<fs::File> {
+        Ok(fs::File::create(self.directory.join(name))?)
+    }
+
+    fn coturn(&mut self, topology: &Topology) -> Result<()> {
+        let mut command = Command::new("turnserver");
+        command.args(["-n", "--no-tls", "--no-dtls", "--no-cli", "--no-tcp", "--no-tcp-relay", "--relay-threads=1"]);
+        command.args(["--lt-cred-mech", "--realm=bench", "--min-port=40000", "--max-port=65535", "--no-rfc5780"]);
+        command.args(["--log-file=stdout", "--no-software-attribute"]);
+        command.arg(format!("--user={}:{}", USER.name, USER.password));
+        command.arg(format!("--listening-ip={RELAY}")).arg(format!("--relay-ip={RELAY}"));
+        command.arg(format!("--listening-port={PORT}"));
+        command.arg(format!("--pidfile={}", self.directory.join("turnserver.pid").display()));
+        command.stdout(self.log("coturn.log")?).stderr(Stdio::null());
+        self.spawn(topology, command)?;
+        self.answers(topology)
+    }
+
+    fn forwarder(&mut self, topology: &Topology, flows: u16) -> Result<()> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("forward").arg(format!("--listen={RELAY}:{PORT}")).arg(format!("--flows={flows}"));
+        command.arg(format!("--client={CLIENT}:{CLIENT_PORT}")).arg(format!("--peer={}:{PEER_PORT}", topology.peer));
+        command.stdout(Stdio::piped());
+        let child = self.spawn(topology, command)?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
+        if line.trim() != "ready" {
+            bail!("the forwarder did not start");
+        }
+        Ok(())
+    }
+
+    fn raceway(&mut self, topology: &Topology, xdp: &str) -> Result<()> {
+        let directory = self.directory.display().to_string();
+        let devices: Vec<String> = topology.links.iter().map(|link| format!("\"{}\"", link.relay_device)).collect();
+        let config = self.directory.join("raceway.toml");
+        fs::write(
+            &config,
+            format!(
+                "[node]\nstate_dir = \"{directory}\"\nrun_dir = \"{directory}\"\n\
+                 [relay]\ninterfaces = [{devices}]\nxdp = \"{xdp}\"\nworkers = [{core}]\npin_dir = \"/sys/fs/bpf/rwb{pid}\"\n\
+                 [turn]\nlisten = [\"{RELAY}:{PORT}\"]\nrealm = \"bench\"\nrelay_addresses = [\"{RELAY}\"]\n\
+                 port_range = \"40000-65535\"\n\
+                 [turn.auth]\nusers = {{ \"{user}\" = \"{password}\" }}\n\
+                 [turn.policy]\nallow_peers = [\"10.77.0.0/16\"]\nquota_per_user = 0\nquota_total = 0\n\
+                 stun_requests_per_second = 0\nunauthenticated_octets_per_second = 0\n\
+                 [http]\nlisten = \"127.0.0.1:9640\"\n[log]\nlevel = \"warn\"\n",
+                devices = devices.join(", "),
+                core = topology.relay_core,
+                pid = std::process::id(),
+                user = USER.name,
+                password = USER.password,
+            ),
+        )?;
+        let binaries = std::env::current_exe()?.parent().context("no directory")?.to_owned();
+        for name in ["raceway-relay", "raceway-control"] {
+            let mut command = Command::new(binaries.join(name));
+            command.arg("--config").arg(&config);
+            let log = self.log(&format!("{name}.log"))?;
+            command.stdout(log.try_clone()?).stderr(log);
+            self.spawn(topology, command)?;
+        }
+        self.answers(topology)
+    }
+
+    fn reflect(&mut self, topology: &Topology, program: &str, flows: u16) -> Result<()> {
+        let link = &topology.links[0];
+        let mut attached = Attached::new(program, &topology.relay, &link.relay_device)?;
+        attached.flows(&bare_paths(topology, flows).to_peer)?;
+        attached.egress(link.relay_ifindex)?;
+        self.attached = Some(attached);
+        Ok(())
+    }
+
+    /// Waits until the TURN port answers.
+    fn answers(&mut self, topology: &Topology) -> Result<()> {
+        let socket = client_sockets(topology, CLIENT_PORT - 1, 1)?.pop().context("one socket")?;
+        socket.connect((RELAY, PORT))?;
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        let request = Request::new(ALLOCATE, 1).udp().finish(None);
+        let started = Instant::now();
+        while started.elapsed() < START {
+            // Refused while nobody listens: asked again.
+            let _ = socket.send(&request);
+            if socket.recv(&mut [0; 1500]).is_ok() {
+                return Ok(());
+            }
+            for child in &mut self.children {
+                if let Some(status) = child.try_wait()? {
+                    bail!("a relay process ended ({status}); its log is in {}", self.directory.display());
+                }
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!("no answer from the relay within {START:?}; its log is in {}", self.directory.display())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for child in self.children.iter_mut().rev() {
+            // SAFETY: our own child, not yet waited for, so the id is still its.
+            unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) };
+            let asked = Instant::now();
+            while asked.elapsed() < Duration::from_secs(3) && matches!(child.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let pins = format!("/sys/fs/bpf/rwb{}", std::process::id());
+        let _ = fs::remove_dir_all(pins);
+    }
+}
+
+/// What the generator is to send in each direction.
+#[derive(Clone, Debug, Default)]
+pub struct Paths {
+    /// From clients, towards peers.
+    pub to_peer: Vec<Path>,
+    /// From peers, towards clients.
+    pub to_client: Vec<Path>,
+    /// Kept open so that the kernel does not refuse for the clients.
+    pub sockets: Vec<std::sync::Arc<UdpSocket>>,
+}
+
+fn client(n: u16) -> SocketAddrV4 {
+    SocketAddrV4::new(CLIENT, CLIENT_PORT + n)
+}
+
+/// Paths of relays without TURN.
+fn bare_paths(topology: &Topology, flows: u16) -> Paths {
+    let mut paths = Paths::default();
+    for n in 0..flows {
+        let peer = SocketAddrV4::new(topology.peer, PEER_PORT + n);
+        paths.to_peer.push(Path { from: client(n), to: SocketAddrV4::new(RELAY, PORT), channel: None });
+        paths.to_client.push(Path { from: peer, to: SocketAddrV4::new(RELAY, PORT + 1), channel: None });
+    }
+    paths
+}
+
+/// Sets up what the subject needs and says what to send.
+pub fn paths(subject: Subject, topology: &Topology, flows: u16) -> Result<Paths> {
+    if !subject.speaks_turn() {
+        return Ok(bare_paths(topology, flows));
+    }
+    let sockets = client_sockets(topology, CLIENT_PORT, flows)?;
+    let peer = |n: u16| SocketAddrV4::new(topology.peer, PEER_PORT + n);
+    let server = SocketAddrV4::new(RELAY, PORT);
+    let channel = |n: usize| u16::try_from(n).ok().map(|n| (FIRST_CHANNEL + n % 0x1000, peer(n)));
+    let allocations = allocate(server, USER, &sockets, channel)?;
+    let mut paths = Paths::default();
+    for (n, allocation) in (0u16..).zip(&allocations) {
+        let channel = Some(FIRST_CHANNEL + n % 0x1000);
+        paths.to_peer.push(Path { from: client(n), to: server, channel });
+        paths.to_client.push(Path { from: peer(n), to: allocation.relayed, channel: None });
+    }
+    paths.sockets = sockets.into_iter().map(std::sync::Arc::new).collect();
+    Ok(paths)
+}

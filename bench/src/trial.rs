@@ -1,0 +1,158 @@
+//! One stretch of sending at one rate, and the search for the highest rate without loss.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::cpu::{Cost, between, read};
+use crate::kernel::{Attached, Generator};
+use crate::topology::Topology;
+
+/// A rate counts as free of loss up to one packet in ten thousand: a shared machine takes its cores away for
+/// longer than a veth ring of 256 frames lasts, whatever the relay does.
+pub const LOSS_FREE: f64 = 1e-4;
+/// Share of the asked rate below which the generator, not the relay, was the limit.
+const KEPT_UP: f64 = 0.97;
+/// Time for what is under way to arrive.
+const DRAIN: Duration = Duration::from_millis(60);
+
+/// What is sent through, and how it is counted.
+pub struct Stand<'a> {
+    /// The network.
+    pub topology: &'a Topology,
+    /// Counting programs on the far ends.
+    pub sinks: Vec<&'a Attached>,
+    /// Processes of the subject.
+    pub pids: Vec<i32>,
+    /// NAPI threads of the relay's side.
+    pub napi: Vec<i32>,
+}
+
+/// What one stretch came to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Trial {
+    /// Packets a second asked for; zero is as fast as the generator goes.
+    pub asked_pps: u64,
+    /// Packets a second sent.
+    pub sent_pps: f64,
+    /// Packets a second that arrived.
+    pub received_pps: f64,
+    /// Packets sent.
+    pub sent: u64,
+    /// Packets that arrived.
+    pub received: u64,
+    /// Share of the time that the generator was late by more than it can make good.
+    pub late: f64,
+    /// CPU time.
+    pub cost: Cost,
+}
+
+impl Trial {
+    /// Share of the packets that did not arrive.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        1.0 - (self.received as f64 / self.sent.max(1) as f64).min(1.0)
+    }
+
+    fn kept_up(&self) -> bool {
+        self.asked_pps == 0 || self.sent_pps >= self.asked_pps as f64 * KEPT_UP
+    }
+
+    /// CPU time of the relay's own threads for a packet that arrived.
+    #[must_use]
+    pub fn threads_ns_per_packet(&self) -> f64 {
+        self.cost.threads_ns as f64 / self.received.max(1) as f64
+    }
+
+    /// CPU time of the relay's core for a packet that arrived, whoever used it.
+    #[must_use]
+    pub fn core_ns_per_packet(&self) -> f64 {
+        self.cost.core_ns as f64 / self.received.max(1) as f64
+    }
+}
+
+impl Stand<'_> {
+    /// Sends at a rate for a time.
+    pub fn trial(&self, generator: &mut Generator, rate: u64, time: Duration) -> Result<Trial> {
+        let seen = self.seen()?;
+        let before = read(self.topology.relay_core, &self.pids, &self.napi)?;
+        let sent = generator.send(rate, time, self.topology.far_core)?;
+        let after = read(self.topology.relay_core, &self.pids, &self.napi)?;
+        std::thread::sleep(DRAIN);
+        let received = self.seen()? - seen;
+        let cost = between(&before, &after);
+        let seconds = sent.time.as_secs_f64();
+        Ok(Trial {
+            asked_pps: rate,
+            sent_pps: sent.packets as f64 / seconds,
+            received_pps: received as f64 / seconds,
+            sent: sent.packets,
+            received,
+            late: sent.late.as_secs_f64() / seconds,
+            cost,
+        })
+    }
+
+    fn seen(&self) -> Result<u64> {
+        self.sinks.iter().map(|sink| sink.seen()).sum()
+    }
+
+    /// The highest rate without loss that `probes` trials find, and its trial. Ends early where the generator is
+    /// the limit: then `limited` says so.
+    pub fn search(&self, generator: &mut Generator, start: u64, time: Duration, probes: u32) -> Result<Found> {
+        let (mut low, mut high) = (0, None);
+        let mut best: Option<Trial> = None;
+        let mut limited = false;
+        let mut rate = start;
+        for _ in 0..probes {
+            let trial = self.trial(generator, rate, time)?;
+            log(&trial);
+            let kept_up = trial.kept_up();
+            if trial.loss() <= LOSS_FREE && (kept_up || best.is_none()) {
+                low = rate;
+                best = Some(trial);
+                limited = !kept_up;
+            } else {
+                limited |= !kept_up && trial.loss() <= LOSS_FREE;
+                high = Some(rate);
+            }
+            rate = match high {
+                None => rate * 3 / 2,
+                Some(high) if low == 0 => high * 2 / 3,
+                Some(high) => (low + high) / 2,
+            };
+            if high.is_some_and(|high| high - low < high / 40) {
+                break;
+            }
+        }
+        Ok(Found { best, limited })
+    }
+}
+
+/// What a search found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Found {
+    /// Trial of the highest rate without loss, if any rate was.
+    pub best: Option<Trial>,
+    /// The generator was the limit, not the relay.
+    pub limited: bool,
+}
+
+fn log(trial: &Trial) {
+    let cost = trial.threads_ns_per_packet();
+    eprintln!(
+        "    asked {:>9}  sent {:>9.0}  received {:>9.0} a second  loss {:.5}  {cost:>6.0} ns a packet (core {:>6.0})  {:?}",
+        trial.asked_pps,
+        trial.sent_pps,
+        trial.received_pps,
+        trial.loss(),
+        trial.core_ns_per_packet(),
+        trial
+            .cost
+            .by_thread_ns
+            .iter()
+            .map(|(name, ns)| format!("{name} {}", ns / trial.received.max(1)))
+            .collect::<Vec<_>>(),
+    );
+}
