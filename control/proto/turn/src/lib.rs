@@ -7,27 +7,48 @@
 //! ```
 //! use std::net::Ipv4Addr;
 //! use raceway_turn::{NonceKey, Policy, RelayAddress, Server};
+//! use raceway_units::{Instant, UnixTime};
 //!
 //! let address = RelayAddress { internal: Ipv4Addr::LOCALHOST.into(), external: Ipv4Addr::LOCALHOST.into() };
 //! let policy = Policy::new("example.org".to_owned(), vec![address]);
 //! let random = Box::new(|octets: &mut [u8]| octets.fill(4));
 //! let mut server = Server::new(policy, NonceKey::new([7; 32]), random).unwrap();
-//! assert!(server.poll_output().is_none());
+//!
+//! let binding = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+//! let (listener, client) = ("127.0.0.1:3478".parse().unwrap(), "127.0.0.1:4000".parse().unwrap());
+//! server.handle_punt(Instant::from_ns(1), UnixTime(0), 0, listener, client, &binding);
+//! assert!(matches!(server.poll_output(), Some(raceway_api::ToRelay::Send(_))));
 //! ```
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
-
+mod allocate;
+mod allocation;
 mod auth;
+mod blob;
+mod channel;
 mod counters;
+mod failure;
+mod flows;
 pub mod limits;
 mod message;
+mod peer;
+mod pending;
+mod permission;
 mod policy;
+mod ports;
+mod random;
+mod refresh;
+mod request;
+mod reservations;
 mod respond;
+mod restore;
 mod server;
+mod sessions;
 mod view;
 
+pub use allocation::Family;
 pub use auth::NonceKey;
 pub use counters::{Counters, Method, Outcome, Refusal, Silence};
 pub use policy::{Policy, PolicyError, RelayAddress, Secret, UnauthenticatedBudget, User};
-pub use server::{Family, RandomSource, Server};
+pub use random::RandomSource;
+pub use server::Server;
 pub use view::{ChannelView, PermissionView, RelayedView, SessionView};

@@ -53,8 +53,7 @@ impl Response {
     /// With ERROR-CODE (RFC 8489 section 14.8).
     pub fn error(exchange: Exchange, refusal: Refusal) -> Self {
         let mut response = Self::new(exchange, MessageClass::Error);
-        let error = ErrorCode::builder(refusal.code()).build().expect("the code is between 300 and 699");
-        response.add(&error);
+        response.add(&error_code(refusal));
         response
     }
 
@@ -102,6 +101,11 @@ impl Response {
         }
         octets
     }
+}
+
+/// The code with the reason phrase of the RFC.
+pub(crate) fn error_code(refusal: Refusal) -> ErrorCode {
+    ErrorCode::builder(refusal.code()).build().expect("the code is between 300 and 699")
 }
 
 /// FINGERPRINT (RFC 8489 section 14.7).

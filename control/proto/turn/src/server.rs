@@ -3,51 +3,89 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use raceway_api::{OperationError, SessionId, SessionReport, ToRelay};
-use raceway_units::{Instant, UnixTime};
+use raceway_api::{Datagram, FlowId, Operation, SessionId, ToRelay};
+use raceway_units::{Instant, PrefixBudget, UnixTime};
 
-use crate::auth::NonceKey;
-use crate::counters::Counters;
+use crate::allocation::{Allocation, Family, Tuple};
+use crate::auth::{Credentials, NonceKey, Nonces};
+use crate::counters::{Counters, Silence};
+use crate::flows;
+use crate::limits;
+use crate::message::Request;
+use crate::peer::Peers;
+use crate::pending::{Pending, PendingTable, Purpose};
 use crate::policy::{Policy, PolicyError};
+use crate::ports::Ports;
+use crate::random::{Random, RandomSource};
+use crate::reservations::Reservations;
+use crate::respond::Exchange;
+use crate::restore::Restoring;
+use crate::sessions::Sessions;
 use crate::view::SessionView;
 
-/// Fills a buffer with unpredictable octets.
-pub type RandomSource = Box<dyn FnMut(&mut [u8]) + Send>;
-
-/// Address family of a relayed transport address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// IPv4
-    V4,
-    /// IPv6
-    V6,
+/// STUN and TURN server (RFC 8489, RFC 8656) without I/O.
+///
+/// After each call that takes `&mut self`, take [`poll_output`](Self::poll_output) until it is empty; call
+/// [`handle_timeout`](Self::handle_timeout) at [`poll_timeout`](Self::poll_timeout).
+///
+/// After a restart of control: ask the relay for a snapshot, give every report to [`restore`](Self::restore), then
+/// [`restore_end`](Self::restore_end), and only then punts. After a restart of the relay, or when the connection to
+/// it was lost while this server holds sessions: [`reinstall`](Self::reinstall).
+pub struct Server {
+    pub(crate) policy: Settings,
+    pub(crate) credentials: Credentials,
+    pub(crate) nonces: Nonces,
+    pub(crate) peers: Peers,
+    pub(crate) ports: Ports,
+    pub(crate) sessions: Sessions,
+    pub(crate) reservations: Reservations,
+    pub(crate) pending: PendingTable,
+    pub(crate) restoring: Restoring,
+    pub(crate) random: Random,
+    pub(crate) counters: Counters,
+    pub(crate) next_session: u64,
+    pub(crate) now: Instant,
+    pub(crate) budget: Box<PrefixBudget<{ limits::BUDGET_CELLS }>>,
+    pub(crate) draining: bool,
+    output: VecDeque<ToRelay<'static>>,
+    /// Sessions that the relay must be told again; said one at a time by `poll_output`.
+    reinstall: Vec<SessionId>,
 }
 
-impl Family {
-    /// Both, in counter order.
-    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+/// The parts of the policy that requests look at.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub lifetime_default_s: u32,
+    pub lifetime_max_s: u32,
+    pub quota_per_user: u32,
+    pub quota_total: usize,
+    pub bits_per_second: u64,
+    pub software: Option<String>,
+}
 
-    /// Metric label.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::V4 => "ipv4",
-            Self::V6 => "ipv6",
+impl Settings {
+    fn new(policy: &Policy) -> Self {
+        // `Policy::check` has seen that lifetimes fit.
+        let seconds = |lifetime: std::time::Duration| lifetime.as_secs().max(1) as u32;
+        let total = if policy.quota_total == 0 { limits::ALLOCATIONS_MAX } else { policy.quota_total };
+        Self {
+            lifetime_default_s: seconds(policy.lifetime_default),
+            lifetime_max_s: seconds(policy.lifetime_max),
+            quota_per_user: if policy.quota_per_user == 0 { u32::MAX } else { policy.quota_per_user },
+            quota_total: total as usize,
+            bits_per_second: policy.bits_per_second,
+            software: policy.software.clone(),
         }
     }
 }
 
-/// STUN and TURN server (RFC 8489, RFC 8656) without I/O.
-///
-/// After each `handle_*`, `restore_end`, `remove` and `reinstall`, take [`poll_output`](Self::poll_output) until it
-/// is empty; call [`handle_timeout`](Self::handle_timeout) at [`poll_timeout`](Self::poll_timeout).
-///
-/// After a restart of control: ask the relay for a snapshot, give every report to [`restore`](Self::restore), then
-/// [`restore_end`](Self::restore_end), and only then punts. After a restart of the relay, or when the connection to
-/// it was lost and this server still holds its sessions: [`reinstall`](Self::reinstall).
-pub struct Server {
-    output: VecDeque<ToRelay<'static>>,
-    counters: Counters,
+/// A datagram's circumstances.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub now: Instant,
+    pub wall: UnixTime,
+    pub worker: u16,
+    pub tuple: Tuple,
 }
 
 impl Server {
@@ -55,72 +93,129 @@ impl Server {
     ///
     /// # Errors
     /// The first rule that the policy breaks.
-    pub fn new(policy: Policy, _nonce_key: NonceKey, _random: RandomSource) -> Result<Self, PolicyError> {
+    pub fn new(policy: Policy, nonce_key: NonceKey, random: RandomSource) -> Result<Self, PolicyError> {
         policy.check()?;
-        Ok(Self { output: VecDeque::new(), counters: Counters::default() })
+        let mut random = Random(random);
+        let mut server = Self {
+            policy: Settings::new(&policy),
+            credentials: Credentials::new(&policy)?,
+            nonces: Nonces::new(nonce_key),
+            peers: Peers::new(&policy),
+            ports: Ports::new(),
+            sessions: Sessions::default(),
+            reservations: Reservations::default(),
+            pending: PendingTable::default(),
+            restoring: Restoring::default(),
+            counters: Counters::default(),
+            next_session: 1,
+            now: Instant::default(),
+            budget: budget(&policy, &mut random),
+            random,
+            draining: false,
+            output: VecDeque::new(),
+            reinstall: Vec::new(),
+        };
+        server.ports.configure(&policy.relay_addresses, policy.ports);
+        server.nonces.configure(server.credentials.username_anonymity(), policy.nonce_lifetime);
+        Ok(server)
+    }
+
+    /// Takes a new policy; sessions stay, but permissions and channels to peers that are denied now end. On an
+    /// error nothing changes. A session goes on after its user is gone, until it expires or is removed.
+    ///
+    /// # Errors
+    /// The first rule that the policy breaks.
+    pub fn reconfigure(&mut self, policy: Policy) -> Result<(), PolicyError> {
+        policy.check()?;
+        let credentials = Credentials::new(&policy)?;
+        let rate_changed = self.policy.bits_per_second != policy.bits_per_second;
+        self.policy = Settings::new(&policy);
+        self.sessions.recount_users(|name| credentials.quota_name(name));
+        self.credentials = credentials;
+        self.nonces.configure(self.credentials.username_anonymity(), policy.nonce_lifetime);
+        self.ports.configure(&policy.relay_addresses, policy.ports);
+        self.budget = budget(&policy, &mut self.random);
+        self.peers = Peers::new(&policy);
+        self.revoke_denied();
+        if rate_changed {
+            self.reinstall();
+        }
+        Ok(())
     }
 
     /// A datagram that a client sent to a listener.
     pub fn handle_punt(
         &mut self,
-        _now: Instant,
-        _wall: UnixTime,
-        _worker: u16,
-        _local: SocketAddr,
-        _remote: SocketAddr,
-        _datagram: &[u8],
+        now: Instant,
+        wall: UnixTime,
+        worker: u16,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
     ) {
-    }
-
-    /// The relay stopped at an operation of an `Apply`.
-    pub fn handle_failed(&mut self, _now: Instant, _transaction: u64, _operation: u16, _error: OperationError) {}
-
-    /// The relay removed a session that reached its expiry.
-    pub fn handle_expired(&mut self, _session: SessionId) {}
-
-    /// One report of the relay's snapshot.
-    pub fn restore(&mut self, _report: &SessionReport<'_>) {}
-
-    /// The snapshot is complete: what could not be understood is removed from the relay.
-    pub fn restore_end(&mut self, _now: Instant) {}
-
-    /// Says all sessions to the relay again.
-    pub fn reinstall(&mut self) {}
-
-    /// Takes a new policy; sessions stay. On an error nothing changes.
-    ///
-    /// # Errors
-    /// The first rule that the policy breaks.
-    pub fn reconfigure(&mut self, policy: Policy) -> Result<(), PolicyError> {
-        policy.check()
+        self.handle_timeout(now);
+        match Request::parse(datagram) {
+            Err(reason) => self.counters.silent(reason),
+            Ok(request) => {
+                let tuple = Tuple { listener: local, client: remote };
+                self.handle_request(&Arrival { now, wall, worker, tuple }, &request);
+            }
+        }
     }
 
     /// While draining, new allocations are refused (508); those that are there go on.
-    pub fn drain(&mut self, _draining: bool) {}
+    pub const fn drain(&mut self, draining: bool) {
+        self.draining = draining;
+    }
 
     /// Whether new allocations are refused.
     #[must_use]
-    pub fn is_draining(&self) -> bool {
-        false
+    pub const fn is_draining(&self) -> bool {
+        self.draining
     }
 
     /// Removes a session at once. False if there is none of that name.
-    pub fn remove(&mut self, _session: SessionId) -> bool {
-        false
+    pub fn remove(&mut self, session: SessionId) -> bool {
+        let found = self.forget(session).is_some();
+        if found {
+            self.tell_removed(session, None);
+        }
+        found
+    }
+
+    /// Says all sessions to the relay again, as [`poll_output`](Self::poll_output) is called.
+    pub fn reinstall(&mut self) {
+        self.reinstall = self.sessions.ids().collect();
+    }
+
+    /// The next message to the relay: an `Apply` or a `Send`.
+    pub fn poll_output(&mut self) -> Option<ToRelay<'static>> {
+        while self.output.is_empty() {
+            let session = self.reinstall.pop()?;
+            self.say_again(session);
+        }
+        self.output.pop_front()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let session = self.sessions.next_expiry().map(|(at, _)| at);
+        [session, self.reservations.next_expiry()].into_iter().flatten().min()
     }
 
     /// Ends what has expired.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
-
-    /// The next message to the relay: an `Apply` or a `Send`.
-    pub fn poll_output(&mut self) -> Option<ToRelay<'static>> {
-        self.output.pop_front()
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        while let Some((at, session)) = self.sessions.next_expiry() {
+            if at > now {
+                break;
+            }
+            self.end_expired(session, now);
+        }
+        while let Some(relayed) = self.reservations.take_expired(now) {
+            self.ports.release(relayed.internal);
+        }
     }
 
     /// Counts since the server was made.
@@ -132,25 +227,155 @@ impl Server {
     /// Sessions held: allocations, a dual one counted once.
     #[must_use]
     pub fn session_count(&self) -> usize {
-        0
+        self.sessions.len()
     }
 
     /// Relayed transport addresses held, by family: `raceway_turn_allocations`.
     #[must_use]
-    pub fn allocations(&self, _family: Family) -> usize {
-        0
+    pub fn allocations(&self, family: Family) -> usize {
+        self.sessions.family_count(family)
     }
 
     /// All sessions, in no order.
-    pub fn sessions(&self, _now: Instant) -> impl Iterator<Item = SessionView<'_>> {
-        std::iter::empty()
+    pub fn sessions(&self, now: Instant) -> impl Iterator<Item = SessionView<'_>> {
+        self.sessions.iter().map(move |allocation| allocation.view(now))
     }
 
     /// One session.
     #[must_use]
-    pub fn session(&self, _now: Instant, _session: SessionId) -> Option<SessionView<'_>> {
-        None
+    pub fn session(&self, now: Instant, session: SessionId) -> Option<SessionView<'_>> {
+        self.sessions.get(session).map(|allocation| allocation.view(now))
     }
+}
+
+/// What handlers use.
+impl Server {
+    pub(crate) fn send(&mut self, tuple: &Tuple, response: Vec<u8>) {
+        self.output.push_back(ToRelay::Send(datagram(tuple, response)));
+    }
+
+    /// Sends a response to who has not proven who they are; in silence if it is larger than the request and the
+    /// prefix has used up its budget.
+    pub(crate) fn send_unproven(&mut self, arrival: &Arrival, request: &Request<'_>, response: Vec<u8>) -> bool {
+        let excess = response.len().saturating_sub(request.octets.len()) as u64;
+        if excess > 0 && !self.budget.take(arrival.now, arrival.tuple.client.ip(), excess) {
+            self.counters.silent(Silence::OverBudget);
+            return false;
+        }
+        self.send(&arrival.tuple, response);
+        true
+    }
+
+    /// Applies operations; the response goes out when all of them held. More than one `Apply` carries goes into
+    /// several, of which the last has the response.
+    pub(crate) fn apply(
+        &mut self,
+        session: SessionId,
+        mut operations: Vec<Operation<'static>>,
+        pending: Pending,
+        response: Option<Datagram<'static>>,
+    ) {
+        const MAX: usize = raceway_api::limits::OPERATIONS_MAX;
+        while operations.len() > MAX {
+            let rest = operations.split_off(MAX.min(operations.len() - MAX));
+            let upkeep = Pending { exchange: None, purpose: Purpose::Upkeep, ..pending };
+            let transaction = self.pending.push(upkeep);
+            self.output.push_back(ToRelay::Apply { transaction, session, operations, then_send: None });
+            operations = rest;
+        }
+        let transaction = self.pending.push(pending);
+        self.output.push_back(ToRelay::Apply { transaction, session, operations, then_send: response });
+    }
+
+    /// Tells the relay to remove a session, and the client why.
+    pub(crate) fn tell_removed(&mut self, session: SessionId, response: Option<Datagram<'static>>) {
+        let pending = Pending { session, exchange: None, purpose: Purpose::Upkeep, reinstalled: true };
+        self.apply(session, vec![Operation::RemoveSession], pending, response);
+    }
+
+    /// Tells the relay to remove flows of a session.
+    pub(crate) fn tell_flows_removed(
+        &mut self,
+        session: SessionId,
+        flows: &[FlowId],
+        response: Option<Datagram<'static>>,
+    ) {
+        let pending = Pending { session, exchange: None, purpose: Purpose::Upkeep, reinstalled: false };
+        self.apply(session, flows.iter().copied().map(Operation::RemoveFlow).collect(), pending, response);
+    }
+
+    /// Says a whole session to the relay again.
+    pub(crate) fn say_again(&mut self, session: SessionId) {
+        let Some(allocation) = self.sessions.get(session) else { return };
+        let operations = flows::whole(allocation, &self.peers, self.policy.bits_per_second, self.now);
+        let pending = Pending { session, exchange: None, purpose: Purpose::Upkeep, reinstalled: true };
+        self.apply(session, operations, pending, None);
+    }
+
+    /// Forgets a session and gives its ports back.
+    pub(crate) fn forget(&mut self, session: SessionId) -> Option<Box<Allocation>> {
+        let credentials = &self.credentials;
+        let allocation = self.sessions.remove(session, |name| credentials.quota_name(name))?;
+        let open = allocation.legs().map(|(_, leg)| leg.relayed.internal).chain(allocation.closed);
+        open.for_each(|internal| self.ports.release(internal));
+        Some(allocation)
+    }
+
+    fn end_expired(&mut self, session: SessionId, now: Instant) {
+        let Some(allocation) = self.sessions.get(session) else { return };
+        let live = allocation.legs().find(|(_, leg)| leg.expires_at > now).map(|(family, _)| family);
+        match live {
+            None => {
+                self.forget(session);
+                self.tell_removed(session, None);
+            }
+            Some(Family::V4) => self.drop_family(session, Family::V6, None),
+            Some(Family::V6) => self.drop_family(session, Family::V4, None),
+        }
+    }
+
+    /// Ends one family of a dual allocation with its permissions and channels (RFC 8656 section 8.1). The relay
+    /// keeps the socket until the session ends, so its port stays taken.
+    pub(crate) fn drop_family(&mut self, session: SessionId, family: Family, answer: Option<(Exchange, Vec<u8>)>) {
+        let bits_per_second = self.policy.bits_per_second;
+        let dropped = self.sessions.change(session, |allocation| {
+            let mut gone = flows::ids(allocation, family);
+            gone.push(flows::Role::Relayed(family).id());
+            allocation.closed = allocation.forget_family(family).map(|leg| leg.relayed.internal);
+            let mut operations: Vec<_> = gone.into_iter().map(Operation::RemoveFlow).collect();
+            operations.push(flows::put_session(allocation, bits_per_second));
+            operations.push(Operation::PutFlow(flows::unwrap(allocation)));
+            (allocation.tuple, operations)
+        });
+        let Some((tuple, operations)) = dropped else { return };
+        let (exchange, response) = answer.unzip();
+        let purpose = Purpose::Refresh { lifetime_s: 0 };
+        let purpose = if exchange.is_some() { purpose } else { Purpose::Upkeep };
+        let pending = Pending { session, exchange, purpose, reinstalled: false };
+        self.apply(session, operations, pending, response.map(|octets| datagram(&tuple, octets)));
+    }
+
+    /// Ends permissions and channels whose peers the policy denies.
+    fn revoke_denied(&mut self) {
+        let ids: Vec<SessionId> = self.sessions.ids().collect();
+        for session in ids {
+            let Some(allocation) = self.sessions.get_mut(session) else { continue };
+            let gone = flows::revoke(allocation, &self.peers);
+            if !gone.is_empty() {
+                self.tell_flows_removed(session, &gone, None);
+            }
+        }
+    }
+}
+
+/// A response on its way back.
+pub(crate) fn datagram(tuple: &Tuple, response: Vec<u8>) -> Datagram<'static> {
+    Datagram { from: tuple.listener, to: tuple.client, payload: response.into() }
+}
+
+fn budget(policy: &Policy, random: &mut Random) -> Box<PrefixBudget<{ limits::BUDGET_CELLS }>> {
+    let budget = policy.unauthenticated;
+    Box::new(PrefixBudget::new(random.u64(), budget.octets_per_second, budget.burst))
 }
 
 impl std::fmt::Debug for Server {

@@ -1,0 +1,216 @@
+//! From a request to its handler: authentication, dispatch, refusals.
+
+use std::net::{IpAddr, SocketAddr};
+
+use raceway_api::SessionId;
+use stun_types::attribute::{AttributeStaticType, Nonce, PasswordAlgorithms, Realm};
+use turn_types::attribute::XorPeerAddress;
+
+use crate::allocation::{Allocation, Family};
+use crate::auth::{Identity, IntegrityKind, Key, PasswordAlgorithm, lists_password_algorithms};
+use crate::counters::{Method, Outcome, Refusal};
+use crate::message::{Request, typed};
+use crate::respond::{Exchange, Response};
+use crate::server::{Arrival, Server};
+
+/// PASSWORD-ALGORITHMS as every challenge carries it: SHA-256 before MD5, both without parameters (RFC 8489
+/// section 14.11).
+const OUR_PASSWORD_ALGORITHMS: [u8; 8] = [0, 2, 0, 0, 0, 1, 0, 0];
+
+/// A request of a client that has proven who it is.
+#[derive(Debug)]
+pub(crate) struct Proven<'a> {
+    pub arrival: Arrival,
+    pub request: &'a Request<'a>,
+    pub exchange: Exchange,
+    pub key: Key,
+    /// Session of the 5-tuple.
+    pub session: Option<SessionId>,
+    /// USERNAME when it is not the one that the session was made with.
+    pub other_user: Option<Box<str>>,
+}
+
+/// A request that proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unproven {
+    refusal: Refusal,
+    /// Whether the response tells the client how to prove itself.
+    challenge: bool,
+}
+
+const fn challenge(refusal: Refusal) -> Unproven {
+    Unproven { refusal, challenge: true }
+}
+
+const MALFORMED: Unproven = Unproven { refusal: Refusal::BadRequest, challenge: false };
+
+impl Server {
+    pub(crate) fn handle_request(&mut self, arrival: &Arrival, request: &Request<'_>) {
+        if request.method == Method::Binding {
+            return self.bind(arrival, request);
+        }
+        let proven = match self.authenticate(arrival, request) {
+            Ok(proven) => proven,
+            Err(unproven) => return self.refuse_unproven(arrival, request, unproven),
+        };
+        let handled = if request.unknown().is_empty() {
+            match request.method {
+                Method::Allocate => self.allocate(&proven),
+                Method::Refresh => self.refresh(&proven),
+                Method::CreatePermission => self.create_permission(&proven),
+                Method::ChannelBind => self.channel_bind(&proven),
+                Method::Binding => unreachable!("answered above"),
+            }
+        } else {
+            Err(Refusal::UnknownAttribute)
+        };
+        if let Err(refusal) = handled {
+            self.refuse(&proven, refusal);
+        }
+    }
+
+    /// Binding (RFC 8489 section 3): anyone may ask, at the price of the budget.
+    fn bind(&mut self, arrival: &Arrival, request: &Request<'_>) {
+        let exchange = Exchange::of(request);
+        let (mut response, outcome) = if request.unknown().is_empty() {
+            (Response::success(exchange), Outcome::Success)
+        } else {
+            let mut response = Response::error(exchange, Refusal::UnknownAttribute);
+            response.add_unknown_attributes(request.unknown());
+            (response, Outcome::Refused(Refusal::UnknownAttribute))
+        };
+        if outcome == Outcome::Success {
+            response.add_mapped_address(arrival.tuple.client);
+        }
+        let octets = response.finish(self.policy.software.as_deref(), None);
+        if self.send_unproven(arrival, request, octets) {
+            self.counters.answered(Method::Binding, outcome);
+        }
+    }
+
+    /// The checks of RFC 8489 section 9.2.4, in its order.
+    fn authenticate<'a>(&self, arrival: &Arrival, request: &'a Request<'a>) -> Result<Proven<'a>, Unproven> {
+        let (kind, integrity) = match (request.integrity_sha256, request.integrity) {
+            (Some(integrity), _) => (IntegrityKind::Sha256, integrity),
+            (None, Some(integrity)) => (IntegrityKind::Sha1, integrity),
+            (None, None) => return Err(challenge(Refusal::Unauthenticated)),
+        };
+        let identity = request.username.map(Identity::Name).or_else(|| request.userhash.map(Identity::Hash));
+        let (Some(identity), Some(realm), Some(nonce)) = (identity, request.realm, request.nonce) else {
+            return Err(MALFORMED);
+        };
+        let algorithm = password_algorithm(request, nonce)?;
+        let session = self.sessions.id_of(&arrival.tuple);
+        let allocation = session.and_then(|session| self.sessions.get(session));
+        let known = allocation.map(|allocation| &*allocation.user);
+        let name = self.credentials.name(identity, known).filter(|_| realm == self.credentials.realm().as_bytes());
+        let name = name.ok_or(challenge(Refusal::Unauthenticated))?;
+        let fits = |key: &Key| key.verifies(kind, request.octets, integrity.offset, integrity.value);
+        let own = allocation.filter(|allocation| *allocation.user == *name);
+        let key = self.find_key(arrival, name, algorithm, own, fits).ok_or(challenge(Refusal::Unauthenticated))?;
+        if !self.nonces.is_valid(arrival.now, arrival.tuple.client, nonce) {
+            return Err(challenge(Refusal::StaleNonce));
+        }
+        // MESSAGE-INTEGRITY-SHA256, unless MD5 was only assumed (section 9.2.4, last paragraph).
+        let names_algorithm = request.password_algorithm.is_some();
+        let integrity = if names_algorithm { IntegrityKind::Sha256 } else { IntegrityKind::Sha1 };
+        Ok(Proven {
+            arrival: *arrival,
+            request,
+            exchange: Exchange { integrity: Some(integrity), ..Exchange::of(request) },
+            key,
+            session,
+            other_user: if own.is_some() { None } else { Some(name.into()) },
+        })
+    }
+
+    /// The key that made the request's integrity. A client may go on with the credentials that its allocation was
+    /// made with after they expired or were withdrawn, as with coturn: ending the session is the operator's
+    /// decision (`racewayctl`), not the rotation's.
+    fn find_key(
+        &self,
+        arrival: &Arrival,
+        name: &str,
+        algorithm: PasswordAlgorithm,
+        own: Option<&Allocation>,
+        fits: impl Fn(&Key) -> bool,
+    ) -> Option<Key> {
+        let kept = own.and_then(|allocation| allocation.key.as_ref());
+        if let Some(key) = kept.filter(|key| key.algorithm == algorithm && fits(key)) {
+            return Some(key.clone());
+        }
+        let wall = if own.is_some() { None } else { Some(arrival.wall) };
+        self.credentials.key(name, algorithm, wall, fits)
+    }
+
+    fn refuse_unproven(&mut self, arrival: &Arrival, request: &Request<'_>, unproven: Unproven) {
+        let mut response = Response::error(Exchange::of(request), unproven.refusal);
+        if unproven.challenge {
+            response.add_raw(Realm::TYPE, self.credentials.realm().as_bytes());
+            response.add_raw(Nonce::TYPE, &self.nonces.make(arrival.now, arrival.tuple.client));
+            response.add_raw(PasswordAlgorithms::TYPE, &OUR_PASSWORD_ALGORITHMS);
+        }
+        let octets = response.finish(self.policy.software.as_deref(), None);
+        if self.send_unproven(arrival, request, octets) {
+            self.counters.answered(request.method, Outcome::Refused(unproven.refusal));
+        }
+    }
+
+    fn refuse(&mut self, proven: &Proven<'_>, refusal: Refusal) {
+        let mut response = Response::error(proven.exchange, refusal);
+        if refusal == Refusal::UnknownAttribute {
+            response.add_unknown_attributes(proven.request.unknown());
+        }
+        let octets = response.finish(self.policy.software.as_deref(), Some(&proven.key));
+        self.counters.answered(proven.request.method, Outcome::Refused(refusal));
+        self.send(&proven.arrival.tuple, octets);
+    }
+
+    /// The session that a request is about (RFC 8656 section 5): that of its 5-tuple, by its own user.
+    pub(crate) fn own_session(&mut self, proven: &Proven<'_>) -> Result<SessionId, Refusal> {
+        let session = proven.session.ok_or(Refusal::AllocationMismatch)?;
+        if proven.other_user.is_some() {
+            return Err(Refusal::WrongCredentials);
+        }
+        let allocation = self.sessions.get_mut(session).ok_or(Refusal::AllocationMismatch)?;
+        if allocation.key.as_ref() != Some(&proven.key) {
+            allocation.key = Some(proven.key.clone());
+        }
+        allocation.worker = proven.arrival.worker;
+        Ok(session)
+    }
+
+    /// A peer that this allocation may have (RFC 8656 sections 10.2 and 12.2); without a port, any port of it.
+    pub(crate) fn check_peer(&self, session: SessionId, address: IpAddr, port: Option<u16>) -> Result<(), Refusal> {
+        let allocation = self.sessions.get(session).ok_or(Refusal::AllocationMismatch)?;
+        if allocation.leg(Family::of(address)).is_none() {
+            return Err(Refusal::PeerAddressFamilyMismatch);
+        }
+        if self.peers.allows(address, port) { Ok(()) } else { Err(Refusal::Forbidden) }
+    }
+}
+
+/// The algorithm that a request says or implies (RFC 8489 section 9.2.4): who was offered a choice must repeat the
+/// offer, so that nobody between can have made it smaller.
+fn password_algorithm(request: &Request<'_>, nonce: &[u8]) -> Result<PasswordAlgorithm, Unproven> {
+    if !lists_password_algorithms(nonce) {
+        return Ok(PasswordAlgorithm::Md5);
+    }
+    match (request.password_algorithm, request.password_algorithms) {
+        (None, None) => Ok(PasswordAlgorithm::Md5),
+        (Some(chosen), Some(offered)) if offered == OUR_PASSWORD_ALGORITHMS => {
+            [PasswordAlgorithm::Sha256, PasswordAlgorithm::Md5]
+                .into_iter()
+                .find(|algorithm| chosen[..] == [0, algorithm.number() as u8, 0, 0])
+                .ok_or(MALFORMED)
+        }
+        _ => Err(MALFORMED),
+    }
+}
+
+/// The address in a XOR-PEER-ADDRESS (RFC 8656 section 18.3).
+pub(crate) fn peer_address(request: &Request<'_>, value: &[u8]) -> Option<SocketAddr> {
+    // 8 octets for IPv4, 20 for IPv6; the codec would read a longer value.
+    let length_is_right = matches!((value.get(1), value.len()), (Some(1), 8) | (Some(2), 20));
+    length_is_right.then(|| typed::<XorPeerAddress>(value))?.map(|peer| peer.addr(request.transaction))
+}
