@@ -1,0 +1,178 @@
+//! Checks that need the machine: addresses that are not here, ports that are taken.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
+use raceway_api::limits::LISTENERS_MAX;
+use raceway_config::{Config, Problem, Problems};
+
+use super::addresses::MachineAddresses;
+
+/// Refuses a configuration that this machine cannot carry out.
+///
+/// `relay_running`: our own relay holds its ports, so they are not looked at. The same with `control_running` for the
+/// HTTP port.
+///
+/// # Errors
+/// Everything that does not fit.
+pub fn check_machine(
+    config: &Config,
+    machine: &MachineAddresses,
+    relay_running: bool,
+    control_running: bool,
+) -> Result<(), Problems> {
+    let mut problems = Vec::new();
+    check_listeners(config, machine, relay_running, &mut problems);
+    check_relay_addresses(config, machine, &mut problems);
+    if let Some(address) = config.http.listen.filter(|_| !control_running)
+        && let Err(error) = TcpListener::bind(address)
+    {
+        problems.push(bind_problem(config, "http.listen", address, &error, "write another port, or \"off\""));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
+fn check_listeners(config: &Config, machine: &MachineAddresses, relay_running: bool, problems: &mut Vec<Problem>) {
+    let listeners = machine.listeners(&config.turn);
+    if listeners.is_empty() {
+        let right = "write an address that `ip address` shows";
+        problems.push(config.origin.problem("turn.listen", "this machine has no address of that family", right));
+    }
+    if listeners.len() > LISTENERS_MAX {
+        let what = format!("the wildcards stand for {} addresses here, which are too many", listeners.len());
+        problems.push(config.origin.problem("turn.listen", what, format!("name at most {LISTENERS_MAX} addresses")));
+    }
+    for (index, configured) in config.turn.listen.iter().enumerate() {
+        let key = format!("turn.listen[{index}]");
+        if !configured.ip().is_unspecified() && !machine.has(configured.ip()) {
+            problems.push(not_here(config, &key, configured.ip()));
+        } else if !relay_running {
+            let expanded = listeners.iter().filter(|l| covers(*configured, **l));
+            let first = expanded.filter_map(|l| UdpSocket::bind(l).err().map(|error| (*l, error))).next();
+            if let Some((address, error)) = first {
+                let right = "stop what listens there (`ss -lunp` names it) or write another port";
+                problems.push(bind_problem(config, &key, address, &error, right));
+            }
+        }
+    }
+}
+
+fn covers(configured: SocketAddr, concrete: SocketAddr) -> bool {
+    let wildcard = configured.ip().is_unspecified() && configured.is_ipv4() == concrete.is_ipv4();
+    configured.port() == concrete.port() && (wildcard || configured.ip() == concrete.ip())
+}
+
+fn check_relay_addresses(config: &Config, machine: &MachineAddresses, problems: &mut Vec<Problem>) {
+    for (index, address) in config.turn.relay_addresses.iter().flatten().enumerate() {
+        if !machine.has(*address) {
+            problems.push(not_here(config, &format!("turn.relay_addresses[{index}]"), *address));
+        }
+    }
+    let relay = machine.relay_addresses(&config.turn);
+    if relay.is_empty() {
+        let what = "this machine has no address to relay from";
+        problems.push(config.origin.problem("turn.relay_addresses", what, "give it one (`ip address add`)"));
+    }
+    for internal in config.turn.external_addresses.keys().filter(|i| !relay.iter().any(|r| r.internal == **i)) {
+        let used: Vec<String> = relay.iter().map(|r| r.internal.to_string()).collect();
+        let key = format!("turn.external_addresses.\"{internal}\"");
+        let what = format!("\"{internal}\" is not an address that is relayed from ({} are)", used.join(", "));
+        problems.push(config.origin.problem(&key, what, "name it in relay_addresses"));
+    }
+}
+
+fn not_here(config: &Config, key: &str, address: IpAddr) -> Problem {
+    let right = "write an address that `ip address` shows; for a NAT address use external_addresses";
+    config.origin.problem(key, format!("\"{address}\" is not an address of this machine"), right)
+}
+
+fn bind_problem(config: &Config, key: &str, address: SocketAddr, error: &io::Error, in_use: &str) -> Problem {
+    let (what, right) = match error.kind() {
+        io::ErrorKind::AddrInUse => (format!("another program already listens on \"{address}\""), in_use.to_owned()),
+        io::ErrorKind::PermissionDenied => (
+            format!("port {} needs rights that this account does not have", address.port()),
+            "start as root or write a port from 1024 up".to_owned(),
+        ),
+        io::ErrorKind::AddrNotAvailable => (
+            format!("\"{address}\" is not an address of this machine"),
+            "write an address that `ip address` shows".to_owned(),
+        ),
+        _ => (format!("\"{address}\" cannot be listened on: {error}"), "write another address".to_owned()),
+    };
+    config.origin.problem(key, what, right)
+}
+
+/// Whether somebody listens on a Unix socket of this type.
+#[must_use]
+pub fn is_served(path: &Path, kind: SockType) -> bool {
+    let Ok(address) = UnixAddr::new(path) else { return false };
+    let Ok(socket) = socket::socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)
+    else {
+        return false;
+    };
+    use std::os::fd::AsRawFd;
+    matches!(socket::connect(socket.as_raw_fd(), &address), Ok(()) | Err(nix::errno::Errno::EAGAIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> String {
+        let config = raceway_config::parse("raceway.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+        let machine = MachineAddresses::read().expect("the kernel answers");
+        match check_machine(&config, &machine, false, false) {
+            Ok(()) => "fits".to_owned(),
+            Err(problems) => problems.to_string(),
+        }
+    }
+
+    #[test]
+    fn addresses_of_other_machines_are_refused() {
+        assert_eq!(
+            check(
+                "[turn]\nlisten = [\"198.51.100.1:3478\"]\nrelay_addresses = [\"198.51.100.2\"]\n\
+                 [http]\nlisten = \"198.51.100.1:9640\""
+            ),
+            "raceway.toml:2: turn.listen[0]: \"198.51.100.1\" is not an address of this machine; write an address that \
+             `ip address` shows; for a NAT address use external_addresses\n\
+             raceway.toml:3: turn.relay_addresses[0]: \"198.51.100.2\" is not an address of this machine; write an \
+             address that `ip address` shows; for a NAT address use external_addresses\n\
+             raceway.toml:5: http.listen: \"198.51.100.1:9640\" is not an address of this machine; write an address that \
+             `ip address` shows"
+        );
+    }
+
+    #[test]
+    fn a_port_in_use_is_refused() {
+        let held = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let listening = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let (udp, tcp) = (held.local_addr().expect("bound"), listening.local_addr().expect("bound"));
+        assert_eq!(
+            check(&format!(
+                "[turn]\nlisten = [\"{udp}\"]\nrelay_addresses = [\"127.0.0.1\"]\nport_range = \"1-2\"\n\
+                 [http]\nlisten = \"{tcp}\""
+            )),
+            format!(
+                "raceway.toml:2: turn.listen[0]: another program already listens on \"{udp}\"; stop what listens there \
+                 (`ss -lunp` names it) or write another port\n\
+                 raceway.toml:6: http.listen: another program already listens on \"{tcp}\"; write another port, or \
+                 \"off\""
+            )
+        );
+    }
+
+    #[test]
+    fn an_external_address_needs_its_internal_one_here() {
+        let told = check(
+            "[turn]\nlisten = [\"127.0.0.1:3999\"]\nexternal_addresses = { \"198.51.100.1\" = \"203.0.113.7\" }\n\
+             [http]\nlisten = \"off\"",
+        );
+        assert!(
+            told.starts_with("raceway.toml:3: turn.external_addresses.\"198.51.100.1\": \"198.51.100.1\" is not an"),
+            "{told}"
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! `/metrics`, `/healthz`, `/readyz`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus::Histogram;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use crate::link::{Command, Gone, Link, Overview};
+use crate::metrics;
+
+/// For the relay to give its figures; then the last ones are shown.
+const STATISTICS_MAX: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+struct Shared {
+    link: Link,
+    punt_latency: Histogram,
+}
+
+/// Serves until the program ends.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(listener: TcpListener, link: Link, punt_latency: Histogram) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/metrics", get(page))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(Arc::new(Shared { link, punt_latency }));
+    axum::serve(listener, router).await
+}
+
+/// The state of everything, with the relay's figures of now if it gives them in time.
+///
+/// # Errors
+/// [`Gone`] when the program ends.
+pub async fn overview(link: &Link) -> Result<Overview, Gone> {
+    let fresh = link.ask(|reply| Command::Overview { fresh: true, reply });
+    match timeout(STATISTICS_MAX, fresh).await {
+        Ok(overview) => overview,
+        Err(_) => link.ask(|reply| Command::Overview { fresh: false, reply }).await,
+    }
+}
+
+async fn page(State(shared): State<Arc<Shared>>) -> Response {
+    let Ok(overview) = overview(&shared.link).await else { return ending() };
+    match metrics::page(&overview, &shared.punt_latency) {
+        Ok(page) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    let Ok(overview) = shared.link.ask(|reply| Command::Overview { fresh: false, reply }).await else {
+        return ending();
+    };
+    match state(&overview) {
+        "ready" => "ready\n".into_response(),
+        why => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response(),
+    }
+}
+
+fn ending() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "not ready: raceway-control is ending\n").into_response()
+}
+
+/// How it is, in a word or two.
+#[must_use]
+pub fn state(overview: &Overview) -> &'static str {
+    match overview {
+        Overview { connected: false, .. } => "no relay",
+        Overview { synchronised: false, .. } => "restoring",
+        Overview { draining: true, .. } => "draining",
+        Overview { .. } => "ready",
+    }
+}

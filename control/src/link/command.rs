@@ -1,0 +1,84 @@
+//! What the thread can be asked.
+
+use raceway_api::SessionId;
+use raceway_config::LogLevel;
+use raceway_turn::PolicyError;
+use tokio::sync::oneshot::Sender;
+
+use super::overview::Overview;
+use crate::admin::view::{Flow, Session};
+use crate::plan::Plan;
+
+/// The thread has ended, which it does only when the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("raceway-control is ending")]
+pub struct Gone;
+
+/// A command, with a place for its answer.
+#[derive(Debug)]
+pub enum Command {
+    /// The state of everything.
+    Overview {
+        /// Ask the relay for new figures first; without it, or while the relay is away, the last ones are given.
+        fresh: bool,
+        /// The answer.
+        reply: Sender<Overview>,
+    },
+    /// Sessions, in the order of their names.
+    Sessions {
+        /// Most that are wanted.
+        limit: usize,
+        /// The answer.
+        reply: Sender<SessionPage>,
+    },
+    /// One session.
+    Session {
+        /// Its name.
+        id: SessionId,
+        /// The answer; none if there is no such session.
+        reply: Sender<Option<Session>>,
+    },
+    /// Flows as the relay holds them.
+    Flows {
+        /// Of this session, else of all.
+        session: Option<SessionId>,
+        /// Most that are wanted.
+        limit: usize,
+        /// The answer; none while the relay is away.
+        reply: Sender<Option<Flows>>,
+    },
+    /// A new configuration.
+    Apply {
+        /// What it means.
+        plan: Box<Plan>,
+        /// Whether the server took it; if not, nothing has changed.
+        reply: Sender<Result<(), PolicyError>>,
+    },
+    /// Refuse new allocations, or accept them again.
+    Drain {
+        /// Refuse.
+        on: bool,
+        /// Sessions that are left.
+        reply: Sender<usize>,
+    },
+    /// The relay's log level.
+    LogLevel(LogLevel),
+}
+
+/// Some sessions.
+#[derive(Clone, Debug, Default)]
+pub struct SessionPage {
+    /// At most as many as were asked for.
+    pub sessions: Vec<Session>,
+    /// How many there are.
+    pub total: usize,
+}
+
+/// Some flows.
+#[derive(Clone, Debug, Default)]
+pub struct Flows {
+    /// At most as many as were asked for.
+    pub flows: Vec<Flow>,
+    /// How many there are.
+    pub total: usize,
+}

@@ -1,0 +1,79 @@
+//! One thread owns the TURN server and the connection to the relay; everybody else sends it commands.
+
+mod command;
+mod connection;
+mod overview;
+mod state;
+mod thread;
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
+
+use prometheus::Histogram;
+use raceway_turn::Server;
+use rustix::event::{EventfdFlags, eventfd};
+use tokio::sync::oneshot;
+
+pub use command::{Command, Flows, Gone, SessionPage};
+pub use overview::{Overview, RelayInfo};
+
+use crate::plan::Assignment;
+
+/// Speaks to the thread; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Link {
+    commands: Sender<Command>,
+    wake: Arc<OwnedFd>,
+}
+
+/// What the thread starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// Without sessions.
+    pub server: Server,
+    /// What the relay is told.
+    pub assignment: Assignment,
+    /// Where the relay listens.
+    pub relay_socket: PathBuf,
+    /// Takes how long punts were under way.
+    pub punt_latency: Histogram,
+}
+
+impl Link {
+    /// Starts the thread, which ends when the last `Link` is dropped.
+    ///
+    /// # Errors
+    /// When the system has no thread or descriptor left.
+    pub fn start(start: Start) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let (commands, inbox): (_, Receiver<Command>) = mpsc::channel();
+        let link = Self { commands, wake: Arc::clone(&wake) };
+        let builder = std::thread::Builder::new().name("turn".to_owned());
+        let thread = builder.spawn(move || thread::run(start, inbox, &wake))?;
+        Ok((link, thread))
+    }
+
+    /// Gives a command without waiting for anything.
+    ///
+    /// # Errors
+    /// [`Gone`] when the thread has ended.
+    pub fn tell(&self, command: Command) -> Result<(), Gone> {
+        self.commands.send(command).map_err(|_| Gone)?;
+        // A full counter means that the thread is already due to wake.
+        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
+        Ok(())
+    }
+
+    /// Gives the command that `make` makes around a place for the answer, and waits for that.
+    ///
+    /// # Errors
+    /// [`Gone`] when the thread has ended.
+    pub async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Gone> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(make(reply))?;
+        answer.await.map_err(|_| Gone)
+    }
+}

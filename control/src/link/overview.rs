@@ -1,0 +1,58 @@
+//! The state of everything, for metrics and for people.
+
+use std::sync::Arc;
+
+use raceway_api::{Statistics, XdpMode};
+use raceway_turn::{Counters, Family, Server};
+
+/// What the relay said of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayInfo {
+    /// Program version.
+    pub version: String,
+    /// Of this relay process.
+    pub instance: u64,
+    /// Threads that relay.
+    pub workers: u16,
+    /// Most flows.
+    pub flows_max: u32,
+    /// Connections of control in the life of the relay, this one included.
+    pub connections: u64,
+    /// Name, data path, why.
+    pub interfaces: Vec<(String, XdpMode, String)>,
+}
+
+/// The state of everything.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// The relay, last time it was there.
+    pub relay: Option<Arc<RelayInfo>>,
+    /// It is there.
+    pub connected: bool,
+    /// It is there, configured, and knows every session.
+    pub synchronised: bool,
+    /// New allocations are refused.
+    pub draining: bool,
+    /// Sessions held.
+    pub sessions: usize,
+    /// Relayed transport addresses held, IPv4 and IPv6.
+    pub allocations: [usize; 2],
+    /// What the server counted.
+    pub counters: Counters,
+    /// The relay's figures, last time it gave them.
+    pub statistics: Option<Arc<Statistics>>,
+    /// Whether they were asked for just now.
+    pub fresh: bool,
+    /// What the relay could not do, latest last, at most [`PROBLEMS_MAX`].
+    pub problems: Vec<String>,
+    /// Punts that were let go because the relay did not take answers fast enough.
+    pub punts_dropped: u64,
+}
+
+/// Problems that are remembered.
+pub const PROBLEMS_MAX: usize = 16;
+
+/// Relayed addresses by family.
+pub(super) fn allocations(server: &Server) -> [usize; 2] {
+    Family::ALL.map(|family| server.allocations(family))
+}

@@ -1,0 +1,362 @@
+//! What the thread knows, and what follows from what the relay says.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use prometheus::Histogram;
+use raceway_api::{FromRelay, Punt, SessionReport, Statistics, ToRelay};
+use raceway_turn::Server;
+use raceway_units::{Instant, UnixTime};
+use tokio::sync::oneshot::Sender;
+
+use super::Start;
+use super::command::{Command, Flows, SessionPage};
+use super::connection::Connection;
+use super::overview::{Overview, PROBLEMS_MAX, RelayInfo, allocations};
+use super::thread::now;
+use crate::admin::view::{Flow, Session};
+use crate::plan::Assignment;
+
+/// Punts kept while sessions are being restored, at most 4 MiB. Later ones are let go: clients ask again.
+const HELD_MAX: usize = 1024;
+
+/// How far the two sides are with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No connection.
+    Away,
+    /// `Hello` was said.
+    Greeting,
+    /// The relay tells its sessions.
+    Restoring,
+    /// Everything is known to both.
+    Live,
+}
+
+/// A report that was asked for.
+struct Report {
+    limit: usize,
+    flows: Flows,
+    reply: Sender<Option<Flows>>,
+}
+
+/// A punt that came too early.
+struct Held {
+    worker: u16,
+    local: std::net::SocketAddr,
+    remote: std::net::SocketAddr,
+    received_at_ns: u64,
+    payload: Vec<u8>,
+}
+
+/// Server, relay and everything that waits for them.
+pub(super) struct State {
+    pub(super) phase: Phase,
+    server: Server,
+    assignment: Assignment,
+    /// The first snapshot is complete: this side knows all, from now on the relay is told.
+    restored: bool,
+    held: Vec<Held>,
+    relay: Option<Arc<RelayInfo>>,
+    statistics: Option<Arc<Statistics>>,
+    want_statistics: Vec<Sender<Overview>>,
+    reports: VecDeque<Report>,
+    problems: VecDeque<String>,
+    punts_dropped: u64,
+    punt_latency: Histogram,
+}
+
+impl State {
+    pub(super) fn new(start: Start) -> Self {
+        Self {
+            phase: Phase::Away,
+            server: start.server,
+            assignment: start.assignment,
+            restored: false,
+            held: Vec::new(),
+            relay: None,
+            statistics: None,
+            want_statistics: Vec::new(),
+            reports: VecDeque::new(),
+            problems: VecDeque::new(),
+            punts_dropped: 0,
+            punt_latency: start.punt_latency,
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.server.poll_timeout()
+    }
+
+    pub(super) fn handle_timeout(&mut self, time: Instant) {
+        if self.server.poll_timeout().is_some_and(|due| due <= time) {
+            self.server.handle_timeout(time);
+        }
+        if self.phase == Phase::Away {
+            // A relay that comes back is told everything anew.
+            while self.server.poll_output().is_some() {}
+        }
+    }
+
+    /// First words on a new connection.
+    pub(super) fn greet(&mut self, connection: &mut Connection) -> io::Result<()> {
+        self.phase = Phase::Greeting;
+        connection.push(&ToRelay::Hello { version: env!("CARGO_PKG_VERSION").into() })?;
+        connection.flush()
+    }
+
+    pub(super) fn lost_relay(&mut self) {
+        self.phase = Phase::Away;
+        self.held.clear();
+        self.answer_statistics(false);
+        for report in self.reports.drain(..) {
+            let _ = report.reply.send(None);
+        }
+    }
+
+    /// Hands what the server wants said to the connection.
+    pub(super) fn send_output(&mut self, connection: &mut Connection) -> io::Result<()> {
+        while let Some(message) = self.server.poll_output() {
+            connection.push(&message)?;
+        }
+        connection.flush()
+    }
+
+    /// One frame of the relay.
+    pub(super) fn handle_frame(&mut self, frame: &[u8], connection: &mut Connection) -> io::Result<()> {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        for message in raceway_api::decode::<FromRelay<'_>>(frame).map_err(io::Error::other)? {
+            self.handle_message(message.map_err(io::Error::other)?, UnixTime(wall), connection)?;
+        }
+        self.send_output(connection)
+    }
+
+    fn handle_message(
+        &mut self,
+        message: FromRelay<'_>,
+        wall: UnixTime,
+        connection: &mut Connection,
+    ) -> io::Result<()> {
+        match message {
+            FromRelay::Punt(punt) => self.handle_punt(&punt, wall, connection.is_congested()),
+            FromRelay::Failed { transaction, session, operation, error } => {
+                tracing::debug!(session = session.0, operation, ?error, "the relay could not do as told");
+                self.server.handle_failed(now(), transaction, error);
+            }
+            FromRelay::Expired(session) => self.server.handle_expired(now(), session),
+            FromRelay::Hello { version, instance, workers, flows_max, sessions, connections, interfaces } => {
+                let named = |i: raceway_api::InterfaceReport<'_>| (i.name.into_owned(), i.mode, i.reason.into_owned());
+                let interfaces = interfaces.into_iter().map(named).collect();
+                let version = version.into_owned();
+                let relay = RelayInfo { version, instance, workers, flows_max, connections, interfaces };
+                return self.handle_hello(relay, sessions, connection);
+            }
+            FromRelay::Session(report) => self.handle_session(&report),
+            FromRelay::SnapshotEnd => return self.handle_snapshot_end(wall, connection),
+            FromRelay::Statistics(statistics) => {
+                self.statistics = Some(Arc::new(statistics));
+                self.answer_statistics(true);
+            }
+            FromRelay::Problem(problem) => {
+                tracing::warn!(%problem, "raceway-relay has a problem");
+                if self.problems.len() == PROBLEMS_MAX {
+                    self.problems.pop_front();
+                }
+                self.problems.push_back(problem.into_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_punt(&mut self, punt: &Punt<'_>, wall: UnixTime, congested: bool) {
+        if self.phase != Phase::Live {
+            if self.held.len() < HELD_MAX {
+                let Punt { worker, local, remote, received_at_ns, .. } = *punt;
+                let payload = punt.payload.to_vec();
+                self.held.push(Held { worker, local, remote, received_at_ns, payload });
+            } else {
+                self.punts_dropped += 1;
+            }
+            return;
+        }
+        if congested {
+            self.punts_dropped += 1;
+            return;
+        }
+        let time = now();
+        self.server.handle_punt(time, wall, punt.worker, punt.local, punt.remote, &punt.payload);
+        self.observe_latency(punt.received_at_ns);
+    }
+
+    fn observe_latency(&self, received_at_ns: u64) {
+        self.punt_latency.observe(now().since(Instant::from_ns(received_at_ns)).as_secs_f64());
+    }
+
+    fn handle_hello(&mut self, relay: RelayInfo, sessions: u32, connection: &mut Connection) -> io::Result<()> {
+        if self.phase != Phase::Greeting {
+            return Err(io::Error::other("the relay greeted twice"));
+        }
+        let restarted = self.relay.as_ref().is_some_and(|before| before.instance != relay.instance);
+        tracing::info!(
+            version = relay.version,
+            workers = relay.workers,
+            sessions,
+            restarted,
+            "connected to raceway-relay"
+        );
+        for (name, mode, reason) in &relay.interfaces {
+            tracing::info!(interface = name, xdp = mode.label(), reason, "data path");
+        }
+        self.relay = Some(Arc::new(relay));
+        self.problems.clear();
+        connection.push(&self.assignment.message())?;
+        if !self.restored {
+            self.phase = Phase::Restoring;
+            connection.push(&ToRelay::Snapshot)?;
+            return connection.flush();
+        }
+        self.server.reinstall();
+        self.send_output(connection)?;
+        connection.push(&ToRelay::Synchronised)?;
+        self.phase = Phase::Live;
+        connection.flush()
+    }
+
+    fn handle_session(&mut self, report: &SessionReport<'_>) {
+        if self.phase == Phase::Restoring {
+            self.server.restore(report);
+        } else if let Some(wanted) = self.reports.front_mut() {
+            wanted.flows.total += report.flows.len();
+            let left = wanted.limit.saturating_sub(wanted.flows.flows.len());
+            let flows = report.flows.iter().take(left).map(|flow| Flow::new(report.id, flow, now()));
+            wanted.flows.flows.extend(flows);
+        }
+    }
+
+    fn handle_snapshot_end(&mut self, wall: UnixTime, connection: &mut Connection) -> io::Result<()> {
+        if self.phase != Phase::Restoring {
+            if let Some(report) = self.reports.pop_front() {
+                let _ = report.reply.send(Some(report.flows));
+            }
+            return Ok(());
+        }
+        self.server.restore_end(now());
+        self.restored = true;
+        tracing::info!(sessions = self.server.session_count(), "restored from the relay");
+        self.send_output(connection)?;
+        connection.push(&ToRelay::Synchronised)?;
+        self.phase = Phase::Live;
+        for held in std::mem::take(&mut self.held) {
+            self.server.handle_punt(now(), wall, held.worker, held.local, held.remote, &held.payload);
+            self.observe_latency(held.received_at_ns);
+        }
+        self.send_output(connection)
+    }
+
+    /// Carries out a command.
+    pub(super) fn obey(
+        &mut self,
+        time: Instant,
+        command: Command,
+        connection: Option<&mut Connection>,
+    ) -> io::Result<()> {
+        // Whoever asked may be gone by now; then nobody wants the answer.
+        match command {
+            Command::Overview { fresh, reply } => return self.ask_statistics(fresh, reply, connection),
+            Command::Sessions { limit, reply } => {
+                let _ = reply.send(self.page(time, limit));
+            }
+            Command::Session { id, reply } => {
+                let _ = reply.send(self.server.session(time, id).map(|view| Session::new(&view, time)));
+            }
+            Command::Flows { session, limit, reply } => {
+                let Some(connection) = connection.filter(|_| self.phase == Phase::Live) else {
+                    let _ = reply.send(None);
+                    return Ok(());
+                };
+                self.reports.push_back(Report { limit, flows: Flows::default(), reply });
+                connection.push(&ToRelay::Report { session })?;
+                return connection.flush();
+            }
+            Command::Apply { plan, reply } => {
+                let taken = self.server.reconfigure(plan.policy);
+                let changed = taken.is_ok() && self.assignment != plan.assignment;
+                if taken.is_ok() {
+                    self.assignment = plan.assignment;
+                }
+                let _ = reply.send(taken);
+                let known = matches!(self.phase, Phase::Live | Phase::Restoring);
+                if let Some(connection) = connection.filter(|_| changed && known) {
+                    self.problems.clear();
+                    connection.push(&self.assignment.message())?;
+                }
+            }
+            Command::Drain { on, reply } => {
+                self.server.drain(on);
+                let _ = reply.send(self.server.session_count());
+            }
+            Command::LogLevel(level) => {
+                if let Some(connection) = connection.filter(|_| self.phase != Phase::Greeting) {
+                    connection.push(&ToRelay::LogLevel(level.as_str().into()))?;
+                    return connection.flush();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn page(&self, time: Instant, limit: usize) -> SessionPage {
+        let mut ids: Vec<_> = self.server.sessions(time).map(|view| view.id).collect();
+        let total = ids.len();
+        ids.sort_unstable();
+        ids.truncate(limit);
+        let views = ids.into_iter().filter_map(|id| self.server.session(time, id));
+        SessionPage { sessions: views.map(|view| Session::new(&view, time)).collect(), total }
+    }
+
+    fn ask_statistics(
+        &mut self,
+        fresh: bool,
+        reply: Sender<Overview>,
+        connection: Option<&mut Connection>,
+    ) -> io::Result<()> {
+        let Some(connection) = connection.filter(|_| fresh && self.phase == Phase::Live) else {
+            let _ = reply.send(self.overview(false));
+            return Ok(());
+        };
+        let asked = !self.want_statistics.is_empty();
+        self.want_statistics.push(reply);
+        if !asked {
+            connection.push(&ToRelay::Statistics)?;
+        }
+        connection.flush()
+    }
+
+    fn answer_statistics(&mut self, fresh: bool) {
+        if self.want_statistics.is_empty() {
+            return;
+        }
+        let overview = self.overview(fresh);
+        for reply in self.want_statistics.drain(..) {
+            let _ = reply.send(overview.clone());
+        }
+    }
+
+    fn overview(&self, fresh: bool) -> Overview {
+        Overview {
+            relay: self.relay.clone(),
+            connected: matches!(self.phase, Phase::Restoring | Phase::Live),
+            synchronised: self.phase == Phase::Live,
+            draining: self.server.is_draining(),
+            sessions: self.server.session_count(),
+            allocations: allocations(&self.server),
+            counters: self.server.counters().clone(),
+            statistics: self.statistics.clone(),
+            fresh,
+            problems: self.problems.iter().cloned().collect(),
+            punts_dropped: self.punts_dropped,
+        }
+    }
+}

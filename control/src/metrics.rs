@@ -1,0 +1,221 @@
+//! The Prometheus page, made from an [`Overview`] at each scrape.
+//!
+//! While the relay is away its last figures are given, and `raceway_relay_up` is 0.
+
+use prometheus::proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder, Histogram, HistogramOpts, TextEncoder, core::Collector};
+use raceway_abi::{Counter as Index, Direction, DropReason};
+use raceway_api::Statistics;
+use raceway_turn::{Family, Method, Outcome, Silence};
+
+use crate::link::Overview;
+
+/// Media type of the page.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const DIRECTIONS: [(Direction, &str); 2] =
+    [(Direction::ClientToPeer, "client_to_peer"), (Direction::PeerToClient, "peer_to_client")];
+
+/// A histogram of how long punts were under way, from the worker's receive to the end of control's work: 20 us to 1 s.
+///
+/// # Panics
+/// Never: the name and the bounds are constants that are valid.
+#[must_use]
+pub fn punt_latency() -> Histogram {
+    let bounds = [20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 0.1, 0.2, 0.5, 1.0];
+    let options = HistogramOpts::new(
+        "raceway_punt_latency_seconds",
+        "From the receipt of a client's request by a worker until control has answered it.",
+    );
+    Histogram::with_opts(options.buckets(bounds.to_vec())).expect("a valid name and rising bounds")
+}
+
+/// The page.
+///
+/// # Errors
+/// Never for what is put in here; the encoder's signature has one.
+pub fn page(overview: &Overview, punt_latency: &Histogram) -> Result<Vec<u8>, prometheus::Error> {
+    let mut families = Vec::with_capacity(16);
+    let nothing = Statistics::default();
+    let statistics = overview.statistics.as_deref().unwrap_or(&nothing);
+    relayed(&mut families, overview, statistics);
+    turn(&mut families, overview);
+    rtp(&mut families, statistics);
+    relay(&mut families, overview, statistics);
+    families.extend(punt_latency.collect());
+    let version = env!("CARGO_PKG_VERSION");
+    families.push(gauge(
+        "raceway_build_info",
+        "Program version, as a label; the value is always 1.",
+        vec![(labels(&[("version", version)]), 1.0)],
+    ));
+    let mut page = Vec::with_capacity(16 << 10);
+    TextEncoder::new().encode(&families, &mut page)?;
+    Ok(page)
+}
+
+fn relayed(families: &mut Vec<MetricFamily>, overview: &Overview, statistics: &Statistics) {
+    let paths = [("xdp", &statistics.xdp), ("worker", &statistics.worker)];
+    let value = |counters: &[u64], index: Index| counters.get(index.index() as usize).copied().unwrap_or(0) as f64;
+    let by_direction = |index: fn(Direction) -> Index| {
+        let each = paths.iter().flat_map(move |(path, counters)| {
+            DIRECTIONS.iter().map(move |(direction, name)| {
+                (labels(&[("path", path), ("direction", name)]), value(counters, index(*direction)))
+            })
+        });
+        each.collect()
+    };
+    families.push(counter("raceway_packets_total", "Datagrams relayed.", by_direction(Index::packets)));
+    families.push(counter(
+        "raceway_octets_total",
+        "Octets of application data relayed, without ChannelData or STUN framing.",
+        by_direction(Index::octets),
+    ));
+    let mut drops: Vec<_> = paths
+        .iter()
+        .flat_map(|(path, counters)| {
+            DropReason::ALL.iter().map(move |reason| {
+                (labels(&[("path", path), ("reason", reason.label())]), value(counters, Index::drops(*reason)))
+            })
+        })
+        .collect();
+    for reason in Silence::ALL {
+        drops.push((
+            labels(&[("path", "control"), ("reason", reason.label())]),
+            overview.counters.silences(reason) as f64,
+        ));
+    }
+    drops.push((labels(&[("path", "control"), ("reason", "relay_congested")]), overview.punts_dropped as f64));
+    families.push(counter("raceway_drops_total", "Datagrams that went no further, by why.", drops));
+}
+
+fn turn(families: &mut Vec<MetricFamily>, overview: &Overview) {
+    let mut requests = Vec::new();
+    for method in Method::ALL {
+        for outcome in Outcome::all() {
+            let count = overview.counters.requests(method, outcome);
+            requests.push((labels(&[("method", method.label()), ("result", outcome.label())]), count as f64));
+        }
+    }
+    let help = "STUN and TURN requests answered, by result: success or error code.";
+    families.push(counter("raceway_turn_requests_total", help, requests));
+    let allocations = Family::ALL.iter().zip(overview.allocations);
+    families.push(gauge(
+        "raceway_turn_allocations",
+        "Relayed transport addresses that are open.",
+        allocations.map(|(family, count)| (labels(&[("family", family.label())]), count as f64)).collect(),
+    ));
+    families.push(gauge("raceway_sessions", "Sessions that are open.", vec![(Vec::new(), overview.sessions as f64)]));
+}
+
+fn rtp(families: &mut Vec<MetricFamily>, statistics: &Statistics) {
+    families.push(counter(
+        "raceway_rtp_lost_total",
+        "RTP packets that did not reach this relay, by sequence numbers.",
+        vec![(Vec::new(), statistics.rtp_lost as f64)],
+    ));
+    let mut histogram = prometheus::proto::Histogram::default();
+    let total: u64 = statistics.rtp_jitter_counts.iter().sum();
+    histogram.set_sample_count(total);
+    histogram.set_sample_sum(statistics.rtp_jitter_sum_us as f64 / 1e6);
+    let mut below = 0;
+    let mut buckets = Vec::new();
+    for (bound, count) in statistics.rtp_jitter_bounds_us.iter().zip(&statistics.rtp_jitter_counts) {
+        below += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(f64::from(*bound) / 1e6);
+        bucket.set_cumulative_count(below);
+        buckets.push(bucket);
+    }
+    histogram.set_bucket(buckets);
+    let mut metric = Metric::default();
+    metric.set_histogram(histogram);
+    let help = "Interarrival jitter (RFC 3550) of the RTP flows that are open now.";
+    families.push(family("raceway_rtp_jitter_seconds", help, MetricType::HISTOGRAM, vec![metric]));
+}
+
+fn relay(families: &mut Vec<MetricFamily>, overview: &Overview, statistics: &Statistics) {
+    families.push(gauge(
+        "raceway_flows",
+        "Flows that are open: those that XDP can relay, and those that only workers can.",
+        vec![
+            (labels(&[("path", "xdp")]), statistics.flows_xdp as f64),
+            (labels(&[("path", "worker")]), statistics.flows_worker as f64),
+        ],
+    ));
+    let busy = statistics.worker_busy_ppm.iter().enumerate();
+    families.push(gauge(
+        "raceway_worker_busy_ratio",
+        "Share of the time since the last scrape that a worker was not waiting.",
+        busy.map(|(worker, ppm)| (labels(&[("worker", &worker.to_string())]), f64::from(*ppm) / 1e6)).collect(),
+    ));
+    let hello = overview.relay.iter().flat_map(|relay| &relay.interfaces);
+    let interfaces: Vec<_> =
+        if statistics.interfaces.is_empty() { hello.collect() } else { statistics.interfaces.iter().collect() };
+    families.push(gauge(
+        "raceway_xdp_info",
+        "Data path of an interface and why it is not a better one; the value is always 1.",
+        interfaces
+            .into_iter()
+            .map(|(name, mode, reason)| {
+                (labels(&[("interface", name), ("mode", mode.label()), ("reason", reason)]), 1.0)
+            })
+            .collect(),
+    ));
+    let restarts = overview.relay.as_ref().map_or(0, |relay| relay.connections.saturating_sub(1));
+    families.push(counter(
+        "raceway_control_restarts_total",
+        "Times that control connected again in the life of this relay process.",
+        vec![(Vec::new(), restarts as f64)],
+    ));
+    families.push(gauge(
+        "raceway_relay_up",
+        "1 while the relay answers; at 0 the relay's figures on this page are its last ones.",
+        vec![(Vec::new(), f64::from(u8::from(overview.fresh)))],
+    ));
+}
+
+type Sample = (Vec<LabelPair>, f64);
+
+fn labels(pairs: &[(&str, &str)]) -> Vec<LabelPair> {
+    let pair = |(name, value): &(&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    };
+    pairs.iter().map(pair).collect()
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn counter(name: &str, help: &str, samples: Vec<Sample>) -> MetricFamily {
+    let metric = |(labels, value)| {
+        let mut counter = Counter::default();
+        counter.set_value(value);
+        let mut metric = Metric::default();
+        metric.set_label(labels);
+        metric.set_counter(counter);
+        metric
+    };
+    family(name, help, MetricType::COUNTER, samples.into_iter().map(metric).collect())
+}
+
+fn gauge(name: &str, help: &str, samples: Vec<Sample>) -> MetricFamily {
+    let metric = |(labels, value)| {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        let mut metric = Metric::default();
+        metric.set_label(labels);
+        metric.set_gauge(gauge);
+        metric
+    };
+    family(name, help, MetricType::GAUGE, samples.into_iter().map(metric).collect())
+}

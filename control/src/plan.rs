@@ -1,0 +1,149 @@
+//! From configuration to what server and relay are told.
+
+use std::net::SocketAddr;
+
+use raceway_api::{Listener, RelayPorts, ToRelay};
+use raceway_config::{Config, Effect, UserKey};
+use raceway_turn::{Policy, PolicyError, Secret, UnauthenticatedBudget, User};
+
+use crate::boot::addresses::MachineAddresses;
+use crate::boot::credentials::Credentials;
+
+/// How far a prefix may run ahead of its budget, in seconds of it.
+const BURST_S: u64 = 4;
+
+/// What the relay is told with [`ToRelay::Configure`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// Where clients send to.
+    pub listeners: Vec<SocketAddr>,
+    /// Ports of relayed addresses.
+    pub ports: RelayPorts,
+    /// Budget of XDP, by prefix.
+    pub stun_requests_per_second: u32,
+}
+
+impl Assignment {
+    /// The message.
+    #[must_use]
+    pub fn message(&self) -> ToRelay<'static> {
+        ToRelay::Configure {
+            listeners: self.listeners.iter().map(|address| Listener { address: *address }).collect(),
+            relay_ports: self.ports,
+            stun_requests_per_second: self.stun_requests_per_second,
+        }
+    }
+}
+
+/// What one configuration means on this machine.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// For the server.
+    pub policy: Policy,
+    /// For the relay.
+    pub assignment: Assignment,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// What the server does not take: names and passwords that no client could send (RFC 8265).
+pub fn plan(config: &Config, machine: &MachineAddresses, credentials: &Credentials) -> Result<Plan, PolicyError> {
+    let turn = &config.turn;
+    let ports = RelayPorts { first: turn.port_range.first, last: turn.port_range.last };
+    let listeners = machine.listeners(turn);
+    let realm = turn.realm.clone().unwrap_or_else(|| credentials.realm.clone());
+    let rate = turn.policy.unauthenticated_octets_per_second;
+    let policy = Policy {
+        users: users(config, credentials),
+        shared_secrets: turn.auth.shared_secrets.iter().map(|s| Secret::new(s.expose().to_owned())).collect(),
+        listeners: listeners.clone(),
+        ports,
+        lifetime_default: turn.lifetime_default,
+        lifetime_max: turn.lifetime_max,
+        allow_peers: turn.policy.allow_peers.clone(),
+        deny_peers: turn.policy.deny_peers.clone(),
+        own_addresses: machine.all.clone(),
+        quota_per_user: turn.policy.quota_per_user,
+        quota_total: turn.policy.quota_total,
+        bits_per_second: turn.policy.bits_per_second_per_allocation,
+        nonce_lifetime: turn.nonce_lifetime,
+        software: turn.software.then(|| format!("Raceway {}", env!("CARGO_PKG_VERSION"))),
+        unauthenticated: UnauthenticatedBudget { octets_per_second: rate, burst: rate.saturating_mul(BURST_S) },
+        ..Policy::new(realm, machine.relay_addresses(turn))
+    };
+    policy.check()?;
+    let stun_requests_per_second = turn.policy.stun_requests_per_second;
+    Ok(Plan { policy, assignment: Assignment { listeners, ports, stun_requests_per_second } })
+}
+
+/// Whether the user of `credentials.toml` is the one that counts.
+#[must_use]
+pub fn uses_generated_user(config: &Config) -> bool {
+    config.turn.auth.users.is_empty() && config.turn.auth.shared_secrets.is_empty()
+}
+
+fn users(config: &Config, credentials: &Credentials) -> Vec<User> {
+    if uses_generated_user(config) {
+        let password = Secret::new(credentials.password.expose().to_owned());
+        return vec![User { name: credentials.user.clone(), password }];
+    }
+    let users = config.turn.auth.users.iter();
+    users
+        .filter_map(|(name, key)| match key {
+            UserKey::Password(password) => {
+                Some(User { name: name.clone(), password: Secret::new(password.expose().to_owned()) })
+            }
+            UserKey::Ha1(_) => None,
+        })
+        .collect()
+}
+
+/// What runs after a reload: `new`, but what cannot change while running stays as it is in `running`.
+#[must_use]
+pub fn after_reload(running: &Config, new: &Config) -> Config {
+    let mut config = new.clone();
+    config.node = running.node.clone();
+    config.relay = running.relay.clone();
+    config.http = running.http.clone();
+    config.log.format = running.log.format;
+    config.log.redact = running.log.redact;
+    for change in raceway_config::diff(running, new).iter().filter(|change| !change.effect.is_live()) {
+        match change.key {
+            // Sessions hang on the listeners that are no longer named, so those stay.
+            "turn.listen" => {
+                let gone = running.turn.listen.iter().filter(|address| !new.turn.listen.contains(address));
+                config.turn.listen.extend(gone);
+            }
+            "turn.port_range" => config.turn.port_range = running.turn.port_range,
+            _ => debug_assert!(change.effect != Effect::Live, "live keys are not kept"),
+        }
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        raceway_config::parse("", text).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    #[test]
+    fn what_needs_a_restart_stays_and_is_told_again_next_time() {
+        let running = config("[turn]\nlisten = [\"127.0.0.1:3478\"]\nport_range = \"50000-50010\"");
+        let new = config(
+            "[relay]\nxdp = \"off\"\n[turn]\nlisten = [\"127.0.0.1:3479\"]\nport_range = \"50005-50020\"\n\
+             lifetime_max_s = 700\n[http]\nlisten = \"off\"",
+        );
+        let after = after_reload(&running, &new);
+        let listen: Vec<String> = after.turn.listen.iter().map(ToString::to_string).collect();
+        assert_eq!(listen, ["127.0.0.1:3479", "127.0.0.1:3478"]);
+        assert_eq!(after.turn.port_range, running.turn.port_range);
+        assert_eq!(after.http, running.http);
+        assert_eq!(after.turn.lifetime_max.as_secs(), 700);
+        let pending: Vec<&str> = raceway_config::diff(&after, &new).iter().map(|change| change.key).collect();
+        assert_eq!(pending, ["relay.xdp", "turn.listen", "turn.port_range", "http.listen"]);
+    }
+}
