@@ -94,11 +94,11 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Task::Forward(arguments) => forward::forward(arguments),
         Task::Once(once) => {
-            prepare();
+            let _preferred = prepare();
             run_once(&once)
         }
         Task::Run { options, document } => {
-            prepare();
+            let _preferred = prepare();
             let file = suite::run(&options)?;
             println!("{}", file.display());
             publish(&file, document)
@@ -114,7 +114,7 @@ fn publish(file: &std::path::Path, document: Option<PathBuf>) -> Result<()> {
 }
 
 /// Other processes of the machine are to disturb little; thousands of sockets are to be open.
-fn prepare() {
+fn prepare() -> Preferred {
     // SAFETY: the first takes no pointers; the others read and write one rlimit, which lives here.
     unsafe {
         libc::setpriority(libc::PRIO_PROCESS, 0, -20);
@@ -123,6 +123,25 @@ fn prepare() {
             limit.rlim_cur = limit.rlim_max;
             libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
         }
+    }
+    Preferred::new()
+}
+
+/// Preference of this session over others while it lives: where the scheduler groups processes by session, a process'
+/// own priority counts inside its session only.
+struct Preferred;
+
+impl Preferred {
+    fn new() -> Self {
+        // Best effort: the kernel has session groups or it has not.
+        let _ = std::fs::write("/proc/self/autogroup", "-20");
+        Self
+    }
+}
+
+impl Drop for Preferred {
+    fn drop(&mut self) {
+        let _ = std::fs::write("/proc/self/autogroup", "0");
     }
 }
 

@@ -89,6 +89,17 @@ pub enum Outcome {
         /// At the rate that all subjects are measured at.
         common: Box<Trial>,
     },
+    /// What a link costs, by how its far end is polled.
+    Link {
+        /// What relayed.
+        subject: Subject,
+        /// Microseconds between polls of the far end; 0: woken by each transmit.
+        far_us: u64,
+        /// At the rate that all subjects are measured at.
+        common: Box<Trial>,
+        /// As fast as the generator goes, in XDP.
+        flat_out: Option<Box<Trial>>,
+    },
     /// Allocations made and held.
     Allocation {
         /// The server.

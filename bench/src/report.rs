@@ -51,6 +51,7 @@ struct Allocation {
 pub fn tables(records: &[Record]) -> Result<String> {
     let setting = &records.first().context("no records")?.setting;
     let mut forwarding: BTreeMap<(Direction, Subject), Forwarding> = BTreeMap::new();
+    let mut links: BTreeMap<(Subject, u64), Forwarding> = BTreeMap::new();
     let mut allocation: BTreeMap<Subject, Allocation> = BTreeMap::new();
     for record in records {
         match &record.outcome {
@@ -67,6 +68,11 @@ pub fn tables(records: &[Record]) -> Result<String> {
                 group.limited |= limited;
                 group.common_cost.push(common.threads_ns_per_packet());
             }
+            Outcome::Link { subject, far_us, common, flat_out } => {
+                let group = links.entry((*subject, *far_us)).or_default();
+                group.common_cost.push(common.threads_ns_per_packet());
+                group.full_cost.extend(flat_out.iter().map(|trial| trial.threads_ns_per_packet()));
+            }
             Outcome::Allocation { subject, allocations, seconds, threads_ns_each, resident_octets_each } => {
                 let group = allocation.entry(*subject).or_default();
                 group.rate.push(f64::from(*allocations) / seconds);
@@ -78,6 +84,9 @@ pub fn tables(records: &[Record]) -> Result<String> {
     let mut text = about(setting);
     for direction in [Direction::ToPeer, Direction::ToClient] {
         forwarding_table(&mut text, direction, &forwarding)?;
+    }
+    if !links.is_empty() {
+        link_table(&mut text, &links)?;
     }
     if !allocation.is_empty() {
         allocation_table(&mut text, &allocation)?;
@@ -168,6 +177,18 @@ fn targets<'a>(text: &mut String, of: &impl Fn(Subject) -> Option<&'a Forwarding
     line("bare reflector's CPU time a packet / XDP's", divide(cost(Subject::ReflectTx), cost(xdp)), 0.75);
     if !lines.is_empty() {
         writeln!(text, "\n| target | measured | wanted | |\n|---|---:|---:|---|\n{}", lines.join("\n"))?;
+    }
+    Ok(())
+}
+
+fn link_table(text: &mut String, groups: &BTreeMap<(Subject, u64), Forwarding>) -> Result<()> {
+    writeln!(text, "\n### What the link costs\n\nCPU ns/packet of the relay's core.\n")?;
+    writeln!(text, "| relay | far end | at {COMMON_RATE}/s | flat out |\n|---|---|---:|---:|")?;
+    let whole = |values: &[f64]| median(values).map_or("-".to_owned(), |value| format!("{value:.0}"));
+    for ((subject, far_us), group) in groups {
+        let far = if *far_us == 0 { "woken by the sender".to_owned() } else { format!("polls every {far_us} us") };
+        let (common, full) = (whole(&group.common_cost), whole(&group.full_cost));
+        writeln!(text, "| {} | {far} | {common} | {full} |", subject.title())?;
     }
     Ok(())
 }

@@ -41,6 +41,9 @@ pub struct Options {
     /// Allocations made and held; 0 leaves that scenario out.
     #[arg(long, default_value_t = 5000)]
     pub allocations: u16,
+    /// Leave the cost of links out.
+    #[arg(long)]
+    pub no_links: bool,
     /// Leave forwarding out.
     #[arg(long)]
     pub no_forwarding: bool,
@@ -120,6 +123,10 @@ pub fn run(options: &Options) -> Result<PathBuf> {
     let all = Subject::ALL.to_vec();
     let subjects = if options.only.is_empty() { &all } else { &options.only };
     for round in 1..=options.repeat {
+        if !options.no_links {
+            eprintln!("links (round {round} of {})", options.repeat);
+            links(options, &mut recorder).context("links")?;
+        }
         for subject in subjects {
             eprintln!("{} (round {round} of {})", subject.name(), options.repeat);
             if !options.no_forwarding {
@@ -131,6 +138,23 @@ pub fn run(options: &Options) -> Result<PathBuf> {
         }
     }
     Ok(recorder.path)
+}
+
+/// What transmitting costs when the sender wakes the far end, and when the far end polls.
+fn links(options: &Options, recorder: &mut Recorder) -> Result<()> {
+    let time = Duration::from_millis(options.ms);
+    for subject in [Subject::Forwarder, Subject::ReflectTx, Subject::ReflectRedirect, Subject::LookupDrop] {
+        for far_us in [0, options.place.far_us] {
+            let bench = Bench::start(subject, Arms::One, Place { far_us, ..options.place }, options.flows)?;
+            let paths = paths(subject, &bench.topology, options.flows)?;
+            let mut generator = Generator::new(&bench.topology.links[0], &paths.to_peer)?;
+            let stand = bench.stand();
+            let common = Box::new(stand.trial(&mut generator, COMMON_RATE, time)?);
+            let flat_out = subject.in_kernel().then(|| stand.trial(&mut generator, 0, time)).transpose()?;
+            recorder.write(Outcome::Link { subject, far_us, common, flat_out: flat_out.map(Box::new) })?;
+        }
+    }
+    Ok(())
 }
 
 fn forwarding(subject: Subject, options: &Options, recorder: &mut Recorder) -> Result<()> {

@@ -89,7 +89,8 @@ pub struct Moderation {
 impl Topology {
     /// Builds it. Fails without the rights to make namespaces.
     pub fn build(arms: Arms, moderation: Moderation, relay_core: usize, far_core: usize) -> Result<Self> {
-        let tag = std::process::id() % 100_000;
+        remove_stale();
+        let tag = std::process::id();
         let names = [format!("rwb{tag}r"), format!("rwb{tag}c"), format!("rwb{tag}p")];
         let mut topology = Self {
             relay: names[0].clone(),
@@ -189,6 +190,17 @@ impl Drop for Topology {
             if let Err(error) = run(&format!("ip netns del {name}")) {
                 eprintln!("namespace {name} is left behind: {error}");
             }
+        }
+    }
+}
+
+/// Removes namespaces of a bench that was killed.
+fn remove_stale() {
+    let Ok(entries) = fs::read_dir("/run/netns") else { return };
+    for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
+        let pid = name.strip_prefix("rwb").and_then(|rest| rest.get(..rest.len() - 1)).unwrap_or("");
+        if pid.parse::<u32>().is_ok() && !std::path::Path::new("/proc").join(pid).exists() {
+            let _ = run(&format!("ip netns del {name}"));
         }
     }
 }
