@@ -163,7 +163,7 @@ def refused_configuration(world, changes, *expected):
 def bad_configuration(world):
     refused_configuration(world, {"turn": {"lisen": ["10.77.1.1:3478"]}}, "lisen", "listen")
     refused_configuration(world, {"turn": {"port_range": "60000-50000"}}, "port_range", "60000")
-    refused_configuration(world, {"turn": {"port_range": "3000-4000"}}, "port_range", "3478")
+    refused_configuration(world, {"turn": {"port_range": "3000-4000"}}, "listen", "3478", "3000-4000")
     refused_configuration(world, {"relay": {"xdp": "yes"}}, "xdp", "native")
     refused_configuration(world, {"turn": {"lifetime_default_s": 0}}, "lifetime_default_s")
     refused_configuration(world, {"turn.policy": {"allow_peers": ["10.0.0.0/33"]}}, "allow_peers", "10.0.0.0/33")

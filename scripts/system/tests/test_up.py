@@ -18,7 +18,7 @@ def up(world, raceway):
     environment = {"CARGO_TARGET_DIR": str(world.binaries.parent), "CARGO_NET_OFFLINE": "true"}
     command = world.net.relay.command(SCRIPTS / "up", "--config", raceway.file)
     started = world.start("up", command, environment=environment)
-    wait_for("up is ready", lambda: "Ready" in started.output() or not started.alive(), 60)
+    wait_for("up is ready", lambda: "Ready" in started.output() or not started.alive(), 150)
     assert started.alive(), started.output()
     return started
 
@@ -32,7 +32,7 @@ def children(pid):
     return found
 
 
-@test("up starts both, starts either again when it dies, and leaves nothing behind", seconds=120)
+@test("up starts both, starts either again when it dies, and leaves nothing behind", seconds=240)
 def up_and_down(world):
     raceway = Raceway(world, start=False)
     started = up(world, raceway)
@@ -56,13 +56,13 @@ def up_and_down(world):
         assert "xdp" not in world.net.relay.ip("link", "show", "dev", interface), f"XDP is still on {interface}"
 
 
-@test("up with a bad configuration starts nothing and says why")
+@test("up with a bad configuration starts nothing and says why", seconds=180)
 def up_refuses(world):
     file = configuration(world.directory, {"turn": {"lisen": [f"{Network.SERVER}:3478"]}})
     environment = {"CARGO_TARGET_DIR": str(world.binaries.parent), "CARGO_NET_OFFLINE": "true"}
     command = world.net.relay.command(SCRIPTS / "up", "--config", file)
     started = world.start("up", command, environment=environment)
-    assert started.wait(60) != 0
+    assert started.wait(150) != 0
     assert "lisen" in started.output() and "Nothing was started" in started.output(), started.output()
 
 
