@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -72,9 +72,13 @@ fn set_buffers(fd: BorrowedFd<'_>, octets: i32) {
 }
 
 fn set(fd: BorrowedFd<'_>, level: i32, option: i32, value: i32) -> io::Result<()> {
-    // SAFETY: the value is an int and its length is given.
-    let result =
-        unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const value).cast(), size_of::<i32>() as u32) };
+    set_raw(fd.as_raw_fd(), level, option, value)
+}
+
+fn set_raw(fd: RawFd, level: i32, option: i32, value: i32) -> io::Result<()> {
+    let octets = size_of::<i32>() as u32;
+    // SAFETY: the value is an int and its length is given; a descriptor that is none gives EBADF.
+    let result = unsafe { libc::setsockopt(fd, level, option, (&raw const value).cast(), octets) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -82,14 +86,14 @@ fn set(fd: BorrowedFd<'_>, level: i32, option: i32, value: i32) -> io::Result<()
 ///
 /// # Errors
 /// What sendto(2) says; an ICMP error of an earlier datagram is not among it (the call is made again).
-pub fn send_to(fd: BorrowedFd<'_>, to: Address, payload: &[u8]) -> io::Result<()> {
+pub fn send_to(fd: RawFd, to: Address, payload: &[u8]) -> io::Result<()> {
     let mut name = [0; NAME_MAX];
     let length = to.write(&mut name);
     let send = || {
         // SAFETY: `payload` and `name` are readable for the lengths given.
         let sent = unsafe {
             libc::sendto(
-                fd.as_raw_fd(),
+                fd,
                 payload.as_ptr().cast(),
                 payload.len(),
                 libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
@@ -112,15 +116,15 @@ pub fn send_to(fd: BorrowedFd<'_>, to: Address, payload: &[u8]) -> io::Result<()
 ///
 /// # Errors
 /// What sendto(2) says.
-pub fn send_unfragmented(fd: BorrowedFd<'_>, to: Address, payload: &[u8]) -> io::Result<()> {
+pub fn send_unfragmented(fd: RawFd, to: Address, payload: &[u8]) -> io::Result<()> {
     let (level, option, yes, no) = if SocketAddr::from(to).is_ipv4() {
         (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO, libc::IP_PMTUDISC_DONT)
     } else {
         (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO, libc::IPV6_PMTUDISC_DONT)
     };
-    set(fd, level, option, yes)?;
+    set_raw(fd, level, option, yes)?;
     let sent = send_to(fd, to, payload);
-    set(fd, level, option, no)?;
+    set_raw(fd, level, option, no)?;
     sent
 }
 
@@ -139,7 +143,7 @@ pub struct NetworkError {
 
 /// Takes the oldest message from the error queue of a socket.
 #[must_use]
-pub fn network_error(fd: BorrowedFd<'_>) -> Option<NetworkError> {
+pub fn network_error(fd: RawFd) -> Option<NetworkError> {
     let mut name = [0u8; NAME_MAX];
     let mut control = [0u64; 32];
     // SAFETY: a C structure of integers and pointers, for which zero is a value.
@@ -149,7 +153,7 @@ pub fn network_error(fd: BorrowedFd<'_>) -> Option<NetworkError> {
     header.msg_control = control.as_mut_ptr().cast();
     header.msg_controllen = size_of_val(&control) as _;
     // SAFETY: the header names memory of this function for the lengths given, and no payload.
-    let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) };
+    let result = unsafe { libc::recvmsg(fd, &mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) };
     if result < 0 {
         return None;
     }
@@ -221,12 +225,12 @@ mod tests {
             let closed = UdpSocket::bind((host, 0)).unwrap().local_addr().unwrap();
             let open_peer = UdpSocket::bind((host, 0)).unwrap();
             let socket = open((host.parse::<std::net::IpAddr>().unwrap(), 0).into(), Purpose::Relayed).unwrap();
-            send_to(socket.as_fd(), closed.into(), b"x").unwrap();
-            send_to(socket.as_fd(), open_peer.local_addr().unwrap().into(), b"y").unwrap();
-            let error = network_error(socket.as_fd()).expect("port unreachable");
+            send_to(socket.as_raw_fd(), closed.into(), b"x").unwrap();
+            send_to(socket.as_raw_fd(), open_peer.local_addr().unwrap().into(), b"y").unwrap();
+            let error = network_error(socket.as_raw_fd()).expect("port unreachable");
             let expected = if closed.is_ipv4() { (3, 3) } else { (1, 4) };
             assert_eq!((error.destination, error.kind, error.code), (closed.into(), expected.0, expected.1));
-            assert_eq!(network_error(socket.as_fd()), None);
+            assert_eq!(network_error(socket.as_raw_fd()), None);
             let mut buffer = [0; 8];
             assert_eq!(open_peer.recv(&mut buffer).unwrap(), 1);
         }

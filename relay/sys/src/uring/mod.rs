@@ -11,7 +11,7 @@ mod buffers;
 mod sends;
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
@@ -92,6 +92,19 @@ impl Waker {
         // SAFETY: `one` is eight readable octets. Failure (the counter is full) means that a wake-up is pending.
         unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     }
+
+    /// Takes back all wake-ups so far; waits for one if there is none. For a thread that polls the descriptor itself.
+    pub fn drain(&self) {
+        let mut count = [0; 8];
+        // SAFETY: `count` is eight writable octets. There is nothing to do about a failure but poll again.
+        unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 /// Figures of the back end itself.
@@ -166,9 +179,9 @@ impl Uring {
 
     /// Starts to receive from a socket under a number that is not in use. The caller keeps the socket open until
     /// [`Event::Stopped`].
-    pub fn receive(&mut self, socket: u32, fd: BorrowedFd<'_>) {
+    pub fn receive(&mut self, socket: u32, fd: RawFd) {
         if let Some(place) = self.sockets.get_mut(socket as usize) {
-            *place = Socket { fd: fd.as_raw_fd(), stopping: false };
+            *place = Socket { fd, stopping: false };
             self.arm(socket);
         }
     }

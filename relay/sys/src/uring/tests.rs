@@ -1,5 +1,4 @@
 use std::net::UdpSocket;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::*;
@@ -23,7 +22,7 @@ impl Pair {
         let waker = Waker::new().unwrap();
         let mut uring = Uring::new(8, waker.clone()).expect("io_uring");
         let (inside, outside) = (any(Purpose::Listener), any(Purpose::Relayed));
-        uring.receive(1, inside.as_fd());
+        uring.receive(1, inside.as_raw_fd());
         Self { uring, inside, outside, waker }
     }
 
@@ -129,12 +128,12 @@ fn a_stopped_socket_says_so_and_receives_no_more() {
 #[test]
 fn an_unreachable_peer_is_told_and_receiving_goes_on() {
     let mut pair = Pair::new("127.0.0.1");
-    pair.uring.receive(2, pair.outside.as_fd());
+    pair.uring.receive(2, pair.outside.as_raw_fd());
     let closed = peer("127.0.0.1").local_addr().unwrap();
-    socket::send_to(pair.outside.as_fd(), closed.into(), b"x").unwrap();
+    socket::send_to(pair.outside.as_raw_fd(), closed.into(), b"x").unwrap();
     pair.uring.wait().unwrap();
     assert!(matches!(pair.uring.next_event(), Some(Event::NetworkError { socket: 2 })));
-    assert!(socket::network_error(pair.outside.as_fd()).is_some());
+    assert!(socket::network_error(pair.outside.as_raw_fd()).is_some());
     peer("127.0.0.1").send_to(b"hello", bound(&pair.outside)).unwrap();
     loop {
         pair.uring.wait().unwrap();

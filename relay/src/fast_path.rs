@@ -1,0 +1,125 @@
+//! The tables of XDP beside those of the workers.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use raceway_abi::{COUNTERS, FlowKey, Settings};
+use raceway_api::{Listener, RelayPorts, XdpMode};
+use raceway_sys::shared::SharedArray;
+
+use crate::xdp::Xdp;
+
+/// Short STUN requests of one prefix that pass at once, in seconds' worth.
+const STUN_BURST_SECONDS: u64 = 2;
+
+/// What happens below the workers.
+pub enum FastPath {
+    /// Nothing: interface and reason, for people.
+    Off(Vec<(String, String)>),
+    /// XDP.
+    On {
+        /// Program and maps.
+        xdp: Box<Xdp>,
+        /// What it is told.
+        settings: Arc<SharedArray<Settings>>,
+    },
+}
+
+impl FastPath {
+    /// XDP, with a random seed for its STUN budget.
+    #[must_use]
+    pub fn new(xdp: Xdp, seed: u64) -> Self {
+        let settings = xdp.settings();
+        if let Some(told) = settings.first()
+            && told.stun_seed.load(Relaxed) == 0
+        {
+            told.stun_seed.store(seed, Relaxed);
+        }
+        Self::On { xdp: Box::new(xdp), settings }
+    }
+
+    /// Whether XDP is attached anywhere.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        match self {
+            Self::Off(_) => false,
+            Self::On { xdp, .. } => xdp.interfaces().iter().any(|interface| interface.mode != XdpMode::Off),
+        }
+    }
+
+    /// Lets XDP find a flow, in place of the one before with the same match.
+    pub fn insert(&mut self, key: &FlowKey, slot: u32) {
+        let Self::On { xdp, .. } = self else { return };
+        if let Err(error) = xdp.insert(key, slot) {
+            tracing::warn!(%error, "a flow stays with the workers");
+            // The slot that it led to is about to become another flow's.
+            let _ = xdp.remove(key);
+        }
+    }
+
+    /// XDP finds the flow no more.
+    pub fn remove(&mut self, key: &FlowKey) {
+        if let Self::On { xdp, .. } = self {
+            // Fails when an insertion failed before: then there is nothing to remove.
+            let _ = xdp.remove(key);
+        }
+    }
+
+    /// Tells XDP which ports are meant.
+    pub fn configure(&mut self, listeners: &[Listener], ports: RelayPorts, stun_per_second: u32) -> Vec<String> {
+        let Self::On { settings, .. } = self else { return Vec::new() };
+        let Some(told) = settings.first() else { return Vec::new() };
+        let mut listen: Vec<u16> = listeners.iter().map(|listener| listener.address.port()).collect();
+        listen.sort_unstable();
+        listen.dedup();
+        for (at, place) in told.listen_ports.iter().enumerate() {
+            place.store(listen.get(at).copied().unwrap_or(0), Relaxed);
+        }
+        told.relay_port_first.store(ports.first, Relaxed);
+        told.relay_port_last.store(ports.last, Relaxed);
+        let cost = 1_000_000_000u64.checked_div(u64::from(stun_per_second)).unwrap_or(0);
+        told.stun_burst_ns.store(STUN_BURST_SECONDS * 1_000_000_000, Relaxed);
+        told.stun_request_cost_ns.store(cost, Relaxed);
+        if listen.len() > told.listen_ports.len() {
+            let left_out = &listen[told.listen_ports.len()..];
+            return vec![format!(
+                "XDP knows {} listening ports; workers alone serve {left_out:?}",
+                told.listen_ports.len()
+            )];
+        }
+        Vec::new()
+    }
+
+    /// Looks again which interfaces XDP may send to.
+    pub fn refresh(&mut self) {
+        if let Self::On { xdp, .. } = self
+            && let Err(error) = xdp.refresh_egress()
+        {
+            tracing::warn!(%error, "the interfaces that XDP may send to could not be renewed");
+        }
+    }
+
+    /// Counters of XDP, summed over CPUs.
+    #[must_use]
+    pub fn counters(&self) -> Vec<u64> {
+        match self {
+            Self::Off(_) => vec![0; COUNTERS as usize],
+            Self::On { xdp, .. } => xdp.counters().to_vec(),
+        }
+    }
+
+    /// What each interface got, and why.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<(String, XdpMode, String)> {
+        match self {
+            Self::Off(reasons) => {
+                let off = |(name, reason): &(String, String)| (name.clone(), XdpMode::Off, reason.clone());
+                reasons.iter().map(off).collect()
+            }
+            Self::On { xdp, .. } => {
+                let interfaces = xdp.interfaces().iter();
+                interfaces.map(|i| (i.name.clone(), i.mode, i.reason.clone())).collect()
+            }
+        }
+    }
+}

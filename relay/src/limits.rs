@@ -1,0 +1,41 @@
+//! Sizes of the relay's own tables and queues.
+
+use raceway_api::limits::LISTENERS_MAX;
+
+/// Places for listeners. A place is never given to another address while the relay runs, since flows name it; so
+/// reconfigurations can use this many different addresses.
+pub const LISTENER_PLACES: u32 = 4 * LISTENERS_MAX as u32;
+
+/// Most relayed transport addresses, whatever `flows_max` says; 60 octets each and worker.
+pub const RELAYED_MAX: u32 = 256 << 10;
+
+/// Sessions: each has at least one flow that takes a slot, or is about to.
+pub const fn sessions_max(flows_max: u32) -> usize {
+    flows_max as usize
+}
+
+/// Relayed transport addresses that fit `flows_max` flows: each needs at least the flow that refuses and one more.
+pub const fn relayed_max(flows_max: u32) -> u32 {
+    let half = flows_max / 2;
+    if half < RELAYED_MAX { half } else { RELAYED_MAX }
+}
+
+/// Octets of a datagram that can be handed to control.
+pub const PUNT_MAX: usize = 2048;
+
+/// Datagrams of a worker that may wait for control. 2 MiB a worker.
+pub const PUNTS_MAX: usize = 1024;
+
+/// Commands that may wait for a worker; more wait in the link thread.
+pub const COMMANDS_MAX: usize = 1024;
+
+/// Octets that may wait for control before punts stay with the workers.
+pub const OUTGOING_BUSY: usize = 1 << 20;
+
+/// Octets that may wait for control before the connection is given up.
+pub const OUTGOING_MAX: usize = 64 << 20;
+
+/// ICMP messages read from one socket at a time.
+pub const NETWORK_ERRORS_MAX: usize = 64;
+
+const _: () = assert!(PUNT_MAX <= raceway_api::limits::DATAGRAM_MAX);

@@ -1,0 +1,261 @@
+//! Flows as control says them and as the table holds them.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use raceway_abi::{
+    Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_LOCAL_DESTINATION, FlowKey, FlowSpec, KEEP_DSCP,
+    NO_POLICER,
+};
+use raceway_api::{Destination, Flow, FlowAction, FlowId, Framing, Match, OperationError, Remote, SessionId};
+use raceway_sys::Address;
+
+/// Channel numbers that a client may bind (RFC 8656 section 12).
+const CHANNEL_NUMBERS: std::ops::RangeInclusive<u16> = 0x4000..=0x4fff;
+
+/// What the record of a flow depends on besides its description.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Surroundings {
+    /// Policers of the session, by direction.
+    pub policers: Option<[u32; 2]>,
+    /// For a flow that refuses: the external form of its relayed address.
+    pub external: Option<SocketAddr>,
+}
+
+/// The record of a flow.
+///
+/// # Errors
+/// [`OperationError::Invalid`] for what makes no sense.
+pub fn to_spec(session: SessionId, flow: &Flow, around: Surroundings) -> Result<FlowSpec, OperationError> {
+    let mut spec = FlowSpec {
+        session: session.0,
+        id: flow.id.0,
+        key: to_key(&flow.matches)?,
+        push_channel: CHANNEL_NONE,
+        dscp: KEEP_DSCP,
+        policer: NO_POLICER,
+        ..FlowSpec::default()
+    };
+    let mut source = |address: SocketAddr| (spec.source, spec.source_port) = parts(address);
+    match flow.action {
+        FlowAction::Forward { towards, from, to, framing, local_destination } => {
+            if from.is_ipv4() != to.is_ipv4() || !concrete(from) || !concrete(to) {
+                return Err(OperationError::Invalid);
+            }
+            source(from);
+            (spec.destination, spec.destination_port) = parts(to);
+            spec.push_channel = to_channel(framing)?;
+            spec.direction = direction(towards);
+            spec.action = if framing == Framing::Indication { Action::Worker } else { Action::Forward };
+            spec.flags = if local_destination { FLAG_LOCAL_DESTINATION } else { 0 };
+        }
+        FlowAction::Unwrap { relayed_v4, relayed_v6 } => {
+            let proper = relayed_v4.is_none_or(|a| a.is_ipv4() && concrete(a))
+                && relayed_v6.is_none_or(|a| a.is_ipv6() && concrete(a));
+            if flow.matches.framing != Framing::Indication || !proper {
+                return Err(OperationError::Invalid);
+            }
+            if let Some(v4) = relayed_v4 {
+                source(v4);
+            }
+            if let Some(v6) = relayed_v6 {
+                (spec.destination, spec.destination_port) = parts(v6);
+            }
+            spec.action = Action::Worker;
+            spec.direction = Direction::ClientToPeer;
+        }
+        FlowAction::Drop => spec.action = Action::Drop,
+        FlowAction::Refuse => {
+            source(around.external.unwrap_or(flow.matches.local));
+            spec.action = Action::Refuse;
+            spec.direction = Direction::PeerToClient;
+        }
+    }
+    if let Some(policers) = around.policers
+        && matches!(spec.action, Action::Forward | Action::Worker)
+    {
+        spec.policer = policers[spec.direction as usize];
+    }
+    Ok(spec)
+}
+
+/// The description of a record.
+#[must_use]
+pub fn from_spec(spec: &FlowSpec, expires_at_ns: u64) -> Flow {
+    let key = &spec.key;
+    let source = address(spec.source, spec.source_port);
+    let destination = address(spec.destination, spec.destination_port);
+    let remote = match (key.remote, key.remote_port) {
+        ([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 0) => Remote::Any,
+        (any_port, 0) => Remote::AnyPort(address(any_port, 0).ip()),
+        (exact, port) => Remote::Exact(address(exact, port)),
+    };
+    let matches = Match { remote, local: address(key.local, key.local_port), framing: from_channel(key.channel) };
+    let action = match spec.action {
+        Action::Worker if key.channel == CHANNEL_INDICATION => FlowAction::Unwrap {
+            relayed_v4: (spec.source_port != 0).then_some(source),
+            relayed_v6: (spec.destination_port != 0).then_some(destination),
+        },
+        Action::Forward | Action::Worker => FlowAction::Forward {
+            towards: match spec.direction {
+                Direction::ClientToPeer => Destination::Peer,
+                Direction::PeerToClient => Destination::Client,
+            },
+            from: source,
+            to: destination,
+            framing: from_channel(spec.push_channel),
+            local_destination: spec.flags & FLAG_LOCAL_DESTINATION != 0,
+        },
+        Action::Refuse => FlowAction::Refuse,
+        Action::Drop | Action::None => FlowAction::Drop,
+    };
+    Flow { id: FlowId(spec.id), matches, action, expires_at_ns }
+}
+
+/// The key of a match.
+///
+/// # Errors
+/// [`OperationError::Invalid`].
+pub fn to_key(matches: &Match) -> Result<FlowKey, OperationError> {
+    let local_is_v4 = matches.local.is_ipv4();
+    let same_family = match matches.remote {
+        Remote::Exact(remote) => remote.is_ipv4() == local_is_v4 && concrete(remote),
+        Remote::AnyPort(remote) => remote.is_ipv4() == local_is_v4 && concrete((remote, 1).into()),
+        Remote::Any => true,
+    };
+    // Only datagrams to a relayed transport address have forms that leave something open.
+    let exact = matches!(matches.remote, Remote::Exact(_));
+    if !same_family || !concrete(matches.local) || (!exact && matches.framing != Framing::Plain) {
+        return Err(OperationError::Invalid);
+    }
+    let (local, local_port) = parts(matches.local);
+    let (remote, remote_port) = match matches.remote {
+        Remote::Exact(remote) => parts(remote),
+        Remote::AnyPort(remote) => parts((remote, 0).into()),
+        Remote::Any => ([0; 16], 0),
+    };
+    Ok(FlowKey { remote, local, remote_port, local_port, channel: to_channel(matches.framing)?, reserved: 0 })
+}
+
+/// A port and an address that names one host, not an IPv4 one in disguise.
+pub fn concrete(address: SocketAddr) -> bool {
+    let disguised = matches!(address.ip(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+    address.port() != 0 && !address.ip().is_unspecified() && !disguised
+}
+
+fn parts(address: SocketAddr) -> ([u8; 16], u16) {
+    let Address { octets, port } = address.into();
+    (octets, port)
+}
+
+fn address(octets: [u8; 16], port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::from(octets)).to_canonical(), port)
+}
+
+const fn direction(towards: Destination) -> Direction {
+    match towards {
+        Destination::Peer => Direction::ClientToPeer,
+        Destination::Client => Direction::PeerToClient,
+    }
+}
+
+fn to_channel(framing: Framing) -> Result<u16, OperationError> {
+    match framing {
+        Framing::Plain => Ok(CHANNEL_NONE),
+        Framing::Indication => Ok(CHANNEL_INDICATION),
+        Framing::Channel(number) if CHANNEL_NUMBERS.contains(&number) => Ok(number),
+        Framing::Channel(_) => Err(OperationError::Invalid),
+    }
+}
+
+const fn from_channel(channel: u16) -> Framing {
+    match channel {
+        CHANNEL_NONE => Framing::Plain,
+        CHANNEL_INDICATION => Framing::Indication,
+        number => Framing::Channel(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn flow(matches: Match, action: FlowAction) -> Flow {
+        Flow { id: FlowId(7), matches, action, expires_at_ns: 99 }
+    }
+
+    fn samples() -> Vec<Flow> {
+        let (client, listener) = (at("10.0.0.9:4000"), at("10.0.0.1:3478"));
+        let (relayed, peer) = (at("[2001:db8::1]:50000"), at("[2001:db8::7]:6000"));
+        let exact = |remote, local, framing| Match { remote: Remote::Exact(remote), local, framing };
+        let forward = |towards, from, to, framing, local_destination| FlowAction::Forward {
+            towards,
+            from,
+            to,
+            framing,
+            local_destination,
+        };
+        let any_port = Match { remote: Remote::AnyPort(peer.ip()), local: relayed, framing: Framing::Plain };
+        vec![
+            flow(
+                exact(client, listener, Framing::Channel(0x4001)),
+                forward(Destination::Peer, relayed, peer, Framing::Plain, true),
+            ),
+            flow(
+                exact(peer, relayed, Framing::Plain),
+                forward(Destination::Client, listener, client, Framing::Channel(0x4fff), false),
+            ),
+            flow(any_port, forward(Destination::Client, listener, client, Framing::Indication, false)),
+            flow(
+                exact(client, listener, Framing::Indication),
+                FlowAction::Unwrap { relayed_v4: None, relayed_v6: Some(relayed) },
+            ),
+            flow(Match { remote: Remote::Any, local: relayed, framing: Framing::Plain }, FlowAction::Refuse),
+            flow(exact(peer, relayed, Framing::Plain), FlowAction::Drop),
+        ]
+    }
+
+    #[test]
+    fn every_form_of_flow_reads_back_from_its_record() {
+        for flow in samples() {
+            let spec = to_spec(SessionId(3), &flow, Surroundings::default()).unwrap();
+            assert_eq!(from_spec(&spec, 99), flow);
+        }
+    }
+
+    #[test]
+    fn policers_go_by_direction_and_only_to_what_forwards() {
+        let around = Surroundings { policers: Some([4, 5]), external: None };
+        let policers: Vec<u32> =
+            samples().iter().map(|flow| to_spec(SessionId(3), flow, around).unwrap().policer).collect();
+        assert_eq!(policers, [4, 5, 5, 4, NO_POLICER, NO_POLICER]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let [out, .., unwrap, refuse, _] = samples().try_into().unwrap_or_else(|_| panic!("six samples"));
+        let refused = |change: &dyn Fn(&mut Flow), of: &Flow| {
+            let mut flow = *of;
+            change(&mut flow);
+            to_spec(SessionId(1), &flow, Surroundings::default()) == Err(OperationError::Invalid)
+        };
+        assert!(refused(&|f| f.matches.framing = Framing::Channel(0x5000), &out));
+        assert!(refused(&|f| f.matches.local = at("[::1]:3478"), &out));
+        assert!(refused(&|f| f.matches.local.set_port(0), &out));
+        assert!(refused(&|f| f.matches.remote = Remote::Any, &out));
+        assert!(refused(&|f| f.matches.framing = Framing::Plain, &unwrap));
+        assert!(refused(&|f| f.matches.local = at("[::ffff:127.0.0.1]:1"), &refuse));
+        let to = |to| FlowAction::Forward {
+            towards: Destination::Peer,
+            from: at("10.0.0.1:1"),
+            to,
+            framing: Framing::Plain,
+            local_destination: false,
+        };
+        assert!(refused(&|f| f.action = to(at("[2001:db8::7]:1")), &out));
+        assert!(refused(&|f| f.action = to(at("0.0.0.0:1")), &out));
+    }
+}

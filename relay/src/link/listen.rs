@@ -1,0 +1,76 @@
+//! The socket that control connects to.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::geteuid;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4;
+
+/// Listens at `RUN_DIR/relay.sock`; removes the socket when dropped.
+pub struct Door {
+    socket: Socket,
+    path: PathBuf,
+}
+
+impl Door {
+    /// Makes the directory (mode 0755) if it is missing, and listens.
+    ///
+    /// # Errors
+    /// Another relay listens there already (`AddrInUse`), or what the kernel says.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if let Some(directory) = path.parent() {
+            fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+        }
+        let address = SockAddr::unix(path)?;
+        let probe = Socket::new(Domain::UNIX, Type::SEQPACKET, None)?;
+        if probe.connect(&address).is_ok() {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None)?;
+        socket.bind(&address)?;
+        // Anyone may knock; who may come in is decided by the credentials of the peer.
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, path: path.to_owned() })
+    }
+
+    /// The next control that may come in.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none, `PermissionDenied` for one that may not.
+    pub fn accept(&self) -> io::Result<Socket> {
+        let (socket, _) = self.socket.accept()?;
+        let peer = getsockopt(&socket, PeerCredentials)?;
+        let directory = self.path.parent().map(fs::metadata).transpose()?;
+        let owner = directory.map(|owner| (owner.uid(), owner.gid()));
+        let welcome = peer.uid() == 0
+            || peer.uid() == geteuid().as_raw()
+            || owner.is_some_and(|(uid, gid)| peer.uid() == uid || (gid != 0 && peer.gid() == gid));
+        if welcome { Ok(socket) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    }
+}
+
+impl AsFd for Door {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        // Left behind it would only refuse connections; the next relay removes it.
+        let _ = fs::remove_file(&self.path);
+    }
+}

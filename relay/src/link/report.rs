@@ -1,0 +1,116 @@
+//! Sessions and figures, as control asks for them.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
+
+use raceway_abi::{Action, Flow};
+use raceway_api::{FlowReport, FromRelay, SessionId, SessionReport};
+
+use super::connection::Connection;
+use super::state::State;
+
+/// Flows in one message: far below what fits a frame.
+const FLOWS_A_MESSAGE: usize = 256;
+/// Sessions reported before other work gets its turn.
+const SESSIONS_A_TURN: usize = 512;
+
+/// Reports that are being given.
+#[derive(Default)]
+pub struct Reports {
+    waiting: VecDeque<VecDeque<SessionId>>,
+}
+
+impl Reports {
+    /// Begins a report of one session or of all.
+    pub fn begin(&mut self, state: &State, session: Option<SessionId>) {
+        let sessions = match session {
+            Some(session) => VecDeque::from([session]),
+            None => state.sessions.keys().copied().collect(),
+        };
+        self.waiting.push_back(sessions);
+    }
+
+    /// Goes on, as long as control keeps up. True when there is more.
+    pub fn advance(&mut self, state: &State, connection: &mut Connection) -> bool {
+        for _ in 0..SESSIONS_A_TURN {
+            if connection.is_busy() {
+                break;
+            }
+            let Some(sessions) = self.waiting.front_mut() else { return false };
+            match sessions.pop_front() {
+                Some(session) => state.report(session, connection),
+                None => {
+                    connection.push(&FromRelay::SnapshotEnd);
+                    self.waiting.pop_front();
+                }
+            }
+        }
+        !self.waiting.is_empty()
+    }
+
+    /// Forgets all of them: control is gone.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// Whether there is more to give.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+}
+
+impl State {
+    fn report(&self, id: SessionId, connection: &mut Connection) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let mut flows: Vec<FlowReport> = session.flows.iter().map(|(_, slot)| self.flow_report(*slot)).collect();
+        let mut message = SessionReport {
+            id,
+            worker: session.worker,
+            expires_at_ns: session.expires_at_ns,
+            blob: (&*session.blob).into(),
+            relayed: session.relayed.iter().map(|relayed| (relayed.address, relayed.external)).collect(),
+            flows: Vec::new(),
+        };
+        loop {
+            let rest = flows.split_off(flows.len().min(FLOWS_A_MESSAGE));
+            message.flows = std::mem::replace(&mut flows, rest);
+            connection.push(&FromRelay::Session(message.clone()));
+            if flows.is_empty() {
+                return;
+            }
+            message.relayed.clear();
+        }
+    }
+
+    fn flow_report(&self, slot: u32) -> FlowReport {
+        let record = &self.shared.table.records()[slot as usize];
+        let measured = &record.measured;
+        FlowReport {
+            flow: self.describe(slot),
+            xdp: self.fast_path.is_on() && forwards_in_xdp(record),
+            packets: measured.packets.load(Relaxed),
+            octets: measured.octets.load(Relaxed),
+            dropped: measured.dropped.load(Relaxed),
+            rtp_received: measured.rtp.received.load(Relaxed),
+            rtp_lost: measured.rtp.lost.load(Relaxed),
+            rtp_reordered: measured.rtp.reordered.load(Relaxed),
+            rtp_jitter_us: jitter_us(record),
+            rtp_ssrc: measured.rtp.ssrc.load(Relaxed),
+            rtp_payload_type: measured.rtp.payload_type.load(Relaxed) as u8,
+        }
+    }
+}
+
+/// Whether XDP deals with the flow by itself; it hands the rest to the workers.
+pub(super) fn forwards_in_xdp(record: &Flow) -> bool {
+    matches!(record.action(), Action::Forward | Action::Drop | Action::Refuse)
+}
+
+/// Jitter (RFC 3550) in microseconds, once the clock rate is known.
+pub(super) fn jitter_us(record: &Flow) -> Option<u32> {
+    let rtp = &record.measured.rtp;
+    let clock = u64::from(rtp.clock_hz.load(Relaxed));
+    let jitter = u64::from(rtp.jitter_q4.load(Relaxed));
+    (clock > 0).then(|| u32::try_from(jitter * 1_000_000 / 16 / clock).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,489 @@
+//! Sessions and their flows: carries out what control asks for.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use raceway_abi::{Counter, DropReason, FlowKey, FlowSpec, NO_POLICER};
+use raceway_api::{Datagram, Flow, FlowAction, FlowId, Listener, Operation, OperationError, Remote, SessionId};
+use raceway_engine::{NO_EGRESS, TableWriter};
+use raceway_units::Instant;
+
+use super::describe::{self, Surroundings, concrete};
+use super::policers::PolicerPool;
+use super::sockets::{SocketBook, endpoint};
+use crate::fast_path::FastPath;
+use crate::limits;
+use crate::shared::{Place, Records, Shared};
+
+/// What the link thread knows.
+pub struct State {
+    pub(super) shared: Arc<Shared>,
+    pub(super) writer: TableWriter<Records>,
+    pub(super) fast_path: FastPath,
+    pub(super) sessions: HashMap<SessionId, Session>,
+    pub(super) sockets: SocketBook,
+    policers: PolicerPool,
+    relayed: HashMap<SocketAddr, SessionId>,
+    /// Flows of a relay before this one: still in XDP, claimed by no session yet.
+    pub(super) orphans: HashMap<FlowKey, u32>,
+    /// When to look whether something expired. An entry may be too early, never too late.
+    timers: BinaryHeap<Reverse<(u64, SessionId, Option<FlowId>)>>,
+    sessions_max: usize,
+    /// RTP packets lost on flows that ended.
+    pub(super) ended_rtp_lost: u64,
+}
+
+/// A session.
+pub struct Session {
+    pub(super) worker: u16,
+    pub(super) expires_at_ns: u64,
+    bits_per_second: u64,
+    pub(super) blob: Box<[u8]>,
+    policers: Option<[u32; 2]>,
+    pub(super) relayed: Vec<Relayed>,
+    /// Name and slot.
+    pub(super) flows: Vec<(FlowId, u32)>,
+}
+
+/// An open relayed transport address.
+#[derive(Clone, Copy, Debug)]
+pub struct Relayed {
+    pub(super) address: SocketAddr,
+    pub(super) external: SocketAddr,
+    place: Place,
+}
+
+/// An `Apply` that stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Index of the operation.
+    pub operation: u16,
+    /// Why.
+    pub error: OperationError,
+}
+
+impl State {
+    /// Nothing but the orphans of a relay before this one: records in `writer`'s table by key and slot.
+    #[must_use]
+    pub fn new(
+        shared: Arc<Shared>,
+        writer: TableWriter<Records>,
+        fast_path: FastPath,
+        orphans: Vec<(FlowKey, u32)>,
+    ) -> Self {
+        let records = shared.table.records();
+        let flows_max = records.len() as u32;
+        let taken: Vec<u32> = orphans.iter().map(|(_, slot)| records[*slot as usize].policer()).collect();
+        Self {
+            policers: PolicerPool::new(Arc::clone(&shared), &taken),
+            sockets: SocketBook::new(Arc::clone(&shared), limits::relayed_max(flows_max)),
+            sessions: HashMap::new(),
+            relayed: HashMap::new(),
+            orphans: orphans.into_iter().collect(),
+            timers: BinaryHeap::new(),
+            sessions_max: limits::sessions_max(flows_max),
+            ended_rtp_lost: 0,
+            shared,
+            writer,
+            fast_path,
+        }
+    }
+
+    /// Opens and closes listeners; returns what could not be opened, for people.
+    pub fn listen(&mut self, listeners: &[Listener]) -> Vec<String> {
+        let wanted: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
+        let (proper, improper): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|address| concrete(*address));
+        let mut problems: Vec<String> =
+            improper.iter().map(|address| format!("cannot listen on {address}: not one address and port")).collect();
+        for address in &proper {
+            let ip = endpoint(*address).address;
+            if self.shared.own.add(ip, ip).is_err() {
+                problems
+                    .push(format!("too many own addresses since the relay started to protect {address}; restart it"));
+            }
+        }
+        let failed = self.sockets.listen(&proper);
+        problems.extend(failed.iter().map(|(address, error)| format!("cannot listen on {address}: {error}")));
+        problems
+    }
+
+    /// Carries out operations until one fails; then sends the datagram, if none did.
+    ///
+    /// # Errors
+    /// The first failure; what was done before it stands.
+    pub fn apply(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        operations: &[Operation<'_>],
+        then_send: Option<&Datagram<'_>>,
+    ) -> Result<(), Failure> {
+        for (at, operation) in operations.iter().enumerate() {
+            self.operate(now, id, operation).map_err(|error| Failure { operation: at as u16, error })?;
+        }
+        if let Some(datagram) = then_send {
+            self.send(datagram);
+        }
+        Ok(())
+    }
+
+    /// Sends a datagram to a client.
+    pub fn send(&self, datagram: &Datagram<'_>) {
+        if !self.sockets.send(datagram.from, datagram.to, &datagram.payload) {
+            self.shared.link_counters.add(Counter::drops(DropReason::SendFailed), 1);
+            tracing::debug!(to = %crate::log::Private(datagram.to), "a datagram of control could not be sent");
+        }
+    }
+
+    fn operate(&mut self, now: Instant, id: SessionId, operation: &Operation<'_>) -> Result<(), OperationError> {
+        match operation {
+            Operation::PutSession { worker, expires_at_ns, bits_per_second, blob } => {
+                self.put_session(now, id, (*worker, *expires_at_ns, *bits_per_second), blob)
+            }
+            Operation::OpenRelayed { address, external } => self.open_relayed(id, *address, *external),
+            Operation::PutFlow(flow) => self.put_flow(now, id, flow),
+            Operation::Extend { flow, expires_at_ns } => self.extend(id, *flow, *expires_at_ns),
+            Operation::RemoveFlow(flow) => {
+                self.remove_flow(now, id, *flow);
+                Ok(())
+            }
+            Operation::RemoveSession => {
+                self.remove_session(now, id);
+                Ok(())
+            }
+        }
+    }
+
+    fn put_session(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        (worker, expires_at_ns, bits_per_second): (u16, u64, u64),
+        blob: &[u8],
+    ) -> Result<(), OperationError> {
+        if !self.sessions.contains_key(&id) {
+            if self.sessions.len() >= self.sessions_max {
+                return Err(OperationError::SessionsFull);
+            }
+            let worker = worker % self.shared.workers.len() as u16;
+            let policers = self.adopted_policers(id);
+            let session = Session {
+                worker,
+                expires_at_ns,
+                bits_per_second: 0,
+                blob: Box::default(),
+                policers,
+                relayed: Vec::new(),
+                flows: Vec::new(),
+            };
+            self.sessions.insert(id, session);
+            self.timers.push(Reverse((expires_at_ns, id, None)));
+        }
+        let session = self.sessions.get_mut(&id).ok_or(OperationError::UnknownSession)?;
+        if expires_at_ns < session.expires_at_ns {
+            self.timers.push(Reverse((expires_at_ns, id, None)));
+        }
+        session.expires_at_ns = expires_at_ns;
+        if *session.blob != *blob {
+            session.blob = blob.into();
+        }
+        self.limit_rate(now, id, bits_per_second)
+    }
+
+    /// The policers that a relay before this one gave the session: its flows in XDP name them.
+    fn adopted_policers(&self, id: SessionId) -> Option<[u32; 2]> {
+        let mut pair = [NO_POLICER; 2];
+        for slot in self.orphans.values() {
+            let record = self.shared.table.records().get(*slot as usize)?;
+            if record.session() == id.0 && record.policer() != NO_POLICER {
+                pair[record.direction() as usize] = record.policer();
+            }
+        }
+        (!pair.contains(&NO_POLICER)).then_some(pair)
+    }
+
+    fn limit_rate(&mut self, now: Instant, id: SessionId, bits_per_second: u64) -> Result<(), OperationError> {
+        let session = self.sessions.get_mut(&id).ok_or(OperationError::UnknownSession)?;
+        let before = std::mem::replace(&mut session.bits_per_second, bits_per_second);
+        match session.policers {
+            Some(pair) if before != bits_per_second => self.policers.set(pair, bits_per_second),
+            None if bits_per_second > 0 => {
+                session.policers = Some(self.policers.take(bits_per_second).ok_or(OperationError::SessionsFull)?);
+                self.replace_flows(now, id)?;
+            }
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Puts every flow of a session again, so that it names the session's policers.
+    fn replace_flows(&mut self, now: Instant, id: SessionId) -> Result<(), OperationError> {
+        let slots: Vec<u32> = self.sessions.get(&id).map_or(Vec::new(), |s| s.flows.iter().map(|f| f.1).collect());
+        for slot in slots {
+            let flow = self.describe(slot);
+            self.put_flow(now, id, &flow)?;
+        }
+        Ok(())
+    }
+
+    /// The flow in a slot, as control would say it.
+    pub(super) fn describe(&self, slot: u32) -> Flow {
+        let record = &self.shared.table.records()[slot as usize];
+        describe::from_spec(&record.spec(), record.expires_at_ns.load(Relaxed))
+    }
+
+    fn open_relayed(&mut self, id: SessionId, address: SocketAddr, external: SocketAddr) -> Result<(), OperationError> {
+        let session = self.sessions.get_mut(&id).ok_or(OperationError::UnknownSession)?;
+        if session.relayed.iter().any(|relayed| relayed.address == address && relayed.external == external) {
+            return Ok(());
+        }
+        // 1:1 NAT changes addresses only.
+        let proper = concrete(address) && concrete(external) && address.port() == external.port();
+        if !proper || address.is_ipv4() != external.is_ipv4() {
+            return Err(OperationError::Invalid);
+        }
+        if self.relayed.contains_key(&address) {
+            return Err(OperationError::AddressInUse);
+        }
+        let own = self.shared.own.add(endpoint(address).address, endpoint(external).address);
+        own.map_err(|_| OperationError::Invalid)?;
+        let place = self.sockets.open_relayed(address, session.worker)?;
+        session.relayed.push(Relayed { address, external, place });
+        self.relayed.insert(address, id);
+        Ok(())
+    }
+
+    fn put_flow(&mut self, now: Instant, id: SessionId, flow: &Flow) -> Result<(), OperationError> {
+        let session = self.sessions.get(&id).ok_or(OperationError::UnknownSession)?;
+        let external = session.relayed.iter().find(|r| r.address == flow.matches.local).map(|r| r.external);
+        let spec = describe::to_spec(id, flow, Surroundings { policers: session.policers, external })?;
+        let egress = self.egress(session, flow)?;
+        let old = session.flows.iter().find(|(name, _)| *name == flow.id).map(|(_, slot)| *slot);
+        let records = self.shared.table.records();
+        if let Some(slot) = old {
+            let record = &records[slot as usize];
+            if record.spec() == spec {
+                return self.extend(id, flow.id, flow.expires_at_ns);
+            }
+            if record.key() != spec.key {
+                self.make_room(now, &spec)?;
+                self.remove_flow(now, id, flow.id);
+                return self.insert(now, id, flow, &spec, egress);
+            }
+            return self.replace(now, id, flow, &spec, egress, slot);
+        }
+        self.make_room(now, &spec)?;
+        self.insert(now, id, flow, &spec, egress)
+    }
+
+    /// The match must be free: taken by nobody, or by a flow that has expired.
+    fn make_room(&mut self, now: Instant, spec: &FlowSpec) -> Result<(), OperationError> {
+        let Some((_, record)) = self.shared.table.find(&spec.key).map(|slot| (slot, self.record(slot))) else {
+            return Ok(());
+        };
+        if record.expires_at_ns.load(Relaxed) > now.as_ns() {
+            return Err(OperationError::MatchTaken);
+        }
+        let taken_by = record.spec();
+        self.remove_flow(now, SessionId(taken_by.session), FlowId(taken_by.id));
+        Ok(())
+    }
+
+    fn record(&self, slot: u32) -> &raceway_abi::Flow {
+        &self.shared.table.records()[slot as usize]
+    }
+
+    /// Sockets that a flow sends from: one of a listener, or of a relayed transport address of its own session.
+    fn egress(&self, session: &Session, flow: &Flow) -> Result<[u32; 2], OperationError> {
+        let relayed = |address: SocketAddr| {
+            let found = session.relayed.iter().find(|relayed| relayed.address == address);
+            found.map(|relayed| relayed.place)
+        };
+        let local = flow.matches.local;
+        let plain = flow.matches.framing == raceway_api::Framing::Plain;
+        let arrives = if plain { relayed(local) } else { self.sockets.listener(local) };
+        arrives.ok_or(OperationError::Invalid)?;
+        let ours = |address: SocketAddr| {
+            let place = relayed(address).or_else(|| self.sockets.listener(address));
+            place.map(|place| place.0).ok_or(OperationError::Invalid)
+        };
+        match flow.action {
+            FlowAction::Forward { from, .. } => Ok([ours(from)?, NO_EGRESS]),
+            FlowAction::Unwrap { relayed_v4, relayed_v6 } => {
+                let of = |address: Option<SocketAddr>| address.map_or(Ok(NO_EGRESS), ours);
+                Ok([of(relayed_v4)?, of(relayed_v6)?])
+            }
+            FlowAction::Refuse if flow.matches.remote != Remote::Any => Err(OperationError::Invalid),
+            FlowAction::Drop | FlowAction::Refuse => Ok([NO_EGRESS; 2]),
+        }
+    }
+
+    fn insert(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        flow: &Flow,
+        spec: &FlowSpec,
+        egress: [u32; 2],
+    ) -> Result<(), OperationError> {
+        let expires_at = Instant::from_ns(flow.expires_at_ns);
+        let slot = match self.claim(now, spec, egress) {
+            Some(slot) => {
+                self.record(slot).expires_at_ns.store(flow.expires_at_ns, Relaxed);
+                slot
+            }
+            None => {
+                let slot = self.writer.fill(spec, expires_at, egress).map_err(|_| OperationError::FlowsFull)?;
+                if self.writer.link(slot).is_err() {
+                    self.writer.abandon(slot);
+                    return Err(OperationError::FlowsFull);
+                }
+                self.fast_path.insert(&spec.key, slot);
+                slot
+            }
+        };
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.flows.push((flow.id, slot));
+        }
+        self.timers.push(Reverse((flow.expires_at_ns, id, Some(flow.id))));
+        Ok(())
+    }
+
+    /// Takes over the slot of an orphan that is the same flow. One that is another flow with the same match is
+    /// replaced in XDP by the insertion that follows.
+    fn claim(&mut self, now: Instant, spec: &FlowSpec, egress: [u32; 2]) -> Option<u32> {
+        let slot = self.orphans.remove(&spec.key)?;
+        if self.record(slot).spec() == *spec {
+            self.writer.set_egress(slot, egress);
+            if self.writer.link(slot).is_ok() {
+                return Some(slot);
+            }
+        }
+        self.writer.rest(&self.shared.quiescence, now, slot);
+        None
+    }
+
+    fn replace(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        flow: &Flow,
+        spec: &FlowSpec,
+        egress: [u32; 2],
+        old: u32,
+    ) -> Result<(), OperationError> {
+        let expires_at = Instant::from_ns(flow.expires_at_ns);
+        let new = self.writer.fill(spec, expires_at, egress).map_err(|_| OperationError::FlowsFull)?;
+        self.ended_rtp_lost += u64::from(self.record(old).measured.rtp.lost.load(Relaxed));
+        self.fast_path.insert(&spec.key, new);
+        self.writer.swing(&self.shared.quiescence, now, old, new);
+        if let Some(session) = self.sessions.get_mut(&id)
+            && let Some(entry) = session.flows.iter_mut().find(|(name, _)| *name == flow.id)
+        {
+            entry.1 = new;
+        }
+        self.timers.push(Reverse((flow.expires_at_ns, id, Some(flow.id))));
+        Ok(())
+    }
+
+    fn extend(&mut self, id: SessionId, flow: FlowId, expires_at_ns: u64) -> Result<(), OperationError> {
+        let session = self.sessions.get(&id).ok_or(OperationError::UnknownSession)?;
+        let (_, slot) = session.flows.iter().find(|(name, _)| *name == flow).ok_or(OperationError::UnknownFlow)?;
+        let before = self.record(*slot).expires_at_ns.swap(expires_at_ns, Relaxed);
+        if expires_at_ns < before {
+            self.timers.push(Reverse((expires_at_ns, id, Some(flow))));
+        }
+        Ok(())
+    }
+
+    fn remove_flow(&mut self, now: Instant, id: SessionId, flow: FlowId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(at) = session.flows.iter().position(|(name, _)| *name == flow) else { return };
+        let (_, slot) = session.flows.swap_remove(at);
+        self.drop_slot(now, slot);
+    }
+
+    fn drop_slot(&mut self, now: Instant, slot: u32) {
+        let record = self.record(slot);
+        let key = record.key();
+        let lost = record.measured.rtp.lost.load(Relaxed);
+        self.ended_rtp_lost += u64::from(lost);
+        self.writer.unlink(slot);
+        self.fast_path.remove(&key);
+        self.writer.rest(&self.shared.quiescence, now, slot);
+    }
+
+    fn remove_session(&mut self, now: Instant, id: SessionId) {
+        let Some(session) = self.sessions.remove(&id) else { return };
+        for (_, slot) in session.flows {
+            self.drop_slot(now, slot);
+        }
+        for relayed in session.relayed {
+            self.relayed.remove(&relayed.address);
+            self.sockets.close_relayed(relayed.place);
+        }
+        if let Some(pair) = session.policers {
+            self.policers.give_back(pair, now);
+        }
+    }
+
+    /// Removes the flows that no session has claimed.
+    pub fn forget_orphans(&mut self, now: Instant) -> usize {
+        let orphans = std::mem::take(&mut self.orphans);
+        let count = orphans.len();
+        for (key, slot) in orphans {
+            self.fast_path.remove(&key);
+            self.writer.rest(&self.shared.quiescence, now, slot);
+        }
+        count
+    }
+
+    /// Removes what has expired; calls `ended` with every session that ended.
+    pub fn reap(&mut self, now: Instant, mut ended: impl FnMut(SessionId)) {
+        while let Some(Reverse((at, id, flow))) = self.timers.peek().copied() {
+            if at > now.as_ns() {
+                return;
+            }
+            self.timers.pop();
+            match flow {
+                None => {
+                    let Some(session) = self.sessions.get(&id) else { continue };
+                    if session.expires_at_ns > now.as_ns() {
+                        self.timers.push(Reverse((session.expires_at_ns, id, None)));
+                    } else {
+                        self.remove_session(now, id);
+                        ended(id);
+                    }
+                }
+                Some(flow) => self.reap_flow(now, id, flow),
+            }
+        }
+    }
+
+    fn reap_flow(&mut self, now: Instant, id: SessionId, flow: FlowId) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let Some((_, slot)) = session.flows.iter().find(|(name, _)| *name == flow) else { return };
+        let expires_at_ns = self.record(*slot).expires_at_ns.load(Relaxed);
+        if expires_at_ns > now.as_ns() {
+            self.timers.push(Reverse((expires_at_ns, id, Some(flow))));
+        } else {
+            self.remove_flow(now, id, flow);
+        }
+    }
+
+    /// Kernel monotonic time at which [`reap`](Self::reap) has something to look at.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((at, ..))| Instant::from_ns(*at))
+    }
+
+    /// Goes on with everything that waits for workers to let go. True when something still waits.
+    pub fn advance(&mut self, now: Instant) -> bool {
+        self.policers.collect(now);
+        self.writer.collect(&self.shared.quiescence, now);
+        self.sockets.advance(now) || self.writer.resting()
+    }
+}

@@ -1,0 +1,100 @@
+//! What `/metrics` asks for.
+
+use std::fs;
+use std::sync::atomic::Ordering::Relaxed;
+
+use raceway_abi::{Action, COUNTERS};
+use raceway_api::Statistics;
+use raceway_units::Instant;
+
+use super::report::{forwards_in_xdp, jitter_us};
+use super::state::State;
+use crate::shared::Shared;
+
+/// Upper bounds of the jitter buckets in microseconds: 1 ms to 500 ms.
+const JITTER_BOUNDS_US: [u32; 9] = [1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000];
+
+/// How busy workers were, from one question to the next.
+pub struct BusyMeter {
+    asked_at: Instant,
+    run_ns: Vec<u64>,
+}
+
+impl BusyMeter {
+    /// Starts to measure.
+    #[must_use]
+    pub fn new(now: Instant, workers: usize) -> Self {
+        Self { asked_at: now, run_ns: vec![0; workers] }
+    }
+
+    /// Share of the time since the last call that each worker's thread ran, in parts of a million.
+    ///
+    /// A worker waits nowhere but in io_uring, so the time that its thread ran is the time it did not wait there.
+    fn read(&mut self, now: Instant, shared: &Shared) -> Vec<u32> {
+        let passed = (now.since(self.asked_at).as_nanos() as u64).max(1);
+        self.asked_at = now;
+        let ports = shared.workers.iter();
+        let ppm = ports.zip(&mut self.run_ns).map(|(port, before)| {
+            let run = thread_run_ns(port.thread.load(Relaxed)).unwrap_or(*before);
+            let ran = run.saturating_sub(std::mem::replace(before, run));
+            (u128::from(ran) * 1_000_000 / u128::from(passed)).min(1_000_000) as u32
+        });
+        ppm.collect()
+    }
+}
+
+/// Nanoseconds that a thread of this process has run.
+fn thread_run_ns(thread: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).ok()?;
+    text.split_ascii_whitespace().next()?.parse().ok()
+}
+
+impl State {
+    /// Everything at once. Reads each record in use; disturbs no worker.
+    pub fn statistics(&self, now: Instant, busy: &mut BusyMeter) -> Statistics {
+        let mut statistics = Statistics {
+            xdp: self.fast_path.counters(),
+            worker: worker_counters(&self.shared),
+            sessions: self.sessions.len() as u64,
+            rtp_lost: self.ended_rtp_lost,
+            rtp_jitter_counts: vec![0; JITTER_BOUNDS_US.len() + 1],
+            rtp_jitter_bounds_us: JITTER_BOUNDS_US.to_vec(),
+            worker_busy_ppm: busy.read(now, &self.shared),
+            interfaces: self.fast_path.interfaces(),
+            ..Statistics::default()
+        };
+        let slots = self.sessions.values().flat_map(|session| session.flows.iter().map(|(_, slot)| *slot));
+        for slot in slots.chain(self.orphans.values().copied()) {
+            self.add_flow(&mut statistics, slot);
+        }
+        statistics
+    }
+
+    fn add_flow(&self, statistics: &mut Statistics, slot: u32) {
+        let Some(record) = self.shared.table.records().get(slot as usize) else { return };
+        if record.action() == Action::None {
+            return;
+        }
+        if self.fast_path.is_on() && forwards_in_xdp(record) {
+            statistics.flows_xdp += 1;
+        } else {
+            statistics.flows_worker += 1;
+        }
+        statistics.rtp_lost += u64::from(record.measured.rtp.lost.load(Relaxed));
+        let Some(jitter) = jitter_us(record) else { return };
+        let bucket = JITTER_BOUNDS_US.partition_point(|bound| *bound < jitter);
+        statistics.rtp_jitter_counts[bucket] += 1;
+        statistics.rtp_jitter_sum_us += u64::from(jitter);
+    }
+}
+
+fn worker_counters(shared: &Shared) -> Vec<u64> {
+    let mut sum = vec![0u64; COUNTERS as usize];
+    let counters = shared.workers.iter().map(|port| &*port.counters);
+    for counters in counters.chain([&shared.link_counters]) {
+        for (sum, value) in sum.iter_mut().zip(counters.values()) {
+            *sum = sum.wrapping_add(value);
+        }
+    }
+    sum
+}

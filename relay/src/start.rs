@@ -1,0 +1,270 @@
+//! From a configuration to a running relay.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use anyhow::{Context, bail};
+use nix::ifaddrs::getifaddrs;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::geteuid;
+use raceway_abi::{Flow, FlowKey, Policer};
+use raceway_api::XdpMode;
+use raceway_config::{Config, Interfaces, Paths, Surroundings, Workers, Xdp as XdpChoice};
+use raceway_engine::{OwnAddresses, Quiescence, Table};
+use raceway_sys::shared::SharedArray;
+
+use crate::fast_path::FastPath;
+use crate::limits::{LISTENER_PLACES, relayed_max};
+use crate::link::{Door, Link, State, stop_workers};
+use crate::log::LevelSwitch;
+use crate::shared::{LinkBell, Port, Records, Shared, Sockets};
+use crate::worker::Worker;
+use crate::xdp::{Xdp, XdpError, XdpModeWish, XdpOptions};
+
+/// Runs the relay until it is told to stop.
+///
+/// # Errors
+/// Whatever keeps it from starting, with what to do about it.
+pub fn run(config: &Config, level: LevelSwitch) -> anyhow::Result<()> {
+    let door_path = paths(config).relay_socket();
+    let door = Door::open(&door_path).with_context(|| format!("cannot listen at {}", door_path.display()))?;
+    raise_open_files();
+    let (fast_path, flows, policers, orphans) = tables(config)?;
+    let cores = cores(&config.relay.workers)?;
+    let taken: Vec<u32> = orphans.iter().map(|(_, slot)| *slot).collect();
+    let (table, writer) = Table::new(Records(flows), random(), &taken);
+    let relayed = relayed_max(config.relay.flows_max);
+    let ports = cores.iter().map(|_| Port::new(LISTENER_PLACES + relayed)).collect::<std::io::Result<_>>()?;
+    let shared = Arc::new(Shared {
+        table,
+        policers,
+        own: Arc::new(OwnAddresses::default()),
+        sockets: Sockets::new(cores.len(), relayed),
+        quiescence: Quiescence::new(cores.len()),
+        workers: ports,
+        link: LinkBell::new()?,
+        link_counters: raceway_engine::Counters::default(),
+        stopping: false.into(),
+    });
+    let stop = stop_signal()?;
+    let workers = start_workers(&shared, &cores)?;
+    let state = State::new(Arc::clone(&shared), writer, fast_path, orphans);
+    tracing::info!(workers = cores.len(), socket = %door_path.display(), "the relay is ready");
+    let ended = Link::new(Arc::clone(&shared), state, door, random(), level).run(std::os::fd::AsFd::as_fd(&stop));
+    stop_workers(&shared);
+    for worker in workers {
+        if worker.join().is_err() {
+            tracing::error!("a worker panicked");
+        }
+    }
+    tracing::info!("the relay stopped; flows in XDP go on until they expire or another relay takes over");
+    Ok(ended?)
+}
+
+/// Where files are.
+#[must_use]
+pub fn paths(config: &Config) -> Paths {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let surroundings = Surroundings {
+        uid: geteuid().as_raw(),
+        home: variable("HOME"),
+        state_home: variable("XDG_STATE_HOME"),
+        runtime_dir: variable("XDG_RUNTIME_DIR"),
+    };
+    Paths::new(&config.node, &surroundings)
+}
+
+type Tables = (FastPath, Arc<SharedArray<Flow>>, Arc<SharedArray<Policer>>, Vec<(FlowKey, u32)>);
+
+/// The tables of XDP, or ordinary memory in their place.
+fn tables(config: &Config) -> anyhow::Result<Tables> {
+    let interfaces = interfaces(config);
+    let options = XdpOptions {
+        pin_dir: config.relay.pin_dir.clone(),
+        interfaces: interfaces.clone(),
+        mode: match config.relay.xdp {
+            XdpChoice::Auto => XdpModeWish::Auto,
+            XdpChoice::Native => XdpModeWish::Native,
+            XdpChoice::Generic => XdpModeWish::Generic,
+            XdpChoice::Off => XdpModeWish::Off,
+        },
+        flows_max: config.relay.flows_max,
+    };
+    let reason = match open_xdp(config, &options)? {
+        Ok(xdp) => {
+            let (flows, policers, orphans) = (xdp.flows(), xdp.policers(), xdp.adopted());
+            report(&xdp);
+            if !orphans.is_empty() {
+                tracing::info!(flows = orphans.len(), "flows of the relay before this one go on in XDP");
+            }
+            return Ok((FastPath::new(xdp, random()), flows, policers, orphans));
+        }
+        Err(reason) => reason,
+    };
+    if config.relay.xdp == XdpChoice::Off {
+        tracing::info!(%reason, "workers relay everything");
+    } else {
+        tracing::warn!(%reason, "no XDP: workers relay everything");
+    }
+    let off = interfaces.into_iter().map(|name| (name, reason.clone())).collect();
+    let flows_max = config.relay.flows_max as usize;
+    let flows = SharedArray::anonymous(flows_max).context("no memory for flows_max flows")?;
+    let policers = SharedArray::anonymous(flows_max).context("no memory for flows_max rate limits")?;
+    Ok((FastPath::Off(off), Arc::new(flows), Arc::new(policers), Vec::new()))
+}
+
+/// XDP, or the reason to do without it.
+fn open_xdp(config: &Config, options: &XdpOptions) -> anyhow::Result<Result<Xdp, String>> {
+    if options.interfaces.is_empty() && options.mode != XdpModeWish::Off {
+        // An empty list would mean every interface.
+        return Ok(Err("no interface but loopback carries an address that is served".to_owned()));
+    }
+    let opened = Xdp::open(options);
+    match (opened, config.relay.xdp) {
+        (Ok(xdp), XdpChoice::Native | XdpChoice::Generic) => {
+            if let Some(failed) = xdp.interfaces().iter().find(|interface| interface.mode == XdpMode::Off) {
+                bail!(
+                    "XDP on {} as configured: {}; set [relay] xdp = \"auto\" to do without",
+                    failed.name,
+                    failed.reason
+                );
+            }
+            Ok(Ok(xdp))
+        }
+        (Ok(xdp), XdpChoice::Auto | XdpChoice::Off) => Ok(Ok(xdp)),
+        (Err(error @ (XdpError::OtherVersion { .. } | XdpError::OtherSize { .. } | XdpError::FlowsMax(_))), _) => {
+            Err(error.into())
+        }
+        (Err(error), XdpChoice::Auto | XdpChoice::Off) => Ok(Err(error.to_string())),
+        (Err(error), XdpChoice::Native | XdpChoice::Generic) => {
+            Err(error).context("XDP is configured ([relay] xdp = \"auto\" does without)")
+        }
+    }
+}
+
+fn report(xdp: &Xdp) {
+    for interface in xdp.interfaces() {
+        let (name, mode, reason) = (&interface.name, interface.mode.label(), &interface.reason);
+        tracing::info!(interface = %name, %mode, %reason, "XDP");
+    }
+}
+
+/// Interfaces for XDP: those named, or those that carry an address that is served; loopback never by itself.
+#[must_use]
+pub fn interfaces(config: &Config) -> Vec<String> {
+    if let Interfaces::Named(names) = &config.relay.interfaces {
+        return names.clone();
+    }
+    let served: Vec<IpAddr> = config
+        .turn
+        .listen
+        .iter()
+        .map(|listen| listen.ip())
+        .chain(config.turn.relay_addresses.iter().flatten().copied())
+        .collect();
+    let any_v4 = served.iter().any(|ip| ip.is_ipv4() && ip.is_unspecified());
+    let any_v6 = served.iter().any(|ip| ip.is_ipv6() && ip.is_unspecified());
+    let Ok(addresses) = getifaddrs() else { return Vec::new() };
+    let mut names = BTreeSet::new();
+    for entry in addresses {
+        let Some(address) = entry.address else { continue };
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        let v6 = address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()));
+        let Some(ip) = v4.or(v6) else { continue };
+        let wanted = served.contains(&ip) || if ip.is_ipv4() { any_v4 } else { any_v6 };
+        if wanted && !ip.is_loopback() {
+            names.insert(entry.interface_name);
+        }
+    }
+    names.into_iter().collect()
+}
+
+/// Cores to run workers on.
+fn cores(workers: &Workers) -> anyhow::Result<Vec<usize>> {
+    let allowed: Vec<usize> =
+        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
+    match workers {
+        Workers::Auto if allowed.is_empty() => Ok(vec![0]),
+        Workers::Auto => Ok(allowed),
+        Workers::Cores(cores) => {
+            let wanted: Vec<usize> = cores.iter().map(|core| usize::from(*core)).collect();
+            if let Some(core) = wanted.iter().find(|core| !allowed.contains(core)) {
+                bail!("[relay] workers names core {core}; this process may run on {allowed:?}");
+            }
+            Ok(wanted)
+        }
+    }
+}
+
+fn start_workers(shared: &Arc<Shared>, cores: &[usize]) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::new();
+    for (number, core) in cores.iter().copied().enumerate() {
+        let shared = Arc::clone(shared);
+        let (started, wait) = mpsc::channel();
+        let body = move || worker_thread(number, core, shared, &started);
+        threads.push(std::thread::Builder::new().name(format!("worker-{number}")).spawn(body)?);
+        wait.recv()
+            .context("a worker ended at once")?
+            .context("io_uring cannot be used (see `raceway-relay doctor`)")?;
+    }
+    Ok(threads)
+}
+
+fn worker_thread(number: usize, core: usize, shared: Arc<Shared>, started: &mpsc::Sender<std::io::Result<()>>) {
+    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+        tracing::warn!(number, core, "a worker could not be pinned to its core");
+    }
+    let link = Arc::clone(&shared);
+    let worker = match Worker::new(number, shared, random()) {
+        Ok(worker) => worker,
+        Err(error) => {
+            // The starter has gone only if it has failed already.
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    let _ = started.send(Ok(()));
+    if let Err(error) = worker.run() {
+        // Half a relay would drop a share of all clients in silence; a restart keeps what is in XDP.
+        tracing::error!(number, %error, "a worker cannot go on");
+        link.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
+        link.link.waker.wake();
+    }
+}
+
+/// As many open files as the system lets us have: each relayed transport address is one.
+fn raise_open_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(%error, soft, hard, "the limit of open files could not be raised");
+    }
+}
+
+/// Becomes readable on SIGTERM and SIGINT.
+fn stop_signal() -> anyhow::Result<std::os::unix::net::UnixStream> {
+    let (read, write) = std::os::unix::net::UnixStream::pair()?;
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+    }
+    Ok(read)
+}
+
+/// A random number.
+#[must_use]
+pub fn random() -> u64 {
+    getrandom::u64().expect("the kernel has random numbers")
+}
+
+/// Removes pinned maps and links: flows in XDP end.
+///
+/// # Errors
+/// They cannot be removed.
+pub fn detach(pin_dir: &Path) -> Result<(), XdpError> {
+    crate::xdp::detach(pin_dir)
+}

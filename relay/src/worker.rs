@@ -1,0 +1,227 @@
+//! The packet path of one core: receive, decide, send.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use raceway_abi::{DropReason, KEEP_DSCP};
+use raceway_engine::{Arrival, Datagram, Endpoint, Forward, Forwarder, Icmp, Verdict};
+use raceway_sys::uring::{Buffer, Event, HEADROOM, Uring};
+use raceway_sys::{Address, socket};
+use raceway_units::Instant;
+
+use crate::clock;
+use crate::limits::NETWORK_ERRORS_MAX;
+use crate::shared::{Command, Place, Policers, Port, Records, Shared};
+
+/// A worker. Lives on its own thread from [`new`](Self::new) on.
+pub struct Worker {
+    number: usize,
+    shared: Arc<Shared>,
+    io: Uring,
+    forwarder: Forwarder<Records, Policers>,
+    sockets: Box<[Option<Source>]>,
+    sends_failed: u64,
+    ring_link: bool,
+}
+
+/// A socket that this worker receives from.
+#[derive(Clone, Copy)]
+struct Source {
+    local: Endpoint,
+    arrival: Arrival,
+    fd: RawFd,
+}
+
+impl Worker {
+    /// Worker `number`; `seed` is random.
+    ///
+    /// # Errors
+    /// io_uring cannot be had.
+    pub fn new(number: usize, shared: Arc<Shared>, seed: u64) -> io::Result<Self> {
+        let port = &shared.workers[number];
+        port.thread.store(nix::unistd::gettid().as_raw() as u32, Ordering::Relaxed);
+        let places = shared.sockets.places();
+        let io = Uring::new(places, port.waker.clone())?;
+        let forwarder = Forwarder::new(
+            Arc::clone(&shared.table),
+            Arc::clone(&shared.policers),
+            Arc::clone(&shared.own),
+            Arc::clone(&port.counters),
+            seed,
+        );
+        let sockets = vec![None; places as usize].into();
+        Ok(Self { number, io, forwarder, sockets, sends_failed: 0, ring_link: false, shared })
+    }
+
+    /// Works until the relay stops.
+    ///
+    /// # Errors
+    /// io_uring fails for good.
+    pub fn run(mut self) -> io::Result<()> {
+        while !self.shared.stopping.load(Ordering::Relaxed) {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    /// One batch.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn turn(&mut self) -> io::Result<()> {
+        self.io.wait()?;
+        // All that was sent is with the kernel, and nothing that was looked up before is held.
+        self.shared.quiescence.pass(self.number);
+        self.count_failed_sends();
+        // After `wait`: whoever made a datagram arrive in this batch had its command queued before.
+        while let Some(command) = self.port().commands.pop() {
+            self.obey(command);
+        }
+        let now = clock::now();
+        while let Some(event) = self.io.next_event() {
+            self.deal_with(now, event);
+        }
+        if self.ring_link {
+            self.ring_link = false;
+            self.shared.link.ring();
+        }
+        Ok(())
+    }
+
+    fn port(&self) -> &Port {
+        &self.shared.workers[self.number]
+    }
+
+    fn count_failed_sends(&mut self) {
+        let failed = self.io.figures().sends_failed;
+        for _ in self.sends_failed..failed {
+            self.forwarder.dropped(DropReason::SendFailed);
+        }
+        self.sends_failed = failed;
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Receive { place, local, arrival } => {
+                let fd = self.shared.sockets.fd(place, self.number);
+                if let Some(socket) = self.sockets.get_mut(place.0 as usize) {
+                    *socket = Some(Source { local, arrival, fd });
+                    self.io.receive(place.0, fd);
+                }
+            }
+            Command::Stop(place) => self.io.stop(place.0),
+        }
+    }
+
+    #[inline]
+    fn deal_with(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Received { socket, buffer, length, remote, truncated, traffic_class } => {
+                let source = self.sockets.get(socket as usize).copied().flatten();
+                match (source, remote) {
+                    _ if truncated => self.refuse(buffer, DropReason::Oversized),
+                    (Some(source), Some(remote)) => {
+                        self.received(now, source, remote, buffer, length, traffic_class);
+                    }
+                    _ => self.refuse(buffer, DropReason::MalformedPacket),
+                }
+            }
+            Event::NetworkError { socket } => self.report_network_errors(now, socket),
+            Event::Stopped { socket } => {
+                if let Some(source) = self.sockets.get_mut(socket as usize) {
+                    *source = None;
+                }
+                // Has a place for every socket.
+                let _ = self.port().stopped.push(Place(socket));
+                self.ring_link = true;
+            }
+            Event::Woken => {}
+        }
+    }
+
+    fn refuse(&mut self, buffer: Buffer, reason: DropReason) {
+        self.forwarder.dropped(reason);
+        self.io.release(buffer);
+    }
+
+    #[inline]
+    fn received(
+        &mut self,
+        now: Instant,
+        source: Source,
+        remote: Address,
+        buffer: Buffer,
+        length: usize,
+        traffic_class: u8,
+    ) {
+        let remote = Endpoint { address: remote.octets, port: remote.port };
+        let payload = HEADROOM..HEADROOM + length;
+        let datagram = Datagram {
+            arrival: source.arrival,
+            local: source.local,
+            remote,
+            buffer: self.io.memory(&buffer),
+            payload: payload.clone(),
+        };
+        match self.forwarder.handle(now, datagram) {
+            Verdict::Forward(forward) => self.send(forward, buffer, traffic_class),
+            Verdict::Punt => self.punt(now, source, remote, buffer, payload),
+            Verdict::Drop(_) => self.io.release(buffer),
+        }
+    }
+
+    #[inline]
+    fn send(&mut self, forward: Forward, buffer: Buffer, traffic_class: u8) {
+        let Forward { egress, to, payload, dont_fragment, dscp } = forward;
+        let fd = self.shared.sockets.fd(Place(egress), self.number);
+        let to = Address { octets: to.address, port: to.port };
+        let traffic_class = if dscp == KEEP_DSCP { traffic_class } else { dscp << 2 | traffic_class & 3 };
+        if dont_fragment {
+            return self.send_unfragmented(fd, to, buffer, payload);
+        }
+        self.io.send(fd, to, traffic_class, buffer, payload);
+    }
+
+    #[cold]
+    fn send_unfragmented(&mut self, fd: RawFd, to: Address, buffer: Buffer, payload: Range<usize>) {
+        let sent = self.io.memory(&buffer).get(payload).map(|payload| socket::send_unfragmented(fd, to, payload));
+        if !matches!(sent, Some(Ok(()))) {
+            self.forwarder.dropped(DropReason::SendFailed);
+        }
+        self.io.release(buffer);
+    }
+
+    fn punt(&mut self, now: Instant, source: Source, remote: Endpoint, buffer: Buffer, payload: Range<usize>) {
+        let port = &self.shared.workers[self.number];
+        let Some(mut punt) = port.free.pop() else {
+            return self.refuse(buffer, DropReason::ControlCongested);
+        };
+        punt.local = source.local;
+        punt.remote = remote;
+        punt.received_at_ns = now.as_ns();
+        let fits = self.io.memory(&buffer).get(payload).is_some_and(|payload| punt.fill(payload));
+        // As many places as punts exist.
+        let _ = if fits { port.punts.push(punt) } else { port.free.push(punt) };
+        self.ring_link |= fits;
+        if fits { self.io.release(buffer) } else { self.refuse(buffer, DropReason::Oversized) }
+    }
+
+    #[cold]
+    fn report_network_errors(&mut self, now: Instant, socket: u32) {
+        let Some(source) = self.sockets.get(socket as usize).copied().flatten() else { return };
+        for _ in 0..NETWORK_ERRORS_MAX {
+            let Some(error) = socket::network_error(source.fd) else { return };
+            let peer = Endpoint { address: error.destination.octets, port: error.destination.port };
+            let icmp = Icmp { kind: error.kind, code: error.code, data: error.mtu };
+            let Some(report) = self.forwarder.handle_icmp(now, source.local, peer, icmp) else { continue };
+            let fd = self.shared.sockets.fd(Place(report.egress), self.number);
+            let to = Address { octets: report.to.address, port: report.to.port };
+            if socket::send_to(fd, to, report.message()).is_err() {
+                self.forwarder.dropped(DropReason::SendFailed);
+            }
+        }
+    }
+}
