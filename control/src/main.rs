@@ -1,5 +1,6 @@
 //! raceway-control: answers TURN clients, tells the relay what to do.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -135,7 +136,7 @@ fn run(prepared: Prepared) -> anyhow::Result<()> {
     let user = user.map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), user, "raceway-control");
     let show_password = std::env::var_os("JOURNAL_STREAM").is_none();
-    print!("{}", greeting::greeting(&config, &plan, &paths, &credentials, show_password));
+    say(&greeting::greeting(&config, &plan, &paths, &credentials, show_password));
 
     let punt_latency = metrics::punt_latency();
     let (link, thread) = Link::start(Start {
@@ -165,6 +166,13 @@ fn run(prepared: Prepared) -> anyhow::Result<()> {
     served
 }
 
+/// Tells people; that nobody reads it is no reason to end.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes());
+    let _ = out.flush();
+}
+
 /// Reloads on SIGHUP; returns on SIGTERM and SIGINT.
 async fn until_told_to_end(app: &App) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
@@ -190,11 +198,11 @@ async fn tell_data_paths(link: Link, root: bool) {
     loop {
         let Ok(overview) = link.ask(|reply| Command::Overview { fresh: false, reply }).await else { return };
         if let Some(relay) = overview.relay {
-            println!("{}", greeting::data_paths(&relay, root));
+            say(&format!("{}\n", greeting::data_paths(&relay, root)));
             return;
         }
         if !complained && started.elapsed() > GREETING_PATIENCE {
-            println!("  relay       not there yet: start raceway-relay with the same configuration\n");
+            say("  relay       not there yet: start raceway-relay with the same configuration\n\n");
             complained = true;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

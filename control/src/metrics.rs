@@ -49,6 +49,8 @@ pub fn page(overview: &Overview, punt_latency: &Histogram) -> Result<Vec<u8>, pr
         "Program version, as a label; the value is always 1.",
         vec![(labels(&[("version", version)]), 1.0)],
     ));
+    // A family without samples cannot be written; it comes back with its first one.
+    families.retain(|family| !family.get_metric().is_empty());
     let mut page = Vec::with_capacity(16 << 10);
     TextEncoder::new().encode(&families, &mut page)?;
     Ok(page)

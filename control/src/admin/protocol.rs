@@ -117,8 +117,8 @@ pub struct Status {
     pub config: Option<String>,
     /// Where clients send to.
     pub listeners: Vec<String>,
-    /// Where peers send to: internal, external.
-    pub relay_addresses: Vec<(String, String)>,
+    /// Where peers send to.
+    pub relay_addresses: Vec<RelayAddress>,
     /// Ports of relayed addresses.
     pub port_range: String,
     /// The realm.
@@ -135,6 +135,15 @@ pub struct Status {
     pub relay: Option<RelayStatus>,
     /// What the relay could not do.
     pub problems: Vec<String>,
+}
+
+/// An address that is relayed from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayAddress {
+    /// Of this machine.
+    pub internal: String,
+    /// As the world sees it.
+    pub external: String,
 }
 
 /// How the relay is.

@@ -12,7 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::protocol::{Interface, LIMIT_MAX, REQUEST_MAX, RelayStatus, Reply, Request, Status};
+use super::protocol::{Interface, LIMIT_MAX, REQUEST_MAX, RelayAddress, RelayStatus, Reply, Request, Status};
 use crate::http;
 use crate::link::{Command, Gone, Link, Overview, RelayInfo};
 use crate::log::LevelHandle;
@@ -180,7 +180,9 @@ async fn status(app: &App) -> Result<Status, Gone> {
         state: http::state(&overview).to_owned(),
         config: running.file.path().map(|path| path.display().to_string()),
         listeners: plan.assignment.listeners.iter().map(ToString::to_string).collect(),
-        relay_addresses: relayed.map(|r| (r.internal.to_string(), r.external.to_string())).collect(),
+        relay_addresses: relayed
+            .map(|r| RelayAddress { internal: r.internal.to_string(), external: r.external.to_string() })
+            .collect(),
         port_range: running.config.turn.port_range.to_string(),
         realm: plan.policy.realm.clone(),
         metrics: running.config.http.listen.map(|address| format!("http://{address}/metrics")),

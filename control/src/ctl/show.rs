@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use raceway_control::admin::protocol::{RelayStatus, Reply, Status};
+use raceway_control::admin::protocol::{RelayAddress, RelayStatus, Reply, Status};
 use raceway_control::admin::view::{Flow, Session};
 use serde_json::Value;
 
@@ -65,7 +65,7 @@ fn status(status: &Status) -> String {
     line("configuration", status.config.clone().unwrap_or_else(|| "none: defaults".to_owned()));
     line("realm", status.realm.clone());
     line("listening", status.listeners.join(", "));
-    let relayed = status.relay_addresses.iter().map(|(internal, external)| {
+    let relayed = status.relay_addresses.iter().map(|RelayAddress { internal, external }| {
         if internal == external { internal.clone() } else { format!("{internal} (seen as {external})") }
     });
     line("relaying", format!("{}, ports {}", relayed.collect::<Vec<_>>().join(", "), status.port_range));

@@ -31,6 +31,8 @@ pub(super) enum Phase {
     Greeting,
     /// The relay tells its sessions.
     Restoring,
+    /// The relay is told every session, as fast as it reads.
+    Telling,
     /// Everything is known to both.
     Live,
 }
@@ -116,19 +118,35 @@ impl State {
         }
     }
 
-    /// Hands what the server wants said to the connection.
+    /// Hands what the server wants said to the connection, as far as the relay takes it.
     pub(super) fn send_output(&mut self, connection: &mut Connection) -> io::Result<()> {
-        while let Some(message) = self.server.poll_output() {
-            connection.push(&message)?;
+        while !connection.is_congested() {
+            match self.server.poll_output() {
+                Some(message) => connection.push(&message)?,
+                None if self.phase == Phase::Telling => self.go_live(connection)?,
+                None => break,
+            }
         }
         connection.flush()
     }
 
+    /// All is said: the relay may forget what nobody named, and clients are answered.
+    fn go_live(&mut self, connection: &mut Connection) -> io::Result<()> {
+        connection.push(&ToRelay::Synchronised)?;
+        self.phase = Phase::Live;
+        let wall = wall();
+        for held in std::mem::take(&mut self.held) {
+            self.server.handle_punt(now(), wall, held.worker, held.local, held.remote, &held.payload);
+            self.observe_latency(held.received_at_ns);
+        }
+        Ok(())
+    }
+
     /// One frame of the relay.
     pub(super) fn handle_frame(&mut self, frame: &[u8], connection: &mut Connection) -> io::Result<()> {
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let wall = wall();
         for message in raceway_api::decode::<FromRelay<'_>>(frame).map_err(io::Error::other)? {
-            self.handle_message(message.map_err(io::Error::other)?, UnixTime(wall), connection)?;
+            self.handle_message(message.map_err(io::Error::other)?, wall, connection)?;
         }
         self.send_output(connection)
     }
@@ -154,7 +172,7 @@ impl State {
                 return self.handle_hello(relay, sessions, connection);
             }
             FromRelay::Session(report) => self.handle_session(&report),
-            FromRelay::SnapshotEnd => return self.handle_snapshot_end(wall, connection),
+            FromRelay::SnapshotEnd => return self.handle_snapshot_end(connection),
             FromRelay::Statistics(statistics) => {
                 self.statistics = Some(Arc::new(statistics));
                 self.answer_statistics(true);
@@ -218,10 +236,8 @@ impl State {
             return connection.flush();
         }
         self.server.reinstall();
-        self.send_output(connection)?;
-        connection.push(&ToRelay::Synchronised)?;
-        self.phase = Phase::Live;
-        connection.flush()
+        self.phase = Phase::Telling;
+        self.send_output(connection)
     }
 
     fn handle_session(&mut self, report: &SessionReport<'_>) {
@@ -235,7 +251,7 @@ impl State {
         }
     }
 
-    fn handle_snapshot_end(&mut self, wall: UnixTime, connection: &mut Connection) -> io::Result<()> {
+    fn handle_snapshot_end(&mut self, connection: &mut Connection) -> io::Result<()> {
         if self.phase != Phase::Restoring {
             if let Some(report) = self.reports.pop_front() {
                 let _ = report.reply.send(Some(report.flows));
@@ -245,13 +261,7 @@ impl State {
         self.server.restore_end(now());
         self.restored = true;
         tracing::info!(sessions = self.server.session_count(), "restored from the relay");
-        self.send_output(connection)?;
-        connection.push(&ToRelay::Synchronised)?;
-        self.phase = Phase::Live;
-        for held in std::mem::take(&mut self.held) {
-            self.server.handle_punt(now(), wall, held.worker, held.local, held.remote, &held.payload);
-            self.observe_latency(held.received_at_ns);
-        }
+        self.phase = Phase::Telling;
         self.send_output(connection)
     }
 
@@ -287,7 +297,7 @@ impl State {
                     self.assignment = plan.assignment;
                 }
                 let _ = reply.send(taken);
-                let known = matches!(self.phase, Phase::Live | Phase::Restoring);
+                let known = matches!(self.phase, Phase::Live | Phase::Telling | Phase::Restoring);
                 if let Some(connection) = connection.filter(|_| changed && known) {
                     self.problems.clear();
                     connection.push(&self.assignment.message())?;
@@ -347,7 +357,7 @@ impl State {
     fn overview(&self, fresh: bool) -> Overview {
         Overview {
             relay: self.relay.clone(),
-            connected: matches!(self.phase, Phase::Restoring | Phase::Live),
+            connected: matches!(self.phase, Phase::Restoring | Phase::Telling | Phase::Live),
             synchronised: self.phase == Phase::Live,
             draining: self.server.is_draining(),
             sessions: self.server.session_count(),
@@ -359,4 +369,9 @@ impl State {
             punts_dropped: self.punts_dropped,
         }
     }
+}
+
+/// The wall clock: only for credentials that carry their expiry.
+fn wall() -> UnixTime {
+    UnixTime(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }

@@ -18,6 +18,9 @@ use super::state::{Phase, State};
 /// Between attempts to connect.
 const RETRY: Duration = Duration::from_millis(250);
 
+/// Before the first: both programs may be starting.
+const COMPLAIN_FIRST: Duration = Duration::from_secs(2);
+
 /// Between log lines that say that the relay is still not there.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(30);
 
@@ -29,7 +32,12 @@ const FRAMES_PER_TURN: usize = 32;
 
 /// Runs until every [`Link`](super::Link) is gone.
 pub(super) fn run(start: Start, inbox: Receiver<Command>, wake: &OwnedFd) {
-    let mut relay = Relay { path: start.relay_socket.clone(), connection: None, due: now(), complain_at: now() };
+    let mut relay = Relay {
+        path: start.relay_socket.clone(),
+        connection: None,
+        due: now(),
+        complain_at: now().after(COMPLAIN_FIRST),
+    };
     let mut state = State::new(start);
     let mut buffer = frame_buffer();
     loop {
@@ -123,7 +131,7 @@ impl Relay {
             tracing::warn!(%error, "lost raceway-relay; what it relays goes on without control; connecting again");
             state.lost_relay();
             self.due = now().after(RETRY);
-            self.complain_at = now().after(COMPLAIN_EVERY);
+            self.complain_at = now().after(COMPLAIN_FIRST);
         }
     }
 
@@ -149,8 +157,10 @@ impl Relay {
         let count = if self.connection.is_some() { 2 } else { 1 };
         // An interrupted or failed wait is a wait that is over: the loop looks at everything anyway.
         let _ = poll(&mut fds[..count], timeout.as_ref());
-        let mut counter = [0; 8];
-        let _ = rustix::io::read(wake, &mut counter);
+        if fds[0].revents().contains(PollFlags::IN) {
+            let mut counter = [0; 8];
+            let _ = rustix::io::read(wake, &mut counter);
+        }
     }
 }
 

@@ -1,0 +1,4 @@
+//! Control against a scripted relay, and the whole appliance on loopback.
+
+mod client;
+mod link;
