@@ -226,6 +226,8 @@ pub struct Rtp {
     pub first_timestamp: AtomicU32,
     /// Arrival of the first packet of this source, kernel monotonic nanoseconds.
     pub first_ns: AtomicU64,
+    /// Arrival of the last packet of this source, kernel monotonic nanoseconds.
+    pub last_ns: AtomicU64,
     /// Clock rate in Hz: from the static payload type (RFC 3551) or inferred; 0 while unknown.
     pub clock_hz: AtomicU32,
     /// Last payload type in the low octet.
@@ -352,6 +354,21 @@ impl Flow {
         load(&self.destination)
     }
 
+    /// New source address as two words in the machine's own octet order. (The BPF stack has no room for octets
+    /// that are not aligned.)
+    #[inline(always)]
+    #[must_use]
+    pub fn source_words(&self) -> [u64; 2] {
+        [self.source[0].load(Relaxed), self.source[1].load(Relaxed)]
+    }
+
+    /// New destination address as two words in the machine's own octet order.
+    #[inline(always)]
+    #[must_use]
+    pub fn destination_words(&self) -> [u64; 2] {
+        [self.destination[0].load(Relaxed), self.destination[1].load(Relaxed)]
+    }
+
     /// New source port.
     #[inline(always)]
     #[must_use]
@@ -411,10 +428,10 @@ impl Flow {
 
 impl Measured {
     fn reset(&self) {
-        for counter in [&self.packets, &self.octets, &self.dropped, &self.last_ns, &self.rtp.first_ns] {
+        let rtp = &self.rtp;
+        for counter in [&self.packets, &self.octets, &self.dropped, &self.last_ns, &rtp.first_ns, &rtp.last_ns] {
             counter.store(0, Relaxed);
         }
-        let rtp = &self.rtp;
         for word in [
             &rtp.ssrc,
             &rtp.highest_sequence,

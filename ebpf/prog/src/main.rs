@@ -1,82 +1,43 @@
-//! The XDP object.
+//! The XDP object: [`raceway_datapath::relay`] over BPF maps and a frame in the driver.
 
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
 #![allow(internal_features)]
 
-use aya_ebpf::{
-    bindings::{BPF_F_MMAPABLE, xdp_action},
-    macros::{map, xdp},
-    maps::{Array, HashMap, PerCpuArray},
-    programs::XdpContext,
-};
-use core::sync::atomic::Ordering::Relaxed;
-use raceway_abi::{Egress, Flow, Policer, Settings};
+mod frame;
+mod maps;
 
-#[repr(transparent)]
-struct Shared<T>(T);
-unsafe impl<T> Sync for Shared<T> {}
-impl<T> core::ops::Deref for Shared<T> {
-    type Target = T;
-    #[inline(always)]
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-#[map]
-static SLOTS: HashMap<[u64; 5], u32> = HashMap::with_max_entries(1, 0);
-#[map]
-static FLOWS: Array<Shared<Flow>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-static POLICERS: Array<Shared<Policer>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-static SETTINGS: Array<Shared<Settings>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-static STUN_BUDGET: Array<u64> = Array::with_max_entries(raceway_abi::limits::STUN_BUDGET_CELLS, BPF_F_MMAPABLE);
-#[map]
-static COUNTERS: PerCpuArray<[u64; raceway_abi::COUNTERS as usize]> = PerCpuArray::with_max_entries(1, 0);
-#[map]
-static EGRESS: HashMap<u32, Egress> = HashMap::with_max_entries(raceway_abi::limits::EGRESS_MAX, 0);
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
+use aya_ebpf::helpers::generated::bpf_redirect;
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use raceway_datapath::{Verdict, relay};
 
+use crate::frame::DriverFrame;
+use crate::maps::Maps;
+
+/// Takes what it can relay, drops what is provably unwanted, passes everything else to the kernel untouched.
 #[xdp]
-pub fn raceway_xdp(ctx: XdpContext) -> u32 {
-    let key = [ctx.data() as u64; 5];
-    if let Some(slot) = unsafe { SLOTS.get(&key) } {
-        if let Some(flow) = FLOWS.get(*slot) {
-            let settings = SETTINGS.get(0).map_or(0, |s| s.relay_port_first.load(Relaxed));
-            unsafe {
-                core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(
-                    flow.measured.packets.as_ptr(),
-                    1,
-                )
-            };
-            if flow.measured.octets.load(Relaxed) > settings as u64 {
-                flow.measured.rtp.ssrc.store(7, Relaxed);
-                return xdp_action::XDP_DROP;
-            }
-            if let Some(p) = POLICERS.get(flow.policer()) {
-                p.arrival_ns.store(1, Relaxed);
-            }
-            if let Some(p) = STUN_BUDGET.get_ptr_mut(3) {
-                unsafe { *p = 1 }
-            }
-            if let Some(p) = COUNTERS.get_ptr_mut(0) {
-                unsafe { (*p)[3] += 1 }
-            }
-            if let Some(e) = unsafe { EGRESS.get(3) } {
-                return e.ifindex;
-            }
-        }
+pub fn raceway_xdp(context: XdpContext) -> u32 {
+    // SAFETY: the kernel passes a valid context, which stays valid for this run.
+    let ingress = unsafe { (*context.ctx).ingress_ifindex };
+    match relay(&mut DriverFrame::new(&context), &Maps { context: context.ctx, ingress }) {
+        Verdict::Up => XDP_PASS,
+        Verdict::Drop => XDP_DROP,
+        Verdict::Send(ifindex) if ifindex == ingress => XDP_TX,
+        // SAFETY: the helper takes plain integers.
+        Verdict::Send(ifindex) => unsafe { bpf_redirect(ifindex, 0) as u32 },
     }
-    xdp_action::XDP_PASS
 }
 
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // No code path panics: the verifier would refuse this loop if one did.
     loop {}
 }
 
+/// `bpf_fib_lookup` and others are for GPL-compatible programs only.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,155 @@
+//! What is done with a datagram: by its port, its framing, and the flows that match it.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use raceway_abi::{Action, CHANNEL_INDICATION, CHANNEL_NONE, DropReason, Flow, Settings};
+
+use crate::channel::{CHANNEL_DATA_OCTETS, ChannelHeader, Protocol};
+use crate::parse::Datagram;
+use crate::police::takes;
+use crate::stun::{budget_cell, is_short_request};
+use crate::{Address, Key, Packet, Tables};
+
+/// Whose business a datagram is, and in which framing it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Application data of a client in a channel, on a port for clients.
+    Channel(u16),
+    /// Application data of a peer, on a port of relayed transport addresses.
+    Plain,
+    /// A short STUN request on a port for clients.
+    ShortRequest,
+    /// The worker's or somebody else's.
+    Up,
+}
+
+/// What to do with a datagram, by the flows that match.
+pub enum Decision<'a> {
+    /// Rewrite as this flow says.
+    Forward(&'a Flow),
+    /// Drop. The flow is the one whose limits were reached, if one was.
+    Drop(DropReason, Option<&'a Flow>),
+    /// Not for us to decide.
+    Up,
+}
+
+impl Class {
+    /// By port and first octets.
+    #[inline(always)]
+    pub fn of<P: Packet>(packet: &P, datagram: &Datagram, settings: &Settings) -> Self {
+        let port = datagram.destination_port();
+        if is_listen_port(settings, port) {
+            return Self::on_listen_port(packet, datagram);
+        }
+        let is_relayed =
+            settings.relay_port_first.load(Relaxed) <= port && port <= settings.relay_port_last.load(Relaxed);
+        if is_relayed { Self::Plain } else { Self::Up }
+    }
+
+    #[inline(always)]
+    fn on_listen_port<P: Packet>(packet: &P, datagram: &Datagram) -> Self {
+        if datagram.payload_octets < CHANNEL_DATA_OCTETS {
+            return Self::Up;
+        }
+        let Some([word]) = packet.words::<1>(datagram.payload_at) else { return Self::Up };
+        match Protocol::of(word as u8) {
+            Protocol::ChannelData => {
+                let header = ChannelHeader::from_word(word);
+                // Padded data is the worker's, who cuts it; a length that lies is the worker's, who counts it:
+                // nothing says yet that the destination is one of our addresses.
+                let exact = usize::from(header.octets) + CHANNEL_DATA_OCTETS == datagram.payload_octets;
+                if exact { Self::Channel(header.channel) } else { Self::Up }
+            }
+            Protocol::Stun if is_short_request(word, datagram.payload_octets) => Self::ShortRequest,
+            Protocol::Stun | Protocol::Other => Self::Up,
+        }
+    }
+}
+
+#[inline(always)]
+fn is_listen_port(settings: &Settings, port: u16) -> bool {
+    let mut found = false;
+    for listen in &settings.listen_ports {
+        found |= listen.load(Relaxed) == port;
+    }
+    found && port != 0
+}
+
+/// Whether the budget of a source prefix lets one more short STUN request pass.
+#[inline(always)]
+pub fn request_conforms<T: Tables>(tables: &T, settings: &Settings, source: Address) -> bool {
+    let cost_ns = settings.stun_request_cost_ns.load(Relaxed);
+    if cost_ns == 0 {
+        return true;
+    }
+    let burst_ns = settings.stun_burst_ns.load(Relaxed);
+    let cell = tables.budget(budget_cell(source, settings.stun_seed.load(Relaxed)));
+    cell.is_none_or(|arrival_ns| takes(arrival_ns, cost_ns, burst_ns, tables.now_ns()))
+}
+
+/// Finds the flow for ChannelData on a port for clients. A number that is not bound goes up to the worker: a flow
+/// may be known there only, and nothing says that the destination is one of our addresses.
+#[inline(always)]
+pub fn for_channel<'a, T: Tables>(tables: &'a T, key: &Key, now_ns: u64) -> Decision<'a> {
+    match tables.flow(key) {
+        Some(flow) if is_live(flow, now_ns) => act(flow),
+        _ => Decision::Up,
+    }
+}
+
+/// Finds the flow for a datagram on a port of relayed transport addresses: exact, else a permission (the worker
+/// wraps it in an indication), else nothing says that the peer may send here, if this is a relayed transport
+/// address at all.
+#[inline(always)]
+pub fn for_relayed<'a, T: Tables>(tables: &'a T, key: &Key, now_ns: u64) -> Decision<'a> {
+    let mut expired = None;
+    if let Some(flow) = tables.flow(key) {
+        if is_live(flow, now_ns) {
+            return act(flow);
+        }
+        expired = Some(flow);
+    }
+    if let Some(flow) = tables.flow(&key.any_port()) {
+        if is_live(flow, now_ns) {
+            return Decision::Up;
+        }
+        expired = expired.or(Some(flow));
+    }
+    match tables.flow(&key.any_remote()) {
+        Some(flow) if is_live(flow, now_ns) && flow.action() == Action::Refuse => match expired {
+            Some(flow) => Decision::Drop(DropReason::Expired, Some(flow)),
+            None => Decision::Drop(DropReason::NoPermission, None),
+        },
+        _ => Decision::Up,
+    }
+}
+
+/// The flow that takes what `first` sends to another relayed transport address of this appliance.
+#[inline(always)]
+pub fn for_hairpin<'a, T: Tables>(tables: &'a T, first: &Flow, now_ns: u64) -> Option<&'a Flow> {
+    let key = Key::new(
+        Address::from_native(first.source_words()),
+        Address::from_native(first.destination_words()),
+        first.source_port(),
+        first.destination_port(),
+        CHANNEL_NONE,
+    );
+    let second = tables.flow(&key)?;
+    let forwards = is_live(second, now_ns) && matches!(act(second), Decision::Forward(_));
+    (forwards && !second.local_destination()).then_some(second)
+}
+
+#[inline(always)]
+fn is_live(flow: &Flow, now_ns: u64) -> bool {
+    now_ns < flow.expires_at_ns.load(Relaxed)
+}
+
+/// Indications are the worker's.
+#[inline(always)]
+fn act(flow: &Flow) -> Decision<'_> {
+    match flow.action() {
+        Action::Forward if flow.push_channel() != CHANNEL_INDICATION => Decision::Forward(flow),
+        Action::Drop => Decision::Drop(DropReason::FlowDrops, None),
+        Action::Forward | Action::Worker | Action::Refuse | Action::None => Decision::Up,
+    }
+}
