@@ -5,6 +5,7 @@ mod forward;
 mod frames;
 mod kernel;
 mod netns;
+mod packets;
 mod record;
 mod report;
 mod stun;
@@ -21,9 +22,11 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::kernel::Generator;
+use crate::packets::PacketSender;
 use crate::subject::{Subject, paths};
 use crate::suite::{Bench, Place};
 use crate::topology::Arms;
+use crate::trial::Sender;
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -78,6 +81,9 @@ struct Once {
     /// Flows.
     #[arg(long, default_value_t = 200)]
     flows: u16,
+    /// Send from a packet socket instead of from XDP.
+    #[arg(long)]
+    socket_buffers: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -152,16 +158,21 @@ fn run_once(once: &Once) -> Result<()> {
         Direction::ToPeer => (&bench.topology.links[0], &paths.to_peer),
         Direction::ToClient => (bench.topology.peer_link(), &paths.to_client),
     };
-    let mut generator = Generator::new(link, sends).context("the generator does not load")?;
+    let mut generator: Box<dyn Sender> = if once.socket_buffers {
+        Box::new(PacketSender::new(link, sends))
+    } else {
+        Box::new(Generator::new(link, sends).context("the generator does not load")?)
+    };
+    let generator = generator.as_mut();
     let stand = bench.stand();
     let time = Duration::from_millis(once.ms);
     if once.search {
-        let found = stand.search(&mut generator, once.rate[0], time, 12)?;
+        let found = stand.search(generator, once.rate[0], time, 12)?;
         println!("{}", serde_json::to_string(&found)?);
         return Ok(());
     }
     for rate in &once.rate {
-        println!("{}", serde_json::to_string(&stand.trial(&mut generator, *rate, time)?)?);
+        println!("{}", serde_json::to_string(&stand.trial(generator, *rate, time)?)?);
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::cpu::{Cost, between, read};
-use crate::kernel::{Attached, Generator};
+use crate::kernel::{Attached, Generator, Sent};
+use crate::packets::PacketSender;
 use crate::topology::Topology;
 
 /// A rate counts as free of loss up to one packet in ten thousand: a shared machine takes its cores away for
@@ -16,6 +17,24 @@ pub const LOSS_FREE: f64 = 1e-4;
 const KEPT_UP: f64 = 0.97;
 /// Time for what is under way to arrive.
 const DRAIN: Duration = Duration::from_millis(60);
+
+/// What sends.
+pub trait Sender {
+    /// Sends `rate` packets a second (zero: as fast as it goes) for a time, from `core`.
+    fn send(&mut self, rate: u64, time: Duration, core: usize) -> Result<Sent>;
+}
+
+impl Sender for Generator {
+    fn send(&mut self, rate: u64, time: Duration, core: usize) -> Result<Sent> {
+        Self::send(self, rate, time, core)
+    }
+}
+
+impl Sender for PacketSender {
+    fn send(&mut self, rate: u64, time: Duration, core: usize) -> Result<Sent> {
+        Self::send(self, rate, time, core)
+    }
+}
 
 /// What is sent through, and how it is counted.
 pub struct Stand<'a> {
@@ -74,7 +93,7 @@ impl Trial {
 
 impl Stand<'_> {
     /// Sends at a rate for a time.
-    pub fn trial(&self, generator: &mut Generator, rate: u64, time: Duration) -> Result<Trial> {
+    pub fn trial(&self, generator: &mut dyn Sender, rate: u64, time: Duration) -> Result<Trial> {
         let seen = self.seen()?;
         let before = read(self.topology.relay_core, &self.pids, &self.napi)?;
         let sent = generator.send(rate, time, self.topology.far_core)?;
@@ -100,7 +119,7 @@ impl Stand<'_> {
 
     /// The highest rate without loss that `probes` trials find, and its trial. Ends early where the generator is
     /// the limit: then `limited` says so.
-    pub fn search(&self, generator: &mut Generator, start: u64, time: Duration, probes: u32) -> Result<Found> {
+    pub fn search(&self, generator: &mut dyn Sender, start: u64, time: Duration, probes: u32) -> Result<Found> {
         let (mut low, mut high) = (0, None);
         let mut best: Option<Trial> = None;
         let mut limited = false;
