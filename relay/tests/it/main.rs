@@ -1,0 +1,6 @@
+//! The relay as a process, driven as control would, on loopback and without BPF.
+
+mod harness;
+mod lifetime;
+mod link;
+mod media;
