@@ -8,7 +8,8 @@ pub const CHANNEL_DATA_OCTETS: usize = 4;
 pub enum Protocol {
     /// STUN: 0 to 3.
     Stun,
-    /// ChannelData: 64 to 79.
+    /// ChannelData: 64 to 79 (RFC 7983), and up to 127: clients made for RFC 5766, such as coturn's own, choose from
+    /// 0x4000 to 0x7FFF, and RFC 7983 assigns 80 to 127 to nothing else.
     ChannelData,
     /// DTLS, RTP and what is not assigned: nothing that a TURN server expects here.
     Other,
@@ -21,7 +22,7 @@ impl Protocol {
     pub const fn of(first_octet: u8) -> Self {
         match first_octet {
             0..=3 => Self::Stun,
-            64..=79 => Self::ChannelData,
+            64..=127 => Self::ChannelData,
             _ => Self::Other,
         }
     }
@@ -30,7 +31,7 @@ impl Protocol {
 /// A ChannelData header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChannelHeader {
-    /// Channel number; 0x4000 to 0x4FFF when the first octet says ChannelData.
+    /// Channel number; 0x4000 to 0x7FFF when the first octet says ChannelData.
     pub channel: u16,
     /// Octets of application data that follow, without padding.
     pub octets: u16,
@@ -82,11 +83,11 @@ mod tests {
     }
 
     #[test]
-    fn first_octets_are_those_of_rfc_7983() {
+    fn first_octets_are_those_of_rfc_7983_and_of_rfc_5766_for_channels() {
         for octet in 0..=u8::MAX {
             let protocol = match octet {
                 0..=3 => Protocol::Stun,
-                64..=79 => Protocol::ChannelData,
+                64..=127 => Protocol::ChannelData,
                 _ => Protocol::Other,
             };
             assert_eq!(Protocol::of(octet), protocol, "{octet}");

@@ -22,6 +22,9 @@ pub const IPV6_OCTETS: usize = 40;
 /// Octets of a UDP header.
 pub const UDP_OCTETS: usize = 8;
 
+/// A ChannelData header and an RTP header.
+const HEAD_WORDS: usize = 4;
+
 /// Version 4, header of five words.
 const IPV4_FIRST_OCTET: u32 = 0x45;
 /// In the second word of an IPv4 header: everything about fragments but "don't".
@@ -32,12 +35,13 @@ const IPV4_DONT_FRAGMENT: u32 = 0x0040_0000;
 /// Headers of a UDP datagram: whole, in one frame, without IP options or extension headers.
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram {
-    /// Where the IP header is.
-    pub ip_at: usize,
     /// Where the UDP payload is.
     pub payload_at: usize,
     /// Octets of UDP payload.
     pub payload_octets: usize,
+    /// The first 16 octets of it or, where it is shorter, of whatever the frame holds there; read in little-endian
+    /// order. They are read here, once, so that nothing later depends on where the payload is.
+    pub head: [u32; HEAD_WORDS],
     /// Source address.
     pub source: Address,
     /// Destination address.
@@ -86,10 +90,11 @@ impl Datagram {
         }
         let ip_payload = usize::from(((w0 >> 16) as u16).swap_bytes()).checked_sub(IPV4_OCTETS)?;
         let payload_at = ip_at + IPV4_OCTETS + UDP_OCTETS;
+        let payload_octets = payload_octets(packet, payload_at, ip_payload, udp)?;
         Some(Self {
-            ip_at,
             payload_at,
-            payload_octets: payload_octets(packet, payload_at, ip_payload, udp)?,
+            payload_octets,
+            head: head(packet, payload_at),
             source: Address::from_v4_word(source),
             destination: Address::from_v4_word(destination),
             ports_word,
@@ -117,10 +122,11 @@ impl Datagram {
         }
         let payload_at = ip_at + IPV6_OCTETS + UDP_OCTETS;
         let ip_payload = usize::from((w1 as u16).swap_bytes());
+        let payload_octets = payload_octets(packet, payload_at, ip_payload, udp)?;
         Some(Self {
-            ip_at,
             payload_at,
-            payload_octets: payload_octets(packet, payload_at, ip_payload, udp)?,
+            payload_octets,
+            head: head(packet, payload_at),
             source,
             destination,
             ports_word,
@@ -178,4 +184,19 @@ fn payload_octets<P: Packet>(packet: &P, payload_at: usize, ip_payload: usize, u
     let udp_octets = usize::from((udp as u16).swap_bytes());
     let payload = udp_octets.checked_sub(UDP_OCTETS)?;
     (udp_octets == ip_payload && payload_at + payload <= packet.octets()).then_some(payload)
+}
+
+/// See [`Datagram::head`].
+#[inline(always)]
+fn head<P: Packet>(packet: &P, at: usize) -> [u32; HEAD_WORDS] {
+    if let Some(head) = packet.words(at) {
+        return head;
+    }
+    let mut head = [0; HEAD_WORDS];
+    if let Some([a, b, c]) = packet.words(at) {
+        [head[0], head[1], head[2]] = [a, b, c];
+    } else if let Some([a]) = packet.words(at) {
+        head[0] = a;
+    }
+    head
 }

@@ -30,7 +30,7 @@ pub enum Verdict {
 pub fn relay<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
     let Some(datagram) = Datagram::parse(packet) else { return Verdict::Up };
     let Some(settings) = tables.settings() else { return Verdict::Up };
-    let channel = match Class::of(packet, &datagram, settings) {
+    let channel = match Class::of(&datagram, settings) {
         Class::Channel(channel) => channel,
         Class::Plain => CHANNEL_NONE,
         Class::ShortRequest if request_conforms(tables, settings, datagram.source) => return Verdict::Up,
@@ -75,8 +75,14 @@ fn forward<P: Packet, T: Tables>(
     let Some(route) = next_hop(tables, last, &outgoing.route_query(), now_ns) else { return Verdict::Up };
     outgoing.set_fragmenting(datagram, last.measured.packets.load(Relaxed));
     let octets = outgoing.data_octets;
-    let rtp = if octets < RTP_OCTETS { None } else { packet.words(outgoing.data_at(datagram)) };
-    let rtp = rtp.and_then(RtpHeader::from_words);
+    let [h0, h1, h2, h3] = datagram.head;
+    let rtp = if octets < RTP_OCTETS {
+        None
+    } else if popped {
+        RtpHeader::from_words([h1, h2, h3])
+    } else {
+        RtpHeader::from_words([h0, h1, h2])
+    };
     if !outgoing.make_room(packet, datagram, &route) {
         return Verdict::Up;
     }

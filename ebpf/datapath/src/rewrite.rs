@@ -160,12 +160,7 @@ impl Outgoing {
             let data = packet.sum(self.data_at(datagram), self.data_octets)?;
             return Some(of_udp(self.headers_sum() + u64::from(fold(data))));
         }
-        let popped = if self.pop_octets == 0 {
-            0
-        } else {
-            let [word] = packet.words::<1>(datagram.payload_at)?;
-            u64::from(word)
-        };
+        let popped = if self.pop_octets == 0 { 0 } else { u64::from(datagram.head[0]) };
         let removed = datagram.pseudo_sum() + u64::from(datagram.ports_word) + datagram.length_sum() + popped;
         Some(changed(datagram.checksum, removed, self.headers_sum()))
     }
@@ -173,8 +168,7 @@ impl Outgoing {
     /// Makes room for the new headers; false, and nothing done, when there is none.
     #[inline(always)]
     pub fn make_room<P: Packet>(&self, packet: &mut P, datagram: &Datagram, route: &Route) -> bool {
-        let by = self.data_at(datagram) as isize - self.header_octets(route) as isize;
-        by == 0 || packet.move_start(by)
+        packet.move_start(self.data_at(datagram) as isize - self.header_octets(route) as isize)
     }
 
     /// Writes the new headers, up to the application data. Nothing only if the room is not there.
