@@ -8,11 +8,12 @@ use std::sync::Arc;
 use raceway_abi::{
     Action, CHANNEL_INDICATION, CHANNEL_NONE, Counter, Direction, DropReason, Flow, FlowKey, KEEP_DSCP, Policer,
 };
+use raceway_datapath::channel::CHANNEL_DATA_OCTETS;
+use raceway_datapath::{ChannelHeader, Protocol, measure, police};
 use raceway_stun::{Class, DATA_HEADER_MAX, Endpoint, data_header, header, padding, send_indication};
 use raceway_units::{Instant, PrefixBudget};
 
 use crate::limits::{ICMP_BURST, ICMP_CELLS, ICMP_PER_SECOND};
-use crate::policed::{channel_data, conforms, measure};
 use crate::verdict::{Arrival, Datagram, Forward, Verdict, key};
 use crate::{Counters, OwnAddresses, Table};
 
@@ -69,9 +70,9 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
     /// RFC 7983: the first octet tells STUN from ChannelData.
     fn client_datagram(&self, now: Instant, datagram: Datagram<'_>) -> Result<Verdict, DropReason> {
         let payload = datagram.buffer.get(datagram.payload.clone()).ok_or(DropReason::Oversized)?;
-        match payload.first() {
-            Some(0x40..=0x4f) => self.channel_datagram(now, datagram),
-            Some(0..=3) => {
+        match payload.first().map_or(Protocol::Other, |first| Protocol::of(*first)) {
+            Protocol::ChannelData => self.channel_datagram(now, datagram),
+            Protocol::Stun => {
                 let head = header(payload).map_err(|_| DropReason::MalformedStun)?;
                 match head.class {
                     Class::Indication if head.is_send_indication() => self.indication(now, datagram),
@@ -80,38 +81,37 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
                     Class::Response => Err(DropReason::UnknownProtocol),
                 }
             }
-            _ => Err(DropReason::UnknownProtocol),
+            Protocol::Other => Err(DropReason::UnknownProtocol),
         }
     }
 
     /// RFC 8656 section 12.6.
     fn channel_datagram(&self, now: Instant, datagram: Datagram<'_>) -> Result<Verdict, DropReason> {
         let Datagram { local, remote, buffer, payload, .. } = datagram;
-        let (channel, length) = channel_data(&buffer[payload.clone()]).ok_or(DropReason::MalformedChannelData)?;
-        let table = &*self.table;
-        let (slot, flow) = self.live(table, &key(remote, local, channel), now).map_err(|missing| match missing {
-            Missing::Expired => DropReason::Expired,
-            Missing::Absent => DropReason::UnboundChannel,
-        })?;
-        let start = payload.start + 4;
+        let split = ChannelHeader::split(buffer.get(payload.clone()).unwrap_or_default());
+        let (header, data) = split.ok_or(DropReason::MalformedChannelData)?;
+        let length = data.len();
+        let (slot, flow) = self
+            .live(&key(remote, local, header.channel), now)
+            .map_err(|missing| missing.reason(DropReason::UnboundChannel))?;
+        let start = payload.start + CHANNEL_DATA_OCTETS;
         self.follow(now, buffer, Matched { slot, flow, remote, data: start..start + length })
     }
 
     /// RFC 8656 section 11.2.
     fn indication(&self, now: Instant, datagram: Datagram<'_>) -> Result<Verdict, DropReason> {
         let Datagram { local, remote, buffer, payload, .. } = datagram;
-        let table = &*self.table;
         let (slot, flow) =
-            self.live(table, &key(remote, local, CHANNEL_INDICATION), now).map_err(|_| DropReason::NoAllocation)?;
+            self.live(&key(remote, local, CHANNEL_INDICATION), now).map_err(|_| DropReason::NoAllocation)?;
         let send = send_indication(&buffer[payload.clone()]).map_err(|_| DropReason::MalformedStun)?;
         let (which, relayed) = relayed_of_family(flow, &send.peer).ok_or(DropReason::NoPermission)?;
         let to = self.reachable(now, send.peer)?;
         let permission = key(to, relayed, CHANNEL_NONE).any_port();
-        self.live(table, &permission, now).map_err(|_| DropReason::NoPermission)?;
+        self.live(&permission, now).map_err(|_| DropReason::NoPermission)?;
         let data = payload.start + send.data.start..payload.start + send.data.end;
         self.admit(now, flow, &buffer[data.clone()])?;
         Ok(Verdict::Forward(Forward {
-            egress: table.egress(slot, which),
+            egress: self.table.egress(slot, which),
             to,
             payload: data,
             dont_fragment: send.dont_fragment,
@@ -122,12 +122,11 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
     /// RFC 8656 sections 11.3 and 12.7: exact, else any port, else refused.
     fn peer_datagram(&self, now: Instant, datagram: Datagram<'_>) -> Result<Verdict, DropReason> {
         let Datagram { local, remote, buffer, payload, .. } = datagram;
-        let table = &*self.table;
         let exact = key(remote, local, CHANNEL_NONE);
         let (slot, flow) = self
-            .live(table, &exact, now)
-            .or_else(|_| self.live(table, &exact.any_port(), now))
-            .map_err(|_| DropReason::NoPermission)?;
+            .live(&exact, now)
+            .or_else(|missing| self.live(&exact.any_port(), now).map_err(|other| missing.or(other)))
+            .map_err(|missing| missing.reason(DropReason::NoPermission))?;
         self.follow(now, buffer, Matched { slot, flow, remote, data: payload })
     }
 
@@ -152,12 +151,12 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
     /// Polices, measures and counts application data of a flow.
     fn admit(&self, now: Instant, flow: &Flow, data: &[u8]) -> Result<(), DropReason> {
         if let Some(policer) = self.policers.get(flow.policer() as usize)
-            && !conforms(policer, now, data.len())
+            && !police::conforms(policer, data.len() as u32, now.as_ns())
         {
             flow.measured.dropped.fetch_add(1, Relaxed);
             return Err(DropReason::Policed);
         }
-        measure(&flow.measured, now, data);
+        measure::relayed(&flow.measured, data, now.as_ns());
         let direction = flow.direction();
         self.counters.add(Counter::packets(direction), 1);
         self.counters.add(Counter::octets(direction), data.len() as u64);
@@ -237,20 +236,43 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
         Some(Endpoint { address: flow.source(), port: flow.source_port() })
     }
 
-    fn live<'t>(&self, table: &'t Table<R>, key: &FlowKey, now: Instant) -> Result<(u32, &'t Flow), Missing> {
-        match table.live(key, now) {
-            Some((_, flow)) if flow.action() == Action::None => Err(Missing::Absent),
-            Some(found) => Ok(found),
-            None if table.find(key).is_some() => Err(Missing::Expired),
-            None => Err(Missing::Absent),
+    fn live(&self, key: &FlowKey, now: Instant) -> Result<(u32, &Flow), Missing<'_>> {
+        let slot = self.table.find(key).ok_or(Missing::Absent)?;
+        let flow = self.table.records().get(slot as usize).ok_or(Missing::Absent)?;
+        match flow.action() {
+            Action::None => Err(Missing::Absent),
+            _ if flow.expires_at_ns.load(Relaxed) <= now.as_ns() => Err(Missing::Expired(flow)),
+            _ => Ok((slot, flow)),
         }
     }
 }
 
 /// Why no live flow was found.
-enum Missing {
+#[derive(Clone, Copy)]
+enum Missing<'a> {
     Absent,
-    Expired,
+    Expired(&'a Flow),
+}
+
+impl Missing<'_> {
+    /// What to count; an expired flow counts it too.
+    #[cold]
+    fn reason(self, if_absent: DropReason) -> DropReason {
+        match self {
+            Self::Absent => if_absent,
+            Self::Expired(flow) => {
+                flow.measured.dropped.fetch_add(1, Relaxed);
+                DropReason::Expired
+            }
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        match self {
+            Self::Absent => other,
+            Self::Expired(_) => self,
+        }
+    }
 }
 
 /// The relayed transport address of an allocation that sends to `peer`, and which egress that is.

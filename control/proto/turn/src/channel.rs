@@ -19,11 +19,11 @@ use crate::refresh::EXTEND_MARGIN;
 use crate::request::{Proven, peer_address};
 use crate::server::{Server, datagram};
 
-/// Channel numbers that a client may bind (RFC 8656 section 12).
+/// Channel numbers that a client may bind: those of RFC 5766 section 11.
 ///
-/// RFC 5766 allowed 0x5000 to 0x7FFF as well. Those are refused: on a shared port the first octet must stay in 64
-/// to 79 to be told from RTP and DTLS (RFC 7983).
-pub(crate) const CHANNEL_NUMBERS: RangeInclusive<u16> = 0x4000..=0x4fff;
+/// RFC 8656 section 12 keeps to 0x4000 to 0x4FFF. Clients made for its predecessor, coturn's `turnutils_uclient` among
+/// them, choose from the whole range, and get on: RFC 7983 gives the first octets 80 to 127 to nobody else.
+pub(crate) const CHANNEL_NUMBERS: RangeInclusive<u16> = 0x4000..=0x7fff;
 
 impl Server {
     pub(crate) fn channel_bind(&mut self, proven: &Proven<'_>) -> Result<(), Refusal> {

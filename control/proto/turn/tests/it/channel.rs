@@ -120,10 +120,10 @@ fn a_number_has_one_peer_and_a_peer_has_one_number() {
 #[test]
 fn channel_numbers_have_a_range() {
     let (mut world, mut client) = allocated();
-    for number in [0, 0x3fff, 0x5000, 0x7fff, 0xffff] {
+    for number in [0, 0x3fff, 0x8000, 0xffff] {
         assert_eq!(client.bind(&mut world, number, address(PEER)).error(), 400, "{number:x}");
     }
-    for (number, port) in [(0x4000, 1), (0x4fff, 2)] {
+    for (number, port) in [(0x4000, 1), (0x7fff, 2)] {
         assert!(client.bind(&mut world, number, SocketAddr::new(address(PEER).ip(), port)).is_success());
     }
 }
