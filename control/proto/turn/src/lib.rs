@@ -46,7 +46,7 @@ mod sessions;
 mod view;
 
 pub use allocation::Family;
-pub use auth::NonceKey;
+pub use auth::{NonceKey, verify_integrity};
 pub use counters::{Counters, Method, Outcome, Refusal, Silence};
 pub use policy::{Policy, PolicyError, RelayAddress, Secret, UnauthenticatedBudget, User};
 pub use random::RandomSource;

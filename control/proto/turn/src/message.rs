@@ -176,7 +176,7 @@ impl<'a> Request<'a> {
 
 /// The message inside a datagram, without what follows it: the codec would read attributes beyond the length that
 /// the header gives.
-fn frame(datagram: &[u8]) -> Result<(&[u8], Message<'_>), Silence> {
+pub(crate) fn frame(datagram: &[u8]) -> Result<(&[u8], Message<'_>), Silence> {
     if datagram.len() > limits::REQUEST_MAX {
         return Err(Silence::Malformed);
     }

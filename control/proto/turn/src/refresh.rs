@@ -76,6 +76,7 @@ impl Server {
         });
         let Some((was_ending, before)) = changed else { return };
         let Some(allocation) = self.sessions.get(session) else { return };
+        debug_assert_eq!(before.len(), ends(allocation).len(), "a refresh adds and removes no flow");
         let operations = if was_ending {
             flows::whole(allocation, &self.peers, bits_per_second, now)
         } else {
@@ -100,13 +101,15 @@ fn ends(allocation: &Allocation) -> Vec<(FlowId, Instant)> {
     ends
 }
 
-/// Says the new ends of the flows that have one.
+/// Says the new ends of the flows that have one. The first operation names a flow, and the session comes last, so
+/// that a relay which has lost the session says so instead of making an empty one.
 fn extend(allocation: &Allocation, before: &[(FlowId, Instant)], bits_per_second: u64) -> Vec<Operation<'static>> {
     let after = ends(allocation);
-    let changed = before.iter().zip(&after).filter(|(before, after)| before.1 != after.1);
-    let mut operations = Vec::with_capacity(4);
+    let is_needed = |at: usize| at == 0 || before[at].1 != after[at].1;
+    let needed = (0..after.len()).filter(|at| is_needed(*at)).map(|at| after[at]);
+    let mut operations: Vec<_> =
+        needed.map(|(flow, end)| Operation::Extend { flow, expires_at_ns: end.as_ns() }).collect();
     operations.push(flows::put_session(allocation, bits_per_second));
-    operations.extend(changed.map(|(_, (flow, end))| Operation::Extend { flow: *flow, expires_at_ns: end.as_ns() }));
     operations
 }
 

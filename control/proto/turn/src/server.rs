@@ -343,8 +343,8 @@ impl Server {
             gone.push(flows::Role::Relayed(family).id());
             allocation.closed = allocation.forget_family(family).map(|leg| leg.relayed.internal);
             let mut operations: Vec<_> = gone.into_iter().map(Operation::RemoveFlow).collect();
-            operations.push(flows::put_session(allocation, bits_per_second));
             operations.push(Operation::PutFlow(flows::unwrap(allocation)));
+            operations.push(flows::put_session(allocation, bits_per_second));
             (allocation.tuple, operations)
         });
         let Some((tuple, operations)) = dropped else { return };

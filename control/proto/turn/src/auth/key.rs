@@ -6,8 +6,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use sha1::Sha1;
 use sha2::Sha256;
+use stun_types::attribute::{AttributeStaticType, AttributeType, MessageIntegrity, MessageIntegritySha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use crate::message::frame;
 
 /// How a password becomes a key (RFC 8489 section 18.5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,19 +70,8 @@ impl Key {
     }
 
     /// Whether `value`, found in the integrity attribute at `offset`, is right for `message`.
-    ///
-    /// The MAC covers the message up to the attribute, with a length as if the message ended with it (RFC 8489
-    /// section 14.5). A SHA-256 value may be cut to a multiple of 4 octets, not below 16 (section 14.6).
     pub fn verifies(&self, kind: IntegrityKind, message: &[u8], offset: usize, value: &[u8]) -> bool {
-        let length_is_right = match kind {
-            IntegrityKind::Sha1 => value.len() == 20,
-            IntegrityKind::Sha256 => (16..=32).contains(&value.len()) && value.len().is_multiple_of(4),
-        };
-        if !length_is_right || message.len() < offset || offset < 20 {
-            return false;
-        }
-        let mac = self.mac(kind, &message[..offset], offset - 20 + 4 + value.len());
-        mac[..value.len()].ct_eq(value).into()
+        verifies(self.octets(), kind, message, offset, value)
     }
 
     /// Appends the integrity attribute to a message and counts it in the message's length.
@@ -89,32 +81,58 @@ impl Key {
             IntegrityKind::Sha256 => (0x001c, 32),
         };
         let length = message.len() - 20 + 4 + usize::from(size);
-        let mac = self.mac(kind, message, length);
+        let mac = mac(self.octets(), kind, message, length);
         set_length(message, length);
         message.extend_from_slice(&number.to_be_bytes());
         message.extend_from_slice(&size.to_be_bytes());
         message.extend_from_slice(&mac[..usize::from(size)]);
     }
+}
 
-    fn mac(&self, kind: IntegrityKind, covered: &[u8], length: usize) -> [u8; 32] {
-        // Lengths come from messages of at most `limits::REQUEST_MAX` octets.
-        let length = (length as u16).to_be_bytes();
-        let parts = [&covered[..2], &length, &covered[4..]];
-        let mut mac = [0; 32];
-        match kind {
-            IntegrityKind::Sha1 => {
-                let mut hmac = Hmac::<Sha1>::new_from_slice(self.octets()).expect("HMAC takes keys of any length");
-                parts.iter().for_each(|part| hmac.update(part));
-                mac[..20].copy_from_slice(&hmac.finalize().into_bytes());
-            }
-            IntegrityKind::Sha256 => {
-                let mut hmac = Hmac::<Sha256>::new_from_slice(self.octets()).expect("HMAC takes keys of any length");
-                parts.iter().for_each(|part| hmac.update(part));
-                mac.copy_from_slice(&hmac.finalize().into_bytes());
-            }
-        }
-        mac
+/// Whether the integrity attribute of a message was made with this HMAC key; none if there is no attribute, or no
+/// message. MESSAGE-INTEGRITY-SHA256 decides when both are there (RFC 8489 section 9.2.4).
+#[must_use]
+pub fn verify_integrity(message: &[u8], key: &[u8]) -> Option<bool> {
+    let (octets, message) = frame(message).ok()?;
+    let found = |wanted: AttributeType, kind| {
+        let (offset, attribute) = message.raw_attribute_and_offset(wanted)?;
+        Some(verifies(key, kind, octets, offset, &attribute.value))
+    };
+    found(MessageIntegritySha256::TYPE, IntegrityKind::Sha256)
+        .or_else(|| found(MessageIntegrity::TYPE, IntegrityKind::Sha1))
+}
+
+/// The MAC covers the message up to the attribute, with a length as if the message ended with it (RFC 8489 section
+/// 14.5). A SHA-256 value may be cut to a multiple of 4 octets, not below 16 (section 14.6).
+fn verifies(key: &[u8], kind: IntegrityKind, message: &[u8], offset: usize, value: &[u8]) -> bool {
+    let length_is_right = match kind {
+        IntegrityKind::Sha1 => value.len() == 20,
+        IntegrityKind::Sha256 => (16..=32).contains(&value.len()) && value.len().is_multiple_of(4),
+    };
+    if !length_is_right || message.len() < offset || offset < 20 {
+        return false;
     }
+    let mac = mac(key, kind, &message[..offset], offset - 20 + 4 + value.len());
+    mac[..value.len()].ct_eq(value).into()
+}
+
+/// HMAC over a message up to its integrity attribute, with the length that counts it.
+fn mac(key: &[u8], kind: IntegrityKind, covered: &[u8], length: usize) -> [u8; 32] {
+    // Lengths come from messages of at most `limits::REQUEST_MAX` octets.
+    let length = (length as u16).to_be_bytes();
+    let parts = [&covered[..2], &length, &covered[4..]];
+    let mut mac = [0; 32];
+    match kind {
+        IntegrityKind::Sha1 => mac[..20].copy_from_slice(&hmac::<Hmac<Sha1>>(key, &parts)),
+        IntegrityKind::Sha256 => mac.copy_from_slice(&hmac::<Hmac<Sha256>>(key, &parts)),
+    }
+    mac
+}
+
+fn hmac<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> hmac::digest::Output<M> {
+    let mut mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes()
 }
 
 /// Writes the length field of a message header.
@@ -160,7 +178,7 @@ mod tests {
         let key = Key::derive(PasswordAlgorithm::Sha256, b"user", "realm", "pass");
         let message = [7; 32];
         for size in 0..=32 {
-            let mac = key.mac(IntegrityKind::Sha256, &message, 12 + 4 + size);
+            let mac = mac(key.octets(), IntegrityKind::Sha256, &message, 12 + 4 + size);
             let accepted = key.verifies(IntegrityKind::Sha256, &message, 32, &mac[..size]);
             assert_eq!(accepted, [16, 20, 24, 28, 32].contains(&size), "{size} octets");
         }

@@ -5,6 +5,7 @@ mod key;
 mod nonce;
 
 pub(crate) use credentials::{Credentials, Identity};
+pub use key::verify_integrity;
 pub(crate) use key::{IntegrityKind, Key, PasswordAlgorithm, set_length};
 pub use nonce::NonceKey;
 pub(crate) use nonce::{Nonces, lists_password_algorithms};

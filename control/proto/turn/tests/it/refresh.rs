@@ -44,7 +44,7 @@ fn flows_are_extended_and_not_put_again() {
     let Some(ToRelay::Apply { operations, .. }) = world.relay.applied.last() else { panic!() };
     assert!(matches!(
         operations[..],
-        [Operation::PutSession { .. }, Operation::Extend { .. }, Operation::Extend { .. }]
+        [Operation::Extend { .. }, Operation::Extend { .. }, Operation::PutSession { .. }]
     ));
 }
 
