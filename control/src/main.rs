@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
-use nix::sys::socket::SockType;
 use raceway_config::{Config, Paths};
 use raceway_control::admin::server::{self, App};
 use raceway_control::boot::account::{self, Account};
 use raceway_control::boot::addresses::MachineAddresses;
 use raceway_control::boot::credentials::{self, Credentials};
 use raceway_control::boot::file::ConfigFile;
-use raceway_control::boot::machine::{check_machine, is_served};
+use raceway_control::boot::machine::{SocketType, check_machine, is_served};
 use raceway_control::boot::{directories, greeting};
 use raceway_control::link::{Command, Link, Start};
 use raceway_control::plan::{Plan, plan};
@@ -91,8 +90,8 @@ fn prepare(path: Option<&Path>) -> anyhow::Result<Prepared> {
     let account = account::choose(&config.node)
         .map_err(|error| anyhow!(config.origin.problem("node.user", error.to_string(), "")))?;
     let machine = MachineAddresses::read().context("addresses of this machine")?;
-    let relay_running = is_served(&paths.relay_socket(), SockType::SeqPacket);
-    let control_running = is_served(&paths.admin_socket(), SockType::Stream);
+    let relay_running = is_served(&paths.relay_socket(), SocketType::SeqPacket);
+    let control_running = is_served(&paths.admin_socket(), SocketType::Stream);
     check_machine(&config, &machine, relay_running, control_running)?;
     // The server prepares names and passwords for comparison, and refuses those that no client can send.
     let plan = plan(&config, &machine, &Credentials::placeholder()).map_err(|error| wrong_policy(&file, &error))?;

@@ -4,7 +4,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 use raceway_api::limits::LISTENERS_MAX;
 use raceway_config::{Config, Problem, Problems};
 
@@ -104,16 +103,33 @@ fn bind_problem(config: &Config, key: &str, address: SocketAddr, error: &io::Err
     config.origin.problem(key, what, right)
 }
 
-/// Whether somebody listens on a Unix socket of this type.
+/// Type of a Unix socket, as /proc/net/unix writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketType {
+    /// The admin socket.
+    Stream,
+    /// The relay's socket.
+    SeqPacket,
+}
+
+/// Whether somebody listens on a Unix socket in this network namespace. Asks the kernel's list, because a connection
+/// would be taken for a control that comes and goes.
 #[must_use]
-pub fn is_served(path: &Path, kind: SockType) -> bool {
-    let Ok(address) = UnixAddr::new(path) else { return false };
-    let Ok(socket) = socket::socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)
-    else {
-        return false;
+pub fn is_served(path: &Path, kind: SocketType) -> bool {
+    std::fs::read_to_string("/proc/net/unix").is_ok_and(|list| is_listed(&list, path, kind))
+}
+
+fn is_listed(list: &str, path: &Path, kind: SocketType) -> bool {
+    let kind = match kind {
+        SocketType::Stream => "0001",
+        SocketType::SeqPacket => "0005",
     };
-    use std::os::fd::AsRawFd;
-    matches!(socket::connect(socket.as_raw_fd(), &address), Ok(()) | Err(nix::errno::Errno::EAGAIN))
+    list.lines().skip(1).any(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let mut nth = |n| words.nth(n).unwrap_or_default();
+        let (flags, its_kind, its_path) = (nth(3), nth(0), nth(2));
+        flags == "00010000" && its_kind == kind && Path::new(its_path) == path
+    })
 }
 
 #[cfg(test)]
@@ -143,6 +159,18 @@ mod tests {
              raceway.toml:5: http.listen: \"198.51.100.1:9640\" is not an address of this machine; write an address that \
              `ip address` shows"
         );
+    }
+
+    #[test]
+    fn a_socket_is_served_while_somebody_listens() {
+        let directory = crate::testing::Directory::new("served");
+        let path = directory.path().join("admin.sock");
+        assert!(!is_served(&path, SocketType::Stream));
+        let listener = std::os::unix::net::UnixListener::bind(&path).expect("an own directory");
+        assert!(is_served(&path, SocketType::Stream));
+        assert!(!is_served(&path, SocketType::SeqPacket));
+        drop(listener);
+        assert!(!is_served(&path, SocketType::Stream));
     }
 
     #[test]

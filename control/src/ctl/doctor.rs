@@ -1,14 +1,12 @@
 //! `racewayctl doctor`: the relay's checks of the machine, and control's own.
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::sys::socket::SockType;
 use raceway_config::Config;
 use raceway_control::admin::protocol::{Reply, Request, Status};
 use raceway_control::boot::addresses::MachineAddresses;
 use raceway_control::boot::file::ConfigFile;
-use raceway_control::boot::machine::{check_machine, is_served};
+use raceway_control::boot::machine::{SocketType, check_machine, is_served};
 use serde::{Deserialize, Serialize};
 
 use crate::ask::{Place, Trouble, ask};
@@ -44,14 +42,10 @@ impl Check {
     }
 }
 
-/// A wall clock before this build's time cannot judge credentials that carry their expiry: 2025-01-01.
-const CLOCK_FLOOR_S: u64 = 1_735_689_600;
-
 /// Runs every check and prints them; the exit code is 1 when one failed.
 pub fn run(place: &Place, json: bool) -> ExitCode {
     let mut checks = machine(place);
     checks.extend(configuration(place));
-    checks.push(clock());
     checks.extend(programs(place));
     if json {
         show::say(&serde_json::to_string_pretty(&checks).expect("strings and enums have a JSON form"));
@@ -93,8 +87,8 @@ fn configuration(place: &Place) -> Vec<Check> {
             return checks;
         }
     };
-    let relay_running = is_served(&place.paths.relay_socket(), SockType::SeqPacket);
-    let control_running = is_served(&place.paths.admin_socket(), SockType::Stream);
+    let relay_running = is_served(&place.paths.relay_socket(), SocketType::SeqPacket);
+    let control_running = is_served(&place.paths.admin_socket(), SocketType::Stream);
     match check_machine(&config, &machine, relay_running, control_running) {
         Ok(()) => checks.push(Check::ok("addresses and ports", format!("{} addresses here", machine.all.len()))),
         Err(problems) => checks.extend(problems.0.iter().map(|problem| {
@@ -123,16 +117,6 @@ fn reachable(config: &Config, machine: &MachineAddresses) -> Check {
         return Check::new(name, Verdict::Advise, format!("{shown}: private"), advice);
     }
     Check::ok(name, shown)
-}
-
-fn clock() -> Check {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let found = format!("{seconds} s since 1970");
-    if seconds < CLOCK_FLOOR_S {
-        let advice = "set the clock (timedatectl set-ntp true): credentials that carry their expiry depend on it";
-        return Check::new("wall clock", Verdict::Fail, found, advice);
-    }
-    Check::ok("wall clock", found)
 }
 
 /// The running programs.

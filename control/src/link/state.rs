@@ -145,8 +145,8 @@ impl State {
     /// One frame of the relay.
     pub(super) fn handle_frame(&mut self, frame: &[u8], connection: &mut Connection) -> io::Result<()> {
         let wall = wall();
-        for message in raceway_api::decode::<FromRelay<'_>>(frame).map_err(io::Error::other)? {
-            self.handle_message(message.map_err(io::Error::other)?, wall, connection)?;
+        for message in raceway_api::decode::<FromRelay<'_>>(frame).map_err(invalid)? {
+            self.handle_message(message.map_err(invalid)?, wall, connection)?;
         }
         self.send_output(connection)
     }
@@ -374,4 +374,8 @@ impl State {
 /// The wall clock: only for credentials that carry their expiry.
 fn wall() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+fn invalid(error: raceway_api::DecodeError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }

@@ -111,12 +111,15 @@ impl Relay {
         }
         self.complain_at = time.after(COMPLAIN_EVERY);
         let what_to_do = match error.kind() {
-            io::ErrorKind::PermissionDenied => "start the relay with the same [node] user, or run both as one account",
-            _ => "start raceway-relay with the same configuration",
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                "start raceway-relay with the same configuration"
+            }
+            io::ErrorKind::InvalidData => "run relay and control of the same build",
+            _ => "the relay takes commands from root, its own account and the owner of RUN_DIR; its log says more",
         };
         tracing::warn!(
             socket = %self.path.display(), %error,
-            "raceway-relay is not there, no client is answered; {what_to_do}; trying again four times a second"
+            "no raceway-relay to work with, no client is answered; {what_to_do}; trying again four times a second"
         );
     }
 
@@ -127,12 +130,18 @@ impl Relay {
     }
 
     fn lose(&mut self, state: &mut State, error: &io::Error) {
-        if self.connection.take().is_some() {
-            tracing::warn!(%error, "lost raceway-relay; what it relays goes on without control; connecting again");
-            state.lost_relay();
-            self.due = now().after(RETRY);
-            self.complain_at = now().after(COMPLAIN_FIRST);
+        if self.connection.take().is_none() {
+            return;
         }
+        let time = now();
+        if state.phase == Phase::Greeting {
+            self.complain(time, error);
+        } else {
+            tracing::warn!(%error, "lost raceway-relay; what it relays goes on without control; connecting again");
+            self.complain_at = time.after(COMPLAIN_FIRST);
+        }
+        state.lost_relay();
+        self.due = time.after(RETRY);
     }
 
     /// Reads some frames, says what follows from them.
