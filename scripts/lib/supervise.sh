@@ -4,6 +4,7 @@
 readonly RESTART_FIRST_S=1 RESTART_LAST_S=30 STEADY_S=60 STOP_S=10 READY_S=20
 
 # supervise NAME PROGRAM NAME PROGRAM OPTION...: both get the options. Returns when told to stop.
+# The caller defines is_ready and after_stop.
 supervise() {
     declare -gA program=() process=() started=() pause=() due=()
     options=("${@:5}")
@@ -31,7 +32,7 @@ supervise() {
     done
 }
 
-# Says once that it is ready, or that it takes long. The caller defines is_ready.
+# Says once that it is ready, or that it takes long.
 announce() {
     if is_ready; then
         say "Ready. Ctrl-C stops it."
@@ -94,5 +95,6 @@ stop_all() {
         done
         wait "${process[$name]}" 2>/dev/null
     done
+    after_stop
     say "Stopped"
 }
