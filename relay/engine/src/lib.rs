@@ -10,10 +10,12 @@ mod hairpin;
 mod icmp;
 mod index;
 pub mod limits;
-mod policed;
 mod quarantine;
 mod table;
 mod verdict;
+
+#[cfg(test)]
+mod tests;
 
 pub use counters::Counters;
 pub use forward::Forwarder;

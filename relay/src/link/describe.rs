@@ -9,8 +9,8 @@ use raceway_abi::{
 use raceway_api::{Destination, Flow, FlowAction, FlowId, Framing, Match, OperationError, Remote, SessionId};
 use raceway_sys::Address;
 
-/// Channel numbers that a client may bind (RFC 8656 section 12).
-const CHANNEL_NUMBERS: std::ops::RangeInclusive<u16> = 0x4000..=0x4fff;
+/// Channel numbers that a client may bind (RFC 5766 section 11; RFC 8656 section 12 keeps to the first quarter).
+const CHANNEL_NUMBERS: std::ops::RangeInclusive<u16> = 0x4000..=0x7fff;
 
 /// What the record of a flow depends on besides its description.
 #[derive(Clone, Copy, Debug, Default)]
@@ -243,7 +243,7 @@ mod tests {
             change(&mut flow);
             to_spec(SessionId(1), &flow, Surroundings::default()) == Err(OperationError::Invalid)
         };
-        assert!(refused(&|f| f.matches.framing = Framing::Channel(0x5000), &out));
+        assert!(refused(&|f| f.matches.framing = Framing::Channel(0x8000), &out));
         assert!(refused(&|f| f.matches.local = at("[::1]:3478"), &out));
         assert!(refused(&|f| f.matches.local.set_port(0), &out));
         assert!(refused(&|f| f.matches.remote = Remote::Any, &out));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use raceway_datapath::police::ns_per_octet_q20;
 use raceway_engine::Quarantine;
 use raceway_units::Instant;
 
@@ -43,8 +44,7 @@ impl PolicerPool {
 
     /// Changes the rate of two policers; zero means no limit.
     pub fn set(&self, pair: [u32; 2], bits_per_second: u64) {
-        let ns_q20 = if bits_per_second == 0 { 0 } else { (8_000_000_000u128 << 20) / u128::from(bits_per_second) };
-        let ns_q20 = u64::try_from(ns_q20).unwrap_or(u64::MAX);
+        let ns_q20 = ns_per_octet_q20(bits_per_second);
         let two_datagrams = ((u128::from(ns_q20) * u128::from(BURST_OCTETS)) >> 20) as u64;
         for index in pair {
             if let Some(policer) = self.shared.policers.get(index as usize) {
