@@ -40,7 +40,8 @@ pub fn greeting(config: &Config, plan: &Plan, paths: &Paths, credentials: &Crede
         }
     } else {
         let auth = &config.turn.auth;
-        line("users", &format!("{} users, {} shared secrets configured", auth.users.len(), auth.shared_secrets.len()));
+        line("users", &format!("{} in the configuration", auth.users.len()));
+        line("secrets", &format!("{} shared, in the configuration", auth.shared_secrets.len()));
     }
     line("relays", &relays(plan));
     match config.http.listen {

@@ -37,9 +37,9 @@ pub fn text(reply: &Reply) -> String {
         Reply::Flows { flows, total } => rest(self::flows(flows), flows.len(), *total, "flows"),
         Reply::Reloaded { changes, restart } => reloaded(changes, restart),
         Reply::Drained { on: true, sessions } => {
-            format!("Draining: new allocations are refused; {sessions} sessions left")
+            format!("Draining: new allocations are refused; sessions left: {sessions}")
         }
-        Reply::Drained { on: false, sessions } => format!("Accepting allocations again; {sessions} sessions"),
+        Reply::Drained { on: false, sessions } => format!("Accepting allocations again; sessions: {sessions}"),
         Reply::LogLevel { level } => format!("Log level of control and relay is {level} until their next start"),
         Reply::Refused(why) => why.clone(),
     }
@@ -92,7 +92,8 @@ fn relay(relay: &RelayStatus) -> String {
     let share = if xdp + worker == 0 { 0.0 } else { 100.0 * xdp as f64 / (xdp + worker) as f64 };
     line("packets", format!("{xdp} by XDP ({share:.1} %), {worker} by workers"));
     let busy: Vec<String> = relay.worker_busy.iter().map(|busy| format!("{:.0} %", 100.0 * busy)).collect();
-    line("workers", format!("{}, busy {}", relay.workers, busy.join(", ")));
+    let busy = if busy.is_empty() { String::new() } else { format!(", busy {}", busy.join(", ")) };
+    line("workers", format!("{}{busy}", relay.workers));
     let drops: Vec<String> = relay.drops.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
     line("dropped", if drops.is_empty() { "nothing".to_owned() } else { drops.join(", ") });
     line("reconnected", format!("{} times", relay.control_restarts));

@@ -16,7 +16,7 @@ use super::connection::{Connection, frame_buffer};
 use super::state::{Phase, State};
 
 /// Between attempts to connect.
-const RETRY: Duration = Duration::from_millis(250);
+const RETRY: Duration = Duration::from_millis(100);
 
 /// Before the first: both programs may be starting.
 const COMPLAIN_FIRST: Duration = Duration::from_secs(2);
@@ -119,7 +119,7 @@ impl Relay {
         };
         tracing::warn!(
             socket = %self.path.display(), %error,
-            "no raceway-relay to work with, no client is answered; {what_to_do}; trying again four times a second"
+            "no raceway-relay to work with, no client is answered; {what_to_do}; trying again ten times a second"
         );
     }
 

@@ -20,7 +20,6 @@ pub const USERNAME: u16 = 0x0006;
 pub const MESSAGE_INTEGRITY: u16 = 0x0008;
 pub const ERROR_CODE: u16 = 0x0009;
 pub const CHANNEL_NUMBER: u16 = 0x000c;
-pub const LIFETIME: u16 = 0x000d;
 pub const XOR_PEER_ADDRESS: u16 = 0x0012;
 pub const REALM: u16 = 0x0014;
 pub const NONCE: u16 = 0x0015;

@@ -1,4 +1,6 @@
 //! Control against a scripted relay, and the whole appliance on loopback.
 
+mod appliance;
 mod client;
 mod link;
+mod machine;
