@@ -16,6 +16,7 @@ mod trial;
 mod turn;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -96,7 +97,13 @@ enum Direction {
     ToClient,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    let Err(error) = carry_out() else { return ExitCode::SUCCESS };
+    eprintln!("raceway-bench: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn carry_out() -> Result<()> {
     match Arguments::parse().command {
         Task::Forward(arguments) => forward::forward(arguments),
         Task::Once(once) => {

@@ -210,13 +210,13 @@ impl Running {
         fs::write(
             &config,
             format!(
-                "[node]\nstate_dir = \"{directory}\"\nrun_dir = \"{directory}\"\n\
+                "[node]\nstate_dir = \"{directory}/state\"\nrun_dir = \"{directory}/run\"\n\
                  [relay]\ninterfaces = [{devices}]\nxdp = \"{xdp}\"\nworkers = [{core}]\npin_dir = \"/sys/fs/bpf/rwb{pid}\"\n\
                  [turn]\nlisten = [\"{RELAY}:{PORT}\"]\nrealm = \"bench\"\nrelay_addresses = [\"{RELAY}\"]\n\
                  port_range = \"40000-65535\"\n\
                  [turn.auth]\nusers = {{ \"{user}\" = \"{password}\" }}\n\
                  [turn.policy]\nallow_peers = [\"10.77.0.0/16\"]\nquota_per_user = 0\nquota_total = 0\n\
-                 stun_requests_per_second = 0\nunauthenticated_octets_per_second = 0\n\
+                 stun_requests_per_second = 0\nunauthenticated_octets_per_second = 1000000000\n\
                  [http]\nlisten = \"127.0.0.1:9640\"\n[log]\nlevel = \"warn\"\n",
                 devices = devices.join(", "),
                 core = topology.relay_core,
