@@ -58,7 +58,7 @@ pub fn run(place: &Place, json: bool) -> ExitCode {
 /// What the relay's program finds.
 fn machine(place: &Place) -> Vec<Check> {
     let failed = |found: String, advice: &str| vec![Check::new("raceway-relay doctor", Verdict::Fail, found, advice)];
-    let output = match relay::command("doctor", place, true).output() {
+    let output = match relay::command("doctor", place).arg("--json").output() {
         Ok(output) => output,
         Err(error) => return failed(error.to_string(), "install raceway-relay beside racewayctl"),
     };

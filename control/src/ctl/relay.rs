@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use crate::ask::Place;
+use crate::show::say;
 
 /// The relay's program: beside this one, else wherever PATH has it.
 fn program() -> PathBuf {
@@ -12,12 +13,9 @@ fn program() -> PathBuf {
 }
 
 /// `raceway-relay WORD` with the same configuration.
-pub fn command(word: &str, place: &Place, json: bool) -> Command {
+pub fn command(word: &str, place: &Place) -> Command {
     let mut command = Command::new(program());
     command.arg(word);
-    if json {
-        command.arg("--json");
-    }
     if let Some(config) = &place.config {
         command.arg("--config").arg(config);
     }
@@ -26,11 +24,16 @@ pub fn command(word: &str, place: &Place, json: bool) -> Command {
 
 /// Has the relay's program remove what it pinned.
 pub fn detach(place: &Place, json: bool) -> ExitCode {
-    match command("detach", place, json).status() {
-        Ok(status) => ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
-        Err(error) => {
-            eprintln!("{}: {error}; install raceway-relay beside racewayctl", program().display());
-            ExitCode::FAILURE
-        }
+    let outcome = match command("detach", place).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Err(format!("{}: {error}; install raceway-relay beside racewayctl", program().display())),
+    };
+    match (&outcome, json) {
+        (Ok(()), false) => say("Detached: XDP relays nothing on this machine"),
+        (Ok(()), true) => say("{\n  \"detached\": true\n}"),
+        (Err(why), false) => eprintln!("{why}"),
+        (Err(why), true) => say(&format!("{:#}", serde_json::json!({ "error": why }))),
     }
+    ExitCode::from(u8::from(outcome.is_err()))
 }

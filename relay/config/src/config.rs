@@ -66,7 +66,7 @@ pub enum Interfaces {
 /// `relay.xdp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Xdp {
-    /// Native if the driver has it, else workers alone on that interface.
+    /// Native if the driver has it, else the kernel's generic hook, else workers alone on that interface.
     Auto,
     /// Native, or the relay refuses to start.
     Native,
