@@ -53,6 +53,7 @@ pub fn run(config: &Config, level: LevelSwitch) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let workers = start_workers(&shared, &cores)?;
     let state = State::new(Arc::clone(&shared), writer, fast_path, orphans);
+    give_up_rights();
     tracing::info!(workers = cores.len(), socket = %door_path.display(), "the relay is ready");
     let ended = Link::new(Arc::clone(&shared), state, door, random(), level).run(std::os::fd::AsFd::as_fd(&stop));
     stop_workers(&shared);
@@ -227,12 +228,20 @@ fn worker_thread(number: usize, core: usize, shared: Arc<Shared>, started: &mpsc
             return;
         }
     };
+    give_up_rights();
     let _ = started.send(Ok(()));
     if let Err(error) = worker.run() {
         // Half a relay would drop a share of all clients in silence; a restart keeps what is in XDP.
         tracing::error!(number, %error, "a worker cannot go on");
         link.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
         link.link.waker.wake();
+    }
+}
+
+/// Nothing that is opened later needs more than low ports and large socket buffers; maps, program and rings are open.
+fn give_up_rights() {
+    if let Err(error) = raceway_sys::privilege::drop_capabilities() {
+        tracing::warn!(%error, "rights that are not needed any more could not be given up");
     }
 }
 
