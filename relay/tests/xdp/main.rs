@@ -1,6 +1,9 @@
 //! Tests of the XDP program in the kernel. They need root and BPF: without, each says that it was skipped; with
 //! `RACEWAY_REQUIRE_BPF=1` that is a failure.
 
+mod differential;
 mod lifecycle;
 mod load;
 mod place;
+#[path = "../../../ebpf/datapath/tests/support/mod.rs"]
+mod support;
