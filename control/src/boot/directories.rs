@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_run_directory_with_other_things_in_it_is_not_taken_over() {
         if surroundings().uid != 0 {
-            eprintln!("SKIPPED: giving a directory away needs root");
+            eprintln!("skipped: giving a directory away needs root");
             return;
         }
         let directory = Directory::new("run");
