@@ -238,6 +238,12 @@ fn channel_data_that_is_padded_lies_or_is_unbound_goes_up() {
 }
 
 #[test]
+fn channel_numbers_of_rfc_5766_are_relayed() {
+    let got = sent(&in_memory(), &to_peer(false, channel::OLD, b"data"));
+    assert_eq!((got.destination, got.payload), (peer(false), b"data".to_vec()));
+}
+
+#[test]
 fn a_channel_belongs_to_its_client() {
     let memory = in_memory();
     let mut packet = to_peer(false, channel::PLAIN, b"data");

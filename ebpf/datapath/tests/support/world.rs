@@ -123,8 +123,10 @@ pub mod channel {
     pub const HAIRPIN_POLICED: u16 = 0x4041;
     /// Two families in one flow, which nobody should write.
     pub const TORN: u16 = 0x4042;
+    /// From the part of the range that RFC 8656 left out.
+    pub const OLD: u16 = 0x7fff;
     pub const UNBOUND: u16 = 0x4fff;
-    pub const ALL: [u16; 16] = [
+    pub const ALL: [u16; 17] = [
         PLAIN,
         PLAIN + 1,
         PLAIN,
@@ -140,6 +142,7 @@ pub mod channel {
         MARKED,
         HAIRPIN_POLICED,
         TORN,
+        OLD,
         UNBOUND,
     ];
 }
@@ -210,6 +213,7 @@ fn client_flows(c: bool) -> Vec<Entry> {
         hairpin(channel::HAIRPIN_NOWHERE, 30).into(),
         hairpin(channel::HAIRPIN_POLICED, 40).into(),
         FlowSpec { policer: 2, ..policed_back }.into(),
+        to_peer(channel::OLD).into(),
         FlowSpec { policer: 0, ..to_peer(channel::POLICED) }.into(),
         FlowSpec { policer: 1, ..to_peer(channel::SLOW) }.into(),
         Entry { expires_at_ns: LONG_AGO_NS, ..to_peer(channel::EXPIRED).into() },
