@@ -88,15 +88,12 @@ fn users(config: &Config, credentials: &Credentials) -> Vec<User> {
         let password = Secret::new(credentials.password.expose().to_owned());
         return vec![User { name: credentials.user.clone(), password }];
     }
+    let secret = |key: &UserKey| match key {
+        UserKey::Password(password) => Secret::new(password.expose().to_owned()),
+        UserKey::Ha1(key) => Secret::ha1(**key),
+    };
     let users = config.turn.auth.users.iter();
-    users
-        .filter_map(|(name, key)| match key {
-            UserKey::Password(password) => {
-                Some(User { name: name.clone(), password: Secret::new(password.expose().to_owned()) })
-            }
-            UserKey::Ha1(_) => None,
-        })
-        .collect()
+    users.map(|(name, key)| User { name: name.clone(), password: secret(key) }).collect()
 }
 
 /// What runs after a reload: `new`, but what cannot change while running stays as it is in `running`.

@@ -68,6 +68,21 @@ fn a_client_is_answered_and_relayed_and_counted() {
 }
 
 #[test]
+fn a_key_of_turnadmin_is_as_good_as_its_password() {
+    let appliance = Appliance::prepare("");
+    let text = std::fs::read_to_string(appliance.config()).expect("was just written");
+    // turnadmin -k -u user -r test -p pass
+    let text = text.replace("\"pass\"", "\"0x0f1cafcb677261987de453fb58ea335f\"");
+    std::fs::write(appliance.config(), text).expect("our directory");
+    let mut appliance = appliance;
+    appliance.start_relay();
+    appliance.start_control();
+    appliance.wait_ready();
+    assert!(appliance.client(PASSWORD).allocate().is_success());
+    assert_eq!(appliance.client("wrong").allocate().error_code(), Some(401));
+}
+
+#[test]
 fn private_peers_are_refused_unless_allowed() {
     let appliance = Appliance::start("");
     let mut client = appliance.client(PASSWORD);

@@ -12,17 +12,41 @@ use crate::limits;
 
 /// A password, shared secret or key: wiped when dropped, never printed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret(Content);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Content {
+    Text(Zeroizing<String>),
+    Ha1(Zeroizing<[u8; 16]>),
+}
 
 impl Secret {
     /// Takes the text over.
     #[must_use]
     pub fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
+        Self(Content::Text(Zeroizing::new(text)))
     }
 
+    /// `MD5(user ":" realm ":" password)` in place of a user's password (coturn's `user=name:0x...`). While any user
+    /// has one, SHA-256 is not offered to anybody: no key for it can be made from this.
+    #[must_use]
+    pub fn ha1(octets: [u8; 16]) -> Self {
+        Self(Content::Ha1(Zeroizing::new(octets)))
+    }
+
+    /// The text; empty for a key, which is not allowed where a text is wanted.
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Content::Text(text) => text,
+            Content::Ha1(_) => "",
+        }
+    }
+
+    pub(crate) fn as_ha1(&self) -> Option<&[u8; 16]> {
+        match &self.0 {
+            Content::Text(_) => None,
+            Content::Ha1(key) => Some(key),
+        }
     }
 }
 
@@ -37,7 +61,7 @@ impl fmt::Debug for Secret {
 pub struct User {
     /// Name, before OpaqueString preparation.
     pub name: String,
-    /// Password, before OpaqueString preparation.
+    /// Password, before OpaqueString preparation, or a key in its place.
     pub password: Secret,
 }
 

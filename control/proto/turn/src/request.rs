@@ -13,10 +13,6 @@ use crate::message::{Request, typed};
 use crate::respond::{Exchange, Response};
 use crate::server::{Arrival, Server};
 
-/// PASSWORD-ALGORITHMS as every challenge carries it: SHA-256 before MD5, both without parameters (RFC 8489
-/// section 14.11).
-const OUR_PASSWORD_ALGORITHMS: [u8; 8] = [0, 2, 0, 0, 0, 1, 0, 0];
-
 /// A request of a client that has proven who it is.
 #[derive(Debug)]
 pub(crate) struct Proven<'a> {
@@ -99,7 +95,7 @@ impl Server {
         let (Some(identity), Some(realm), Some(nonce)) = (identity, request.realm, request.nonce) else {
             return Err(MALFORMED);
         };
-        let algorithm = password_algorithm(request, nonce)?;
+        let algorithm = password_algorithm(request, nonce, self.credentials.password_algorithms())?;
         let session = self.sessions.id_of(&arrival.tuple);
         let allocation = session.and_then(|session| self.sessions.get(session));
         let known = allocation.map(|allocation| &*allocation.user);
@@ -148,7 +144,7 @@ impl Server {
         if unproven.challenge {
             response.add_raw(Realm::TYPE, self.credentials.realm().as_bytes());
             response.add_raw(Nonce::TYPE, &self.nonces.make(arrival.now, arrival.tuple.client));
-            response.add_raw(PasswordAlgorithms::TYPE, &OUR_PASSWORD_ALGORITHMS);
+            response.add_raw(PasswordAlgorithms::TYPE, self.credentials.password_algorithms());
         }
         let octets = response.finish(self.policy.software.as_deref(), None);
         if self.send_unproven(arrival, request, octets) {
@@ -192,18 +188,17 @@ impl Server {
 
 /// The algorithm that a request says or implies (RFC 8489 section 9.2.4): who was offered a choice must repeat the
 /// offer, so that nobody between can have made it smaller.
-fn password_algorithm(request: &Request<'_>, nonce: &[u8]) -> Result<PasswordAlgorithm, Unproven> {
+fn password_algorithm(request: &Request<'_>, nonce: &[u8], offer: &[u8]) -> Result<PasswordAlgorithm, Unproven> {
     if !lists_password_algorithms(nonce) {
         return Ok(PasswordAlgorithm::Md5);
     }
     match (request.password_algorithm, request.password_algorithms) {
         (None, None) => Ok(PasswordAlgorithm::Md5),
-        (Some(chosen), Some(offered)) if offered == OUR_PASSWORD_ALGORITHMS => {
-            [PasswordAlgorithm::Sha256, PasswordAlgorithm::Md5]
-                .into_iter()
-                .find(|algorithm| chosen[..] == [0, algorithm.number() as u8, 0, 0])
-                .ok_or(MALFORMED)
-        }
+        (Some(chosen), Some(offered)) if offered == offer => [PasswordAlgorithm::Sha256, PasswordAlgorithm::Md5]
+            .into_iter()
+            .find(|algorithm| chosen[..] == [0, algorithm.number() as u8, 0, 0])
+            .filter(|_| offer.chunks_exact(4).any(|offered| offered == chosen))
+            .ok_or(MALFORMED),
         _ => Err(MALFORMED),
     }
 }

@@ -26,6 +26,10 @@ pub(crate) enum Identity<'a> {
     Hash(&'a [u8]),
 }
 
+/// PASSWORD-ALGORITHMS (RFC 8489 section 14.11): SHA-256 before MD5, both without parameters.
+const BOTH_ALGORITHMS: &[u8] = &[0, 2, 0, 0, 0, 1, 0, 0];
+const MD5_ALONE: &[u8] = &[0, 1, 0, 0];
+
 /// Users and secrets of one policy, with keys made ready.
 #[derive(Debug, Default)]
 pub(crate) struct Credentials {
@@ -33,12 +37,14 @@ pub(crate) struct Credentials {
     users: HashMap<Box<str>, UserKeys, foldhash::quality::RandomState>,
     names_by_hash: HashMap<[u8; 32], Box<str>, foldhash::quality::RandomState>,
     shared_secrets: Vec<Secret>,
+    md5_alone: bool,
 }
 
 #[derive(Debug)]
 struct UserKeys {
     md5: Key,
-    sha256: Key,
+    /// Absent when only the MD5 key is known.
+    sha256: Option<Key>,
 }
 
 impl Credentials {
@@ -57,26 +63,42 @@ impl Credentials {
 
     fn add(&mut self, user: &User) -> Result<(), PolicyError> {
         let bad_name = || PolicyError::UserName(user.name.clone());
-        let bad_password = || PolicyError::Password(user.name.clone());
         let name = prepare(&user.name).ok_or_else(bad_name)?;
         // A colon would make `name ":" realm` ambiguous (RFC 7616 section 3.4 forbids it as well).
         if name.len() > limits::USERNAME_MAX || name.contains(':') {
             return Err(bad_name());
         }
-        let password = match prepare(user.password.as_str()).ok_or_else(bad_password)? {
-            Cow::Borrowed(same) => Zeroizing::new(same.to_owned()),
-            Cow::Owned(prepared) => Zeroizing::new(prepared),
-        };
-        if password.len() > limits::SECRET_MAX {
-            return Err(bad_password());
-        }
-        let derive = |algorithm| Key::derive(algorithm, name.as_bytes(), &self.realm, &password);
-        let keys = UserKeys { md5: derive(PasswordAlgorithm::Md5), sha256: derive(PasswordAlgorithm::Sha256) };
         self.names_by_hash.insert(userhash(&name, &self.realm), name.as_ref().into());
+        let keys = match user.password.as_ha1() {
+            Some(ha1) => {
+                self.md5_alone = true;
+                UserKeys { md5: Key::from_ha1(ha1), sha256: None }
+            }
+            None => self.keys(&name, user).ok_or_else(|| PolicyError::Password(user.name.clone()))?,
+        };
         match self.users.insert(name.as_ref().into(), keys) {
             None => Ok(()),
             Some(_) => Err(PolicyError::DuplicateUser(user.name.clone())),
         }
+    }
+
+    /// Keys of both algorithms; none if the password has forbidden characters or is too long.
+    fn keys(&self, name: &str, user: &User) -> Option<UserKeys> {
+        let password = match prepare(user.password.as_str())? {
+            Cow::Borrowed(same) => Zeroizing::new(same.to_owned()),
+            Cow::Owned(prepared) => Zeroizing::new(prepared),
+        };
+        if password.len() > limits::SECRET_MAX {
+            return None;
+        }
+        let derive = |algorithm| Key::derive(algorithm, name.as_bytes(), &self.realm, &password);
+        let sha256 = Some(derive(PasswordAlgorithm::Sha256));
+        Some(UserKeys { md5: derive(PasswordAlgorithm::Md5), sha256 })
+    }
+
+    /// What is offered in PASSWORD-ALGORITHMS.
+    pub const fn password_algorithms(&self) -> &'static [u8] {
+        if self.md5_alone { MD5_ALONE } else { BOTH_ALGORITHMS }
     }
 
     pub fn realm(&self) -> &str {
@@ -113,7 +135,7 @@ impl Credentials {
         if let Some(keys) = self.users.get(name) {
             let key = match algorithm {
                 PasswordAlgorithm::Md5 => &keys.md5,
-                PasswordAlgorithm::Sha256 => &keys.sha256,
+                PasswordAlgorithm::Sha256 => keys.sha256.as_ref()?,
             };
             return fits(key).then(|| key.clone());
         }
@@ -202,6 +224,21 @@ mod tests {
         // A non-ASCII space becomes a plain one; full-width characters stay (RFC 8265 section 4.2.2).
         let credentials = credentials(&[("al\u{3000}ice", "p\u{a0}w")], &[]).unwrap();
         assert_eq!(credentials.key("al ice", PasswordAlgorithm::Md5, None, |_| true), Some(expected("al ice", "p w")));
+    }
+
+    #[test]
+    fn a_user_may_have_a_key_in_place_of_a_password() {
+        let mut policy = Policy::new("north.gov".to_owned(), Vec::new());
+        // turnadmin -k -u ninefingers -r north.gov -p youhavetoberealistic
+        let ha1 = 0xbc80_7ee2_9df3_c9ff_a736_523f_b2c4_e8ee_u128.to_be_bytes();
+        policy.users = vec![User { name: "ninefingers".to_owned(), password: Secret::ha1(ha1) }];
+        let credentials = Credentials::new(&policy).unwrap();
+        let expected = Key::derive(PasswordAlgorithm::Md5, b"ninefingers", "north.gov", "youhavetoberealistic");
+        assert_eq!(credentials.key("ninefingers", PasswordAlgorithm::Md5, None, |_| true), Some(expected));
+        assert_eq!(credentials.key("ninefingers", PasswordAlgorithm::Sha256, None, |_| true), None);
+        assert_eq!(credentials.password_algorithms(), [0, 1, 0, 0], "no choice that would not work");
+        policy.shared_secrets = vec![Secret::ha1(ha1)];
+        assert_eq!(policy.check(), Err(PolicyError::SharedSecretLength));
     }
 
     #[test]

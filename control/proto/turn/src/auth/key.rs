@@ -62,6 +62,13 @@ impl Key {
         Self { octets, algorithm }
     }
 
+    /// An MD5 key that was made elsewhere.
+    pub fn from_ha1(ha1: &[u8; 16]) -> Self {
+        let mut octets = Zeroizing::new([0; 32]);
+        octets[..16].copy_from_slice(ha1);
+        Self { octets, algorithm: PasswordAlgorithm::Md5 }
+    }
+
     fn octets(&self) -> &[u8] {
         match self.algorithm {
             PasswordAlgorithm::Md5 => &self.octets[..16],
