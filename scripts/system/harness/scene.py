@@ -28,7 +28,7 @@ def refusal(function, *arguments, **named):
         function(*arguments, **named)
     except Refused as refused:
         return refused.code
-    raise AssertionError("not refused")
+    raise AssertionError(f"not refused: {function.__name__}{arguments}")
 
 
 def works(world, client, peer, number, timeout=2.0):

@@ -2,10 +2,12 @@
 
 import time
 
+from harness.media import Peer
 from harness.net import Network
 from harness.runner import test
 from harness.scene import new_call, new_client, new_peer, refusal, works
-from harness.server import PASSWORD, USER, Raceway
+from harness.server import PASSWORD, USER, WORKERS_ONLY, Raceway
+from harness.turn import Refused
 
 
 @test("peers that nobody allowed are refused with 403")
@@ -15,7 +17,7 @@ def denied_peers(world):
     client.allocate(both=True)
     for host in ("127.0.0.1", "10.77.2.2", "192.168.1.1", "172.16.0.1", "169.254.169.254", "224.0.0.1", "0.0.0.0",
                  "255.255.255.255", "100.64.0.1", "::1", "fe80::1", "fd77:2::2", "ff02::1", "::", "::ffff:127.0.0.1",
-                 "::ffff:10.0.0.1", "64:ff9b::7f00:1", Network.SERVER, Network.RELAYED6):
+                 "::ffff:10.0.0.1", "64:ff9b::7f00:1", Network.SERVER, Network.SERVER6):
         assert refusal(client.permit, host) == 403, host
         assert refusal(client.bind, 0x4000, (host, 5000)) == 403, host
     client.permit("203.0.113.9")
@@ -28,6 +30,37 @@ def deny_within_allow(world):
     client.allocate()
     assert refusal(client.permit, Network.PEER) == 403
     client.permit("10.77.2.3")
+
+
+def own_services(world, changes=None):
+    """Through its relayed address a client reaches nothing of this machine but other relayed addresses."""
+    Raceway(world, changes)
+    got = []
+    service = world.use(Peer(world.net.relay.udp(Network.RELAYED, 7777)))
+    service.on_data = lambda arrival, source, octets: got.append(octets)
+    client = new_client(world)
+    client.allocate()
+    target = (Network.RELAYED, 7777)
+    for step in (lambda: client.permit(target[0]), lambda: client.bind(0x4000, target)):
+        try:
+            step()
+        except Refused as refused:
+            assert refused.code == 403, refused
+    for _ in range(10):
+        client.send_indication(target, b"indication")
+        client.send_channel(0x4000, b"channel")
+    world.wait(0.5)
+    assert not got, got
+
+
+@test("no service of this machine can be reached through a relayed address, in XDP")
+def own_services_xdp(world):
+    own_services(world)
+
+
+@test("no service of this machine can be reached through a relayed address, by workers")
+def own_services_workers(world):
+    own_services(world, WORKERS_ONLY)
 
 
 @test("the quota of a user is answered with 486")
