@@ -6,7 +6,6 @@ namespaces, links and pins end with it.
 
 import ctypes
 import fcntl
-import json
 import os
 import socket
 import struct
@@ -19,6 +18,7 @@ ETHTOOL_STXCSUM = 0x17
 SYS_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 BPF_PROG_LOAD, BPF_LINK_CREATE, BPF_PROG_TYPE_XDP, BPF_XDP = 5, 28, 6, 37
 SO_RCVBUFFORCE = 33
+ETH_P_IP = 0x0800
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -91,10 +91,16 @@ class Namespace:
 
         return self.call(make)
 
-    def octets(self, interface):
-        """(received, sent) octets of an interface."""
-        statistics = json.loads(self.ip("-s", "-j", "link", "show", "dev", interface))[0]["stats64"]
-        return statistics["rx"]["bytes"], statistics["tx"]["bytes"]
+    def listen_to(self, interface):
+        """A packet socket that gets every IPv4 packet that comes in by `interface`, from its IP header on."""
+
+        def make():
+            made = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+            made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+            made.bind((interface, ETH_P_IP))
+            return made
+
+        return self.call(make)
 
     def delete(self):
         run("ip", "netns", "delete", self.name, check=False)

@@ -10,6 +10,7 @@ def call(world, host):
     """Two peer connections in one page; media must be decoded both ways."""
     result = run_page(world, uri=f"turn:{host}:{PORT}?transport=udp", user=USER, password=PASSWORD)
     assert "error" not in result, result
+    assert result["connected_ms"] < 3000, result
     for side in (result["left"], result["right"]):
         assert side["frames"] >= 30 and side["energy"] > 0, result
         assert side["local"] == side["remote"] == "relay", result
