@@ -49,6 +49,8 @@ pub struct Shared {
     pub link_counters: Counters,
     /// The relay is about to end.
     pub stopping: AtomicBool,
+    /// Because a worker cannot go on.
+    pub failed: AtomicBool,
 }
 
 /// A place for a socket: listeners come first, relayed transport addresses after.

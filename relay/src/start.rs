@@ -49,6 +49,7 @@ pub fn run(config: &Config, level: LevelSwitch) -> anyhow::Result<()> {
         link: LinkBell::new()?,
         link_counters: raceway_engine::Counters::default(),
         stopping: false.into(),
+        failed: false.into(),
     });
     let stop = stop_signal()?;
     let workers = start_workers(&shared, &cores)?;
@@ -58,9 +59,11 @@ pub fn run(config: &Config, level: LevelSwitch) -> anyhow::Result<()> {
     let ended = Link::new(Arc::clone(&shared), state, door, random(), level).run(std::os::fd::AsFd::as_fd(&stop));
     stop_workers(&shared);
     for worker in workers {
-        if worker.join().is_err() {
-            tracing::error!("a worker panicked");
-        }
+        // How it ended has been told.
+        let _ = worker.join();
+    }
+    if shared.failed.load(std::sync::atomic::Ordering::Relaxed) {
+        bail!("a worker could not go on; start the relay again");
     }
     tracing::info!("the relay stopped; flows in XDP go on until they expire or another relay takes over");
     Ok(ended?)
@@ -230,9 +233,12 @@ fn worker_thread(number: usize, core: usize, shared: Arc<Shared>, started: &mpsc
     };
     give_up_rights();
     let _ = started.send(Ok(()));
-    if let Err(error) = worker.run() {
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.run()));
+    if !matches!(ended, Ok(Ok(()))) {
         // Half a relay would drop a share of all clients in silence; a restart keeps what is in XDP.
+        let error = ended.map_or_else(|_| "it panicked".to_owned(), |ended| format!("{ended:?}"));
         tracing::error!(number, %error, "a worker cannot go on");
+        link.failed.store(true, std::sync::atomic::Ordering::Relaxed);
         link.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
         link.link.waker.wake();
     }

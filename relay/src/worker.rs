@@ -5,16 +5,20 @@ use std::ops::Range;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use raceway_abi::{DropReason, KEEP_DSCP};
 use raceway_engine::{Arrival, Datagram, Endpoint, Forward, Forwarder, Icmp, Verdict};
-use raceway_sys::uring::{Buffer, Event, HEADROOM, Uring};
+use raceway_sys::uring::{Buffer, Event, HEADROOM, Sender, Uring};
 use raceway_sys::{Address, socket};
 use raceway_units::Instant;
 
 use crate::clock;
 use crate::limits::NETWORK_ERRORS_MAX;
 use crate::shared::{Command, Place, Policers, Port, Records, Shared};
+
+/// Turns at a shorter distance mean load.
+const BUSY: Duration = Duration::from_micros(100);
 
 /// A worker. Lives on its own thread from [`new`](Self::new) on.
 pub struct Worker {
@@ -25,6 +29,9 @@ pub struct Worker {
     sockets: Box<[Option<Source>]>,
     sends_failed: u64,
     ring_link: bool,
+    turned_at: Instant,
+    /// Turns follow each other so closely that it pays to let datagrams gather.
+    gather: bool,
 }
 
 /// A socket that this worker receives from.
@@ -53,7 +60,17 @@ impl Worker {
             seed,
         );
         let sockets = vec![None; places as usize].into();
-        Ok(Self { number, io, forwarder, sockets, sends_failed: 0, ring_link: false, shared })
+        Ok(Self {
+            number,
+            io,
+            forwarder,
+            sockets,
+            sends_failed: 0,
+            ring_link: false,
+            turned_at: clock::now(),
+            gather: false,
+            shared,
+        })
     }
 
     /// Works until the relay stops.
@@ -72,7 +89,7 @@ impl Worker {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn turn(&mut self) -> io::Result<()> {
-        self.io.wait()?;
+        self.io.wait(self.gather)?;
         // All that was sent is with the kernel, and nothing that was looked up before is held.
         self.shared.quiescence.pass(self.number);
         self.count_failed_sends();
@@ -81,6 +98,8 @@ impl Worker {
             self.obey(command);
         }
         let now = clock::now();
+        self.gather = now.since(self.turned_at) < BUSY;
+        self.turned_at = now;
         while let Some(event) = self.io.next_event() {
             self.deal_with(now, event);
         }
@@ -167,31 +186,34 @@ impl Worker {
             payload: payload.clone(),
         };
         match self.forwarder.handle(now, datagram) {
-            Verdict::Forward(forward) => self.send(forward, buffer, traffic_class),
+            Verdict::Forward(forward) => self.send(now, forward, buffer, traffic_class),
             Verdict::Punt => self.punt(now, source, remote, buffer, payload),
             Verdict::Drop(_) => self.io.release(buffer),
         }
     }
 
     #[inline]
-    fn send(&mut self, forward: Forward, buffer: Buffer, traffic_class: u8) {
+    fn send(&mut self, now: Instant, forward: Forward, buffer: Buffer, traffic_class: u8) {
         let Forward { egress, to, payload, dont_fragment, dscp } = forward;
         let fd = self.shared.sockets.fd(Place(egress), self.number);
         let to = Address { octets: to.address, port: to.port };
         let traffic_class = if dscp == KEEP_DSCP { traffic_class } else { dscp << 2 | traffic_class & 3 };
         if dont_fragment {
-            return self.send_unfragmented(fd, to, buffer, payload);
+            return self.send_unfragmented(now, Place(egress), to, buffer, payload);
         }
-        self.io.send(fd, to, traffic_class, buffer, payload);
+        self.io.send(Sender { socket: egress, fd }, to, traffic_class, buffer, payload);
     }
 
     #[cold]
-    fn send_unfragmented(&mut self, fd: RawFd, to: Address, buffer: Buffer, payload: Range<usize>) {
+    fn send_unfragmented(&mut self, now: Instant, from: Place, to: Address, buffer: Buffer, payload: Range<usize>) {
+        let fd = self.shared.sockets.fd(from, self.number);
         let sent = self.io.memory(&buffer).get(payload).map(|payload| socket::send_unfragmented(fd, to, payload));
+        self.io.release(buffer);
         if !matches!(sent, Some(Ok(()))) {
             self.forwarder.dropped(DropReason::SendFailed);
+            // Too long for the interface: the kernel's word about it waits in the queue, and nothing else tells of it.
+            self.report_network_errors(now, from.0);
         }
-        self.io.release(buffer);
     }
 
     fn punt(&mut self, now: Instant, source: Source, remote: Endpoint, buffer: Buffer, payload: Range<usize>) {

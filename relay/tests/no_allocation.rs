@@ -37,6 +37,7 @@ fn shared() -> (Arc<Shared>, State) {
         link: LinkBell::new().unwrap(),
         link_counters: Counters::default(),
         stopping: false.into(),
+        failed: false.into(),
     });
     let state = State::new(Arc::clone(&shared), writer, FastPath::Off(Vec::new()), Vec::new());
     (shared, state)

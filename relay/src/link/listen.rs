@@ -13,10 +13,24 @@ use socket2::{Domain, SockAddr, Socket, Type};
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4;
 
+/// Locks a directory for the life of this process.
+fn lock(path: &Path) -> io::Result<fs::File> {
+    let directory = fs::File::open(path)?;
+    match directory.try_lock() {
+        Ok(()) => Ok(directory),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::AddrInUse, "another raceway-relay runs there"))
+        }
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// Listens at `RUN_DIR/relay.sock`; removes the socket when dropped.
 pub struct Door {
     socket: Socket,
     path: PathBuf,
+    /// Held by the relay that owns the directory, whatever becomes of the socket in it.
+    _lock: fs::File,
 }
 
 impl Door {
@@ -28,11 +42,8 @@ impl Door {
         if let Some(directory) = path.parent() {
             fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
         }
+        let lock = lock(path.parent().unwrap_or(Path::new(".")))?;
         let address = SockAddr::unix(path)?;
-        let probe = Socket::new(Domain::UNIX, Type::SEQPACKET, None)?;
-        if probe.connect(&address).is_ok() {
-            return Err(io::ErrorKind::AddrInUse.into());
-        }
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -43,7 +54,7 @@ impl Door {
         fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, path: path.to_owned() })
+        Ok(Self { socket, path: path.to_owned(), _lock: lock })
     }
 
     /// The next control that may come in.

@@ -42,6 +42,8 @@ const PUNTS_A_TURN: usize = 256;
 const PUNT_AGE_MAX: Duration = Duration::from_secs(3);
 /// How soon to look again at what waits for workers.
 const ADVANCE: Duration = Duration::from_millis(20);
+/// How often XDP is told anew which interfaces it may send to.
+const REFRESH: Duration = Duration::from_secs(2);
 /// Longest sleep: an expiry is noticed this late at most.
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -93,7 +95,7 @@ impl Link {
     /// # Errors
     /// poll(2) fails.
     pub fn run(mut self, stop: BorrowedFd<'_>) -> io::Result<()> {
-        let mut waits = false;
+        let (mut waits, mut refreshed) = (false, clock::now());
         while !self.sleep(stop, waits)? {
             let now = clock::now();
             self.welcome();
@@ -101,6 +103,10 @@ impl Link {
                 self.hang_up(&ended);
             }
             self.reap(now);
+            if now.since(refreshed) >= REFRESH {
+                refreshed = now;
+                self.state.fast_path.refresh();
+            }
             waits = self.state.advance(now);
             if waits {
                 // A worker without traffic passes no quiescent point by itself.

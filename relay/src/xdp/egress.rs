@@ -4,8 +4,9 @@ use std::fs;
 
 use aya::maps::{HashMap, MapData};
 use nix::net::if_::if_nametoindex;
-use raceway_abi::Egress;
+use raceway_abi::{ALWAYS_REDIRECT, Egress};
 use raceway_api::XdpMode;
+use raceway_sys::bpf::driver_name;
 
 use super::{XdpError, XdpInterface};
 
@@ -40,7 +41,8 @@ pub(super) fn refresh(
     map: &mut HashMap<MapData, u32, [u8; OCTETS]>,
     interfaces: &[XdpInterface],
 ) -> Result<(), XdpError> {
-    let wanted = entries(interfaces, &vlans(), |name| if_nametoindex(name).ok());
+    let is_veth = |name: &str| driver_name(name).is_ok_and(|driver| driver == "veth");
+    let wanted = entries(interfaces, &vlans(), |name| if_nametoindex(name).ok(), is_veth);
     let gone: Vec<u32> =
         map.keys().filter_map(Result::ok).filter(|key| !wanted.iter().any(|(other, _)| other == key)).collect();
     for key in gone {
@@ -54,12 +56,18 @@ pub(super) fn refresh(
 
 /// What the map should hold. A driver cannot pass a frame to an interface that runs the program generically, so
 /// next to native ones those are sent to only by themselves.
-fn entries(interfaces: &[XdpInterface], vlans: &[Vlan], index: impl Fn(&str) -> Option<u32>) -> Vec<(u32, Egress)> {
+fn entries(
+    interfaces: &[XdpInterface],
+    vlans: &[Vlan],
+    index: impl Fn(&str) -> Option<u32>,
+    is_veth: impl Fn(&str) -> bool,
+) -> Vec<(u32, Egress)> {
     let native = interfaces.iter().any(|interface| interface.mode == XdpMode::Native);
     let mut entries = Vec::new();
     for interface in interfaces.iter().filter(|interface| interface.mode != XdpMode::Off) {
         let only_itself = u16::from(native && interface.mode == XdpMode::Generic);
-        let egress = Egress { ifindex: interface.ifindex, vlan_tci: 0, only_itself };
+        let flag = if is_veth(&interface.name) { ALWAYS_REDIRECT } else { 0 };
+        let egress = Egress { ifindex: interface.ifindex | flag, vlan_tci: 0, only_itself };
         entries.push((interface.ifindex, egress));
         let above = vlans.iter().filter(|vlan| vlan.parent == interface.name);
         entries.extend(above.filter_map(|vlan| Some((index(&vlan.name)?, Egress { vlan_tci: vlan.tag, ..egress }))));
@@ -86,22 +94,29 @@ mod tests {
     #[test]
     fn vlan_interfaces_lead_to_their_parent_with_a_tag() {
         let table = "VLAN Dev name    | VLAN ID\nName-Type: VLAN_NAME_TYPE_RAW_PLUS_VID_NO_PAD\neth0.7 | 7  | eth0\n";
-        let got = entries(&[interface("eth0", 2, XdpMode::Native)], &parse_vlans(table), |_| Some(9));
+        let got = entries(&[interface("eth0", 2, XdpMode::Native)], &parse_vlans(table), |_| Some(9), |_| false);
         let direct = Egress { ifindex: 2, ..Egress::default() };
         assert_eq!(got, [(2, direct), (9, Egress { vlan_tci: 7, ..direct })]);
     }
 
     #[test]
     fn interfaces_without_the_program_are_not_sent_to() {
-        assert_eq!(entries(&[interface("eth0", 2, XdpMode::Off)], &[], |_| None), []);
+        assert_eq!(entries(&[interface("eth0", 2, XdpMode::Off)], &[], |_| None, |_| false), []);
+    }
+
+    #[test]
+    fn veth_is_always_redirected_to() {
+        let got = entries(&[interface("veth0", 2, XdpMode::Native)], &[], |_| None, |_| true);
+        assert_eq!(got, [(2, Egress { ifindex: 2 | ALWAYS_REDIRECT, ..Egress::default() })]);
     }
 
     #[test]
     fn a_generic_interface_beside_a_native_one_is_sent_to_by_itself_only() {
         let both = [interface("a", 1, XdpMode::Native), interface("b", 2, XdpMode::Generic)];
-        let flags: Vec<_> = entries(&both, &[], |_| None).iter().map(|(_, egress)| egress.only_itself).collect();
+        let flags: Vec<_> =
+            entries(&both, &[], |_| None, |_| false).iter().map(|(_, egress)| egress.only_itself).collect();
         assert_eq!(flags, [0, 1]);
-        let alone = entries(&both[1..], &[], |_| None);
+        let alone = entries(&both[1..], &[], |_| None, |_| false);
         assert_eq!(alone[0].1.only_itself, 0);
     }
 }

@@ -91,3 +91,44 @@ unsafe fn bpf<T>(command: libc::c_long, attribute: &mut T) -> io::Result<libc::c
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attribute, size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as libc::c_int) }
 }
+
+/// `struct ethtool_drvinfo`.
+#[repr(C)]
+struct DriverInfo {
+    command: u32,
+    driver: [u8; 32],
+    rest: [u8; 160],
+}
+
+/// `struct ifreq` with its pointer.
+#[repr(C)]
+struct InterfaceRequest {
+    name: [u8; libc::IFNAMSIZ],
+    data: *mut DriverInfo,
+    padding: [u8; 16],
+}
+
+const _: () = assert!(size_of::<DriverInfo>() == 196 && size_of::<InterfaceRequest>() == 40);
+
+/// Name of an interface's driver, in the network namespace of the calling thread.
+///
+/// # Errors
+///
+/// What ioctl(2) says: there is no such interface, or its driver has no name.
+pub fn driver_name(interface: &str) -> io::Result<String> {
+    const ETHTOOL_GDRVINFO: u32 = 3;
+    let mut info = DriverInfo { command: ETHTOOL_GDRVINFO, driver: [0; 32], rest: [0; 160] };
+    let mut request = InterfaceRequest { name: [0; libc::IFNAMSIZ], data: &raw mut info, padding: [0; 16] };
+    // One octet stays zero.
+    let name = request.name[..libc::IFNAMSIZ - 1].get_mut(..interface.len()).ok_or(io::ErrorKind::InvalidInput)?;
+    name.copy_from_slice(interface.as_bytes());
+    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
+    // SAFETY: the request is laid out as SIOCETHTOOL wants it, and what it points to is an `ethtool_drvinfo`; both
+    // outlive the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let end = info.driver.iter().position(|&octet| octet == 0).unwrap_or(info.driver.len());
+    Ok(String::from_utf8_lossy(&info.driver[..end]).into_owned())
+}

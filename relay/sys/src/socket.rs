@@ -24,6 +24,12 @@ const LISTENER_BUFFER: i32 = 4 << 20;
 /// Octets that may wait in the kernel for a relayed transport address.
 const RELAYED_BUFFER: i32 = 1 << 20;
 
+/// IPv4: no DF, fragments by the MTU of the interface; unlike `IP_PMTUDISC_DONT`, the socket is still told when a
+/// router could not pass on a datagram that was sent with DF.
+const V4_FRAGMENT: i32 = libc::IP_PMTUDISC_OMIT;
+/// IPv6: fragments by the path MTU that the kernel learned, and the socket is told of it.
+const V6_FRAGMENT: i32 = libc::IPV6_PMTUDISC_WANT;
+
 /// Opens and binds a socket. Datagrams leave without DF and are fragmented if they must be, except through
 /// [`send_unfragmented`].
 ///
@@ -42,7 +48,7 @@ pub fn open(address: SocketAddr, purpose: Purpose) -> io::Result<OwnedFd> {
     set_buffers(fd, buffer);
     match address {
         SocketAddr::V4(_) => {
-            set(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?;
+            set(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, V4_FRAGMENT)?;
             set(fd, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)?;
             if purpose == Purpose::Relayed {
                 set(fd, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
@@ -50,7 +56,7 @@ pub fn open(address: SocketAddr, purpose: Purpose) -> io::Result<OwnedFd> {
         }
         SocketAddr::V6(_) => {
             socket.set_only_v6(true)?;
-            set(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)?;
+            set(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, V6_FRAGMENT)?;
             set(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
             if purpose == Purpose::Relayed {
                 set(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
@@ -82,6 +88,22 @@ fn set_raw(fd: RawFd, level: i32, option: i32, value: i32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Whether an error of a send may be about an earlier datagram: a socket that asked for ICMP errors reports them at the
+/// next call, whatever it is.
+pub(crate) const fn may_be_of_an_earlier_one(errno: i32) -> bool {
+    matches!(
+        errno,
+        libc::ECONNREFUSED
+            | libc::EHOSTUNREACH
+            | libc::ENETUNREACH
+            | libc::EHOSTDOWN
+            | libc::ENOPROTOOPT
+            | libc::EPROTO
+            | libc::EACCES
+            | libc::EMSGSIZE
+    )
+}
+
 /// Sends a datagram at once.
 ///
 /// # Errors
@@ -104,23 +126,21 @@ pub fn send_to(fd: RawFd, to: Address, payload: &[u8]) -> io::Result<()> {
         if sent >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     };
     match send() {
-        Err(e) if matches!(e.raw_os_error(), Some(libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::ENETUNREACH)) => {
-            send()
-        }
+        Err(e) if e.raw_os_error().is_some_and(may_be_of_an_earlier_one) => send(),
         other => other,
     }
 }
 
-/// Sends a datagram with DF set (RFC 8656 section 14). A datagram longer than the known path MTU is not sent, and the
-/// socket's error queue then says so.
+/// Sends a datagram with DF set (RFC 8656 section 14). One that is too long (for the interface, or over IPv6 for the
+/// known path) is not sent, and the socket's error queue then says so.
 ///
 /// # Errors
 /// What sendto(2) says.
 pub fn send_unfragmented(fd: RawFd, to: Address, payload: &[u8]) -> io::Result<()> {
     let (level, option, yes, no) = if SocketAddr::from(to).is_ipv4() {
-        (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO, libc::IP_PMTUDISC_DONT)
+        (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE, V4_FRAGMENT)
     } else {
-        (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO, libc::IPV6_PMTUDISC_DONT)
+        (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO, V6_FRAGMENT)
     };
     set_raw(fd, level, option, yes)?;
     let sent = send_to(fd, to, payload);

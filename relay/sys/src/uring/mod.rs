@@ -18,7 +18,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 use crate::Address;
 use buffers::{Buffers, GROUP};
-use sends::Sends;
+use sends::{File, Sends};
 
 pub use buffers::{Buffer, HEADROOM, PAYLOAD_MAX};
 
@@ -28,6 +28,11 @@ const BATCH_MAX: usize = 512;
 const SUBMISSIONS: u32 = 2048;
 /// Completions that fit the ring.
 const COMPLETIONS: u32 = 8192;
+
+/// Longest wait for more than one event, in microseconds.
+pub const GATHER_US: u32 = 40;
+/// Events that end it.
+const GATHER: usize = 16;
 
 const RECEIVE: u64 = 1 << 32;
 const SEND: u64 = 2 << 32;
@@ -124,13 +129,24 @@ struct Done {
     flags: u32,
 }
 
+/// A socket to send from.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender {
+    /// Its number, if it has one here; any other if not.
+    pub socket: u32,
+    /// Its descriptor.
+    pub fd: RawFd,
+}
+
 #[derive(Clone, Copy)]
 struct Socket {
     fd: RawFd,
     stopping: bool,
+    /// The ring knows it by its number, which saves looking up the descriptor for each datagram.
+    registered: bool,
 }
 
-const NO_SOCKET: Socket = Socket { fd: -1, stopping: false };
+const NO_SOCKET: Socket = Socket { fd: -1, stopping: false, registered: false };
 
 /// The back end of one worker.
 pub struct Uring {
@@ -145,6 +161,10 @@ pub struct Uring {
     waker: Waker,
     wake_value: Box<u64>,
     figures: UringFigures,
+    /// The kernel can wait for several events for a limited time (6.12).
+    gathers: bool,
+    /// There is room for registered files.
+    registers: bool,
 }
 
 impl Uring {
@@ -161,13 +181,18 @@ impl Uring {
             .setup_submit_all()
             .build(SUBMISSIONS)?;
         let buffers = Buffers::new(&ring)?;
+        let gathers = ring.params().is_feature_min_timeout();
+        // Refused where fewer files may be open: then descriptors do.
+        let registers = ring.submitter().register_files_sparse(sockets_max).is_ok();
         let mut uring = Self {
             ring,
+            gathers,
+            registers,
             buffers,
             sends: Sends::new(),
             sockets: vec![NO_SOCKET; sockets_max as usize].into(),
             rearm: Vec::with_capacity(sockets_max as usize),
-            done: Vec::with_capacity(BATCH_MAX),
+            done: Vec::with_capacity(2 * BATCH_MAX),
             next: 0,
             waker,
             wake_value: Box::new(0),
@@ -181,7 +206,9 @@ impl Uring {
     /// [`Event::Stopped`].
     pub fn receive(&mut self, socket: u32, fd: RawFd) {
         if let Some(place) = self.sockets.get_mut(socket as usize) {
-            *place = Socket { fd, stopping: false };
+            let registered = self.registers
+                && self.ring.submitter().register_files_update(socket, &[fd]).is_ok_and(|done| done == 1);
+            *place = Socket { fd, stopping: false, registered };
             self.arm(socket);
         }
     }
@@ -198,9 +225,12 @@ impl Uring {
     /// Hands everything that was queued to the kernel, takes used buffers back, and waits until something happened.
     /// [`next_event`](Self::next_event) then gives what did.
     ///
+    /// With `gather` it waits for several events, but no longer than [`GATHER_US`]: under load, being woken for each
+    /// datagram costs more than anything that is done with it.
+    ///
     /// # Errors
     /// What io_uring_enter(2) says; nothing that goes away by itself.
-    pub fn wait(&mut self) -> io::Result<()> {
+    pub fn wait(&mut self, gather: bool) -> io::Result<()> {
         self.done.drain(..self.next);
         self.next = 0;
         self.queue_sends();
@@ -211,7 +241,11 @@ impl Uring {
             self.collect();
             self.recycle();
         }
-        self.enter(usize::from(self.done.is_empty()))?;
+        match (self.done.is_empty(), gather && self.gathers) {
+            (false, _) => self.enter(0)?,
+            (true, false) => self.enter(1)?,
+            (true, true) => self.enter_gathering()?,
+        }
         self.collect();
         self.recycle();
         Ok(())
@@ -249,12 +283,12 @@ impl Uring {
         self.buffers.memory(buffer)
     }
 
-    /// Queues a datagram: `payload` of `buffer`, from the socket `from` to `to`. Consecutive datagrams of one size
+    /// Queues a datagram: `payload` of `buffer`, from one socket to `to`. Consecutive datagrams of one size
     /// between the same two ends become one segmented send.
     #[inline]
     pub fn send(
         &mut self,
-        from: RawFd,
+        from: Sender,
         to: Address,
         traffic_class: u8,
         buffer: Buffer,
@@ -263,7 +297,11 @@ impl Uring {
         let memory = self.buffers.memory(&buffer);
         match memory.get_mut(payload) {
             Some(payload) => {
-                self.sends.push(from, to, traffic_class, payload);
+                let file = match self.sockets.get(from.socket as usize) {
+                    Some(socket) if socket.registered && socket.fd == from.fd => File::Registered(from.socket),
+                    _ => File::Descriptor(from.fd),
+                };
+                self.sends.push(file, from.fd, to, traffic_class, payload);
                 if self.sends.is_full() {
                     self.queue_sends();
                     // A failure shows again, and is reported, in `wait`.
@@ -340,7 +378,11 @@ impl Uring {
     }
 
     fn stopped(&mut self, socket: u32) -> Option<Event> {
-        *self.sockets.get_mut(socket as usize)? = NO_SOCKET;
+        let stopped = std::mem::replace(self.sockets.get_mut(socket as usize)?, NO_SOCKET);
+        if stopped.registered {
+            // Cannot fail for a number in range; and if it did, the next socket under this number replaces it.
+            let _ = self.ring.submitter().register_files_update(socket, &[-1]);
+        }
         Some(Event::Stopped { socket })
     }
 
@@ -371,22 +413,19 @@ impl Uring {
 
     fn queue_sends(&mut self) {
         for at in self.sends.prepare() {
-            let message = self.sends.message(at);
-            let send = opcode::SendMsg::new(types::Fd(message.fd), message.header)
-                .flags((libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as u32)
-                .build()
-                .flags(squeue::Flags::SKIP_SUCCESS)
-                .user_data(SEND | u64::from(self.sends.tag(at)));
+            let send = self.sends.submission(at).flags(squeue::Flags::SKIP_SUCCESS);
+            let send = send.user_data(SEND | u64::from(self.sends.tag(at)));
             self.submit_later(send);
         }
     }
 
     fn enter(&mut self, want: usize) -> io::Result<()> {
-        match self.ring.submit_and_wait(want) {
-            Ok(_) => Ok(()),
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) => Ok(()),
-            Err(e) => Err(e),
-        }
+        passing(self.ring.submit_and_wait(want))
+    }
+
+    fn enter_gathering(&mut self) -> io::Result<()> {
+        let arguments = types::SubmitArgs::new().min_wait_usec(GATHER_US);
+        passing(self.ring.submitter().submit_with_args(GATHER, &arguments))
     }
 
     /// Copies completions out; failed sends are retried while their memory still holds them.
@@ -405,6 +444,15 @@ impl Uring {
     fn recycle(&mut self) {
         self.sends.clear();
         self.buffers.recycle();
+    }
+}
+
+/// Lets errors pass that go away by themselves.
+fn passing(entered: io::Result<usize>) -> io::Result<()> {
+    match entered {
+        Ok(_) => Ok(()),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::ETIME)) => Ok(()),
+        Err(e) => Err(e),
     }
 }
 

@@ -3,7 +3,10 @@
 use std::ops::Range;
 use std::os::fd::RawFd;
 
+use io_uring::{opcode, squeue, types};
+
 use crate::address::{Address, NAME_MAX};
+use crate::socket::may_be_of_an_earlier_one;
 
 /// Datagrams of a batch.
 const DATAGRAMS_MAX: usize = 1024;
@@ -16,9 +19,19 @@ const SEGMENTED_MAX: usize = 65_000;
 /// Room for a segment size and a traffic class.
 const CONTROL: usize = 48;
 const UDP_SEGMENT: i32 = 103;
+/// Complete, one way or the other, when the system call returns.
+const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+
+/// The socket of a send, as a submission names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum File {
+    Registered(u32),
+    Descriptor(RawFd),
+}
 
 /// One send: one datagram, or several that the kernel cuts apart.
 struct Send {
+    file: File,
     fd: RawFd,
     to: Address,
     traffic_class: u8,
@@ -28,12 +41,6 @@ struct Send {
     octets: usize,
     /// Its last datagram is shorter, so nothing can follow.
     closed: bool,
-}
-
-/// A send as io_uring wants it.
-pub(super) struct Message {
-    pub(super) fd: RawFd,
-    pub(super) header: *const libc::msghdr,
 }
 
 pub(super) struct Sends {
@@ -76,7 +83,7 @@ impl Sends {
 
     /// Adds a datagram, to the last send if it fits there.
     #[inline]
-    pub(super) fn push(&mut self, fd: RawFd, to: Address, traffic_class: u8, payload: &mut [u8]) {
+    pub(super) fn push(&mut self, file: File, fd: RawFd, to: Address, traffic_class: u8, payload: &mut [u8]) {
         let length = payload.len();
         self.payloads.push(libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: length });
         let open = self.sends.len() > self.prepared;
@@ -90,6 +97,7 @@ impl Sends {
             return;
         }
         self.sends.push(Send {
+            file,
             fd,
             to,
             traffic_class,
@@ -101,14 +109,38 @@ impl Sends {
         });
     }
 
-    /// Fills the headers of what was added since the last time; gives their numbers.
+    /// What was added since the last time, by number.
     pub(super) fn prepare(&mut self) -> Range<u32> {
-        let from = self.prepared;
-        for at in from..self.sends.len() {
-            self.fill(at);
-        }
-        self.prepared = self.sends.len();
+        let from = std::mem::replace(&mut self.prepared, self.sends.len());
         from as u32..self.prepared as u32
+    }
+
+    /// The submission of a send.
+    pub(super) fn submission(&mut self, at: u32) -> squeue::Entry {
+        let send = &self.sends[at as usize];
+        if send.datagrams > 1 || send.traffic_class != 0 {
+            self.fill(at as usize);
+            let header: *const libc::msghdr = &self.headers[at as usize];
+            return match self.sends[at as usize].file {
+                File::Registered(number) => opcode::SendMsg::new(types::Fixed(number), header),
+                File::Descriptor(fd) => opcode::SendMsg::new(types::Fd(fd), header),
+            }
+            .flags(FLAGS as u32)
+            .build();
+        }
+        // One plain datagram needs no message header, which the kernel would have to copy and check.
+        let name = &mut self.names[at as usize];
+        let length = send.to.write(name);
+        let payload = &self.payloads[send.first];
+        let (start, octets) = (payload.iov_base.cast_const().cast(), payload.iov_len as u32);
+        match send.file {
+            File::Registered(number) => opcode::Send::new(types::Fixed(number), start, octets),
+            File::Descriptor(fd) => opcode::Send::new(types::Fd(fd), start, octets),
+        }
+        .dest_addr(name.as_ptr().cast())
+        .dest_addr_len(length)
+        .flags(FLAGS)
+        .build()
     }
 
     fn fill(&mut self, at: usize) {
@@ -142,42 +174,27 @@ impl Sends {
         (self.batch % BATCHES) * DATAGRAMS_MAX as u32 + at
     }
 
-    /// A prepared send.
-    pub(super) fn message(&self, at: u32) -> Message {
-        Message { fd: self.sends[at as usize].fd, header: &self.headers[at as usize] }
-    }
-
-    /// Deals with a send that failed: once more if the error was an earlier datagram's (a socket that asked for ICMP
-    /// errors reports them at the next call, whatever it is), one by one if segmentation was refused. Returns how
-    /// many datagrams were lost.
+    /// Deals with a send that failed: once more if the error may have been an earlier datagram's, one by one if
+    /// segmentation was refused. Returns how many datagrams were lost.
     #[cold]
     pub(super) fn failed(&mut self, tag: u32, result: i32) -> u64 {
-        let at = tag as usize % DATAGRAMS_MAX;
-        if result >= 0 {
+        let (at, errno) = (tag as usize % DATAGRAMS_MAX, -result);
+        if errno <= 0 {
             return 0;
         }
         let late = self.tag(at as u32) != tag;
         let Some(send) = self.sends.get(at).filter(|_| !late) else { return 1 };
-        let whole = send.datagrams as u64;
-        match -result {
-            libc::ECONNREFUSED
-            | libc::EHOSTUNREACH
-            | libc::ENETUNREACH
-            | libc::EHOSTDOWN
-            | libc::EPROTO
-            | libc::ENOPROTOOPT
-            | libc::EACCES
-                if self.retry(at) =>
-            {
-                0
-            }
-            // EIO: no checksum offload; EINVAL and EMSGSIZE: a segment longer than the path takes.
-            libc::EIO | libc::EINVAL | libc::EMSGSIZE if whole > 1 => {
-                self.segment_max = if -result == libc::EIO { 0 } else { send.segment - 1 };
-                self.one_by_one(at)
-            }
-            _ => whole,
+        let (datagrams, segment) = (send.datagrams as u64, send.segment);
+        self.fill(at);
+        if may_be_of_an_earlier_one(errno) && self.retry(at) {
+            return 0;
         }
+        // EIO: no checksum offload; EINVAL and EMSGSIZE: a segment longer than the path takes.
+        if datagrams > 1 && matches!(errno, libc::EIO | libc::EINVAL | libc::EMSGSIZE) {
+            self.segment_max = if errno == libc::EIO { 0 } else { segment - 1 };
+            return self.one_by_one(at);
+        }
+        datagrams
     }
 
     fn retry(&self, at: usize) -> bool {
@@ -222,7 +239,7 @@ impl Send {
 
 fn send_now(fd: RawFd, header: &libc::msghdr) -> bool {
     // SAFETY: the header was filled by `Sends::fill` and points to memory of the batch, which is still in place.
-    unsafe { libc::sendmsg(fd, header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) >= 0 }
+    unsafe { libc::sendmsg(fd, header, FLAGS) >= 0 }
 }
 
 /// Writes a control message of at most eight octets; returns the octets it takes.
