@@ -16,7 +16,7 @@ mod from_relay;
 pub mod limits;
 mod to_relay;
 
-pub use codec::{Decode, DecodeError, FrameWriter, decode, fuzz};
+pub use codec::{Decode, DecodeError, FrameWriter, Limited, decode, fuzz};
 pub use from_relay::{
     FlowReport, FromRelay, InterfaceReport, OperationError, Punt, SessionReport, Statistics, XdpMode,
 };

@@ -12,9 +12,10 @@ use turn_types::attribute::{
 use crate::allocation::{Allocation, Family, Granted, Leg, RESERVATION_LIFETIME, Reservation};
 use crate::auth::Key;
 use crate::counters::{Method, Outcome, Refusal};
-use crate::flows;
+use crate::flows::{self, Role};
 use crate::message::{Request, typed};
 use crate::pending::{Pending, Purpose};
+use crate::permission::extend;
 use crate::ports::{PortWish, Relayed};
 use crate::request::Proven;
 use crate::respond::{Exchange, Response, error_code};
@@ -74,24 +75,28 @@ impl Server {
         Ok(())
     }
 
-    /// The 5-tuple has an allocation: the same request again gets the same answer, another one 437. The relay is
-    /// told again as well: the first time may have failed, and that answer be on its way.
+    /// The 5-tuple has an allocation: the same request again gets the same answer, another one 437. The answer goes
+    /// out if the relay has the allocation: the first time may have failed, and word of that be on its way.
     fn allocate_again(&mut self, proven: &Proven<'_>) -> Result<(), Refusal> {
         let session = self.own_session(proven).map_err(|_| Refusal::AllocationMismatch)?;
         let allocation = self.sessions.get(session).ok_or(Refusal::AllocationMismatch)?;
         if allocation.granted.transaction != proven.request.transaction {
             return Err(Refusal::AllocationMismatch);
         }
-        self.apply_allocation(session, proven.exchange, Purpose::Repeat);
+        let operations = vec![extend(Role::Allocation, allocation.ends_at())];
+        let response = datagram(&allocation.tuple, allocated(proven.exchange, allocation, &self.policy));
+        self.counters.answered(Method::Allocate, Outcome::Success);
+        let exchange = Some(proven.exchange);
+        let pending = Pending { session, exchange, purpose: Purpose::Repeat, reinstalled: false };
+        self.apply(session, operations, pending, Some(response));
         Ok(())
     }
 
-    /// Says a whole allocation to the relay, with the success response to its Allocate.
+    /// Says a whole new allocation to the relay, with the success response to its Allocate.
     pub(crate) fn apply_allocation(&mut self, session: SessionId, exchange: Exchange, purpose: Purpose) {
         let Some(allocation) = self.sessions.get(session) else { return };
         let operations = flows::whole(allocation, &self.peers, self.policy.bits_per_second, self.now);
-        let response = allocated(exchange, allocation, &self.policy);
-        let response = datagram(&allocation.tuple, response);
+        let response = datagram(&allocation.tuple, allocated(exchange, allocation, &self.policy));
         self.counters.answered(Method::Allocate, Outcome::Success);
         let pending = Pending { session, exchange: Some(exchange), purpose, reinstalled: true };
         self.apply(session, operations, pending, Some(response));
@@ -315,7 +320,7 @@ pub(crate) fn granted_lifetime(settings: &Settings, wished: Option<u32>) -> u32 
 }
 
 /// The success response to an Allocate (RFC 8656 section 7.2).
-fn allocated(exchange: Exchange, allocation: &Allocation, settings: &Settings) -> Vec<u8> {
+pub(crate) fn allocated(exchange: Exchange, allocation: &Allocation, settings: &Settings) -> Vec<u8> {
     let mut response = Response::success(exchange);
     for (_, leg) in allocation.legs() {
         response.add(&XorRelayedAddress::new(leg.relayed.external, exchange.transaction));

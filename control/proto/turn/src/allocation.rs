@@ -157,12 +157,6 @@ impl Allocation {
         self.permissions.iter().find(|permission| permission.peer == peer && permission.expires_at > now)
     }
 
-    /// Forgets permissions and channels that have ended; their flows end by themselves.
-    pub fn forget_expired(&mut self, now: Instant) {
-        self.permissions.retain(|permission| permission.expires_at > now);
-        self.channels.retain(|channel| channel.expires_at > now);
-    }
-
     /// Forgets a family with its permissions and channels (RFC 8656 section 8.1).
     pub fn forget_family(&mut self, family: Family) -> Option<Leg> {
         self.permissions.retain(|permission| Family::of(permission.peer) != family);

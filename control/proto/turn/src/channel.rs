@@ -31,7 +31,6 @@ impl Server {
         let (number, peer) = self.wanted_channel(session, proven)?;
         let now = proven.arrival.now;
         let allocation = self.sessions.get_mut(session).ok_or(Refusal::AllocationMismatch)?;
-        allocation.forget_expired(now);
         let is_bound = check_binding(allocation, number, peer)?;
         let has_room = is_bound || allocation.channels.len() < limits::CHANNELS_MAX;
         let permitted = allocation.permission(peer.ip(), now).is_some();
@@ -96,6 +95,7 @@ fn bind(allocation: &mut Allocation, number: u16, peer: SocketAddr, now: Instant
             change.operations.extend(put(allocation, &channel, peers));
         }
     }
+    change.order();
     change
 }
 

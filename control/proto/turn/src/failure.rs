@@ -3,6 +3,7 @@
 use raceway_api::{FlowId, OperationError, SessionId};
 use raceway_units::Instant;
 
+use crate::allocate::allocated;
 use crate::allocation::Allocation;
 use crate::counters::{Method, Outcome, Refusal};
 use crate::flows::{self, Role};
@@ -30,17 +31,15 @@ impl Server {
         if lost && !pending.reinstalled {
             return self.apply_whole(pending);
         }
+        // What was said as a whole and did not hold is there in parts: better none of it.
         match pending.purpose {
-            Purpose::CreatePermission { added } => {
+            Purpose::CreatePermission { added } if !pending.reinstalled => {
                 self.undo(pending.session, Method::CreatePermission, pending.exchange, &added, error);
             }
-            Purpose::ChannelBind { added } => {
+            Purpose::ChannelBind { added } if !pending.reinstalled => {
                 self.undo(pending.session, Method::ChannelBind, pending.exchange, &added, error);
             }
-            Purpose::Refresh { .. } => self.give_up(pending.session, Method::Refresh, pending.exchange, error),
-            Purpose::Allocate { .. } | Purpose::Repeat | Purpose::Upkeep => {
-                self.give_up(pending.session, Method::Allocate, pending.exchange, error);
-            }
+            purpose => self.give_up(pending.session, purpose.method(), pending.exchange, error),
         }
     }
 
@@ -77,7 +76,8 @@ impl Server {
             Purpose::CreatePermission { .. } | Purpose::ChannelBind { .. } => {
                 Some(empty_success(exchange, &self.policy, key))
             }
-            Purpose::Allocate { .. } | Purpose::Repeat | Purpose::Upkeep => None,
+            Purpose::Repeat => Some(allocated(exchange, allocation, &self.policy)),
+            Purpose::Allocate { .. } | Purpose::Upkeep => None,
         });
         let response = response.map(|octets| datagram(&allocation.tuple, octets));
         self.apply(pending.session, operations, Pending { reinstalled: true, ..pending }, response);

@@ -65,15 +65,14 @@ pub(crate) fn put_session(allocation: &Allocation, bits_per_second: u64) -> Oper
     }
 }
 
-/// Everything of an allocation, so that a relay which knows nothing of it holds it afterwards.
+/// Everything of an allocation that has not ended, so that a relay which knows nothing of it holds it afterwards. The
+/// flow of the allocation itself comes after its relayed addresses: if it is there, they are.
 pub(crate) fn whole(
     allocation: &Allocation,
     peers: &Peers,
     bits_per_second: u64,
     now: Instant,
 ) -> Vec<Operation<'static>> {
-    let live_permissions = allocation.permissions.iter().filter(|permission| permission.expires_at > now);
-    let live_channels = allocation.channels.iter().filter(|channel| channel.expires_at > now);
     let mut operations = Vec::with_capacity(6);
     operations.push(put_session(allocation, bits_per_second));
     for (family, leg) in allocation.legs() {
@@ -81,10 +80,10 @@ pub(crate) fn whole(
         operations.push(Operation::PutFlow(refuse(family, leg)));
     }
     operations.push(Operation::PutFlow(unwrap(allocation)));
-    let permissions = live_permissions.filter_map(|entry| permission(allocation, entry, peers));
-    operations.extend(permissions.map(Operation::PutFlow));
-    let channels = live_channels.filter_map(|entry| channel(allocation, entry, peers)).flatten();
-    operations.extend(channels.map(Operation::PutFlow));
+    let permissions = allocation.permissions.iter().filter_map(|entry| permission(allocation, entry, peers));
+    let channels = allocation.channels.iter().filter_map(|entry| channel(allocation, entry, peers)).flatten();
+    let live = permissions.chain(channels).filter(|flow| flow.expires_at_ns > now.as_ns());
+    operations.extend(live.map(Operation::PutFlow));
     operations
 }
 
@@ -204,20 +203,35 @@ pub(crate) fn ids(allocation: &Allocation, family: Family) -> Vec<FlowId> {
 
 /// Takes out permissions and channels whose peers are denied, and names their flows.
 pub(crate) fn revoke(allocation: &mut Allocation, peers: &Peers) -> Vec<FlowId> {
+    let permission_stays = |permission: &Permission| peers.allows(permission.peer, None);
+    take_out(allocation, permission_stays, |channel| peers.allows(channel.peer.ip(), Some(channel.peer.port())))
+}
+
+/// Takes out permissions and channels that have ended, and names their flows. The relay may not have removed them
+/// yet, and a flow that is put next may have the match of one of them.
+pub(crate) fn forget_expired(allocation: &mut Allocation, now: Instant) -> Vec<FlowId> {
+    take_out(allocation, |permission| permission.expires_at > now, |channel| channel.expires_at > now)
+}
+
+fn take_out(
+    allocation: &mut Allocation,
+    permission_stays: impl Fn(&Permission) -> bool,
+    channel_stays: impl Fn(&Channel) -> bool,
+) -> Vec<FlowId> {
     let mut gone = Vec::new();
     allocation.permissions.retain(|permission| {
-        let allowed = peers.allows(permission.peer, None);
-        if !allowed {
+        let stays = permission_stays(permission);
+        if !stays {
             gone.push(Role::Permission(permission.index).id());
         }
-        allowed
+        stays
     });
     allocation.channels.retain(|channel| {
-        let allowed = peers.allows(channel.peer.ip(), Some(channel.peer.port()));
-        if !allowed {
+        let stays = channel_stays(channel);
+        if !stays {
             gone.extend([Role::ChannelOut(channel.number).id(), Role::ChannelIn(channel.number).id()]);
         }
-        allowed
+        stays
     });
     gone
 }

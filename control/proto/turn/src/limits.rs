@@ -48,7 +48,7 @@ pub const PENDING_MAX: usize = 4096;
 pub const PORT_ATTEMPTS: u8 = 4;
 
 /// Random ports looked at before the free ones are counted.
-pub const PORT_PROBES: usize = 16;
+pub const PORT_PROBES: usize = 4;
 
 /// Cells of the budget for answers to the unauthenticated: 128 KiB for any number of sources.
 pub const BUDGET_CELLS: usize = 16 << 10;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use raceway_api::{FlowId, SessionId};
 
+use crate::counters::Method;
 use crate::limits;
 use crate::ports::PortWish;
 use crate::respond::Exchange;
@@ -16,7 +17,7 @@ pub(crate) enum Purpose {
         wish: Option<PortWish>,
         attempts: u8,
     },
-    /// An allocation said again for a retransmitted Allocate.
+    /// The answer to a retransmitted Allocate.
     Repeat,
     Refresh {
         lifetime_s: u32,
@@ -31,6 +32,18 @@ pub(crate) enum Purpose {
     },
     /// Nobody waits for an answer.
     Upkeep,
+}
+
+impl Purpose {
+    /// The request behind it; that of the session for what nobody waits for.
+    pub const fn method(&self) -> Method {
+        match self {
+            Self::Allocate { .. } | Self::Repeat | Self::Upkeep => Method::Allocate,
+            Self::Refresh { .. } => Method::Refresh,
+            Self::CreatePermission { .. } => Method::CreatePermission,
+            Self::ChannelBind { .. } => Method::ChannelBind,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -24,13 +24,25 @@ pub(crate) struct Change {
     pub added: Vec<FlowId>,
 }
 
+impl Change {
+    /// New flows last: they are in the `Apply` that carries the response, and when the flow table is full, what was
+    /// there before has been refreshed.
+    pub fn order(&mut self) {
+        let added = &self.added;
+        self.operations.sort_by_key(|operation| match operation {
+            Operation::PutFlow(flow) if added.contains(&flow.id) => 2,
+            Operation::PutFlow(_) => 1,
+            _ => 0,
+        });
+    }
+}
+
 impl Server {
     pub(crate) fn create_permission(&mut self, proven: &Proven<'_>) -> Result<(), Refusal> {
         let session = self.own_session(proven)?;
         let peers = self.wanted_peers(session, proven)?;
         let now = proven.arrival.now;
         let allocation = self.sessions.get_mut(session).ok_or(Refusal::AllocationMismatch)?;
-        allocation.forget_expired(now);
         let new = peers.iter().filter(|peer| allocation.permission(**peer, now).is_none()).count();
         if allocation.permissions.len() + new > limits::PERMISSIONS_MAX {
             return Err(Refusal::InsufficientCapacity);
@@ -39,8 +51,7 @@ impl Server {
         for peer in peers {
             permit(allocation, peer, now, &self.peers, &mut change);
         }
-        // New flows last: they are in the `Apply` that carries the response.
-        change.operations.sort_by_key(|operation| matches!(operation, Operation::PutFlow(_)));
+        change.order();
         let response = empty_success(proven.exchange, &self.policy, Some(&proven.key));
         let response = datagram(&proven.arrival.tuple, response);
         let purpose = Purpose::CreatePermission { added: change.added };

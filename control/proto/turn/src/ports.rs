@@ -78,12 +78,12 @@ impl Ports {
 
     /// Takes a random free port, of the address that the client sent to if that relays, else of any.
     pub fn take(&mut self, is_ipv4: bool, near: IpAddr, wish: PortWish, random: &mut Random) -> Option<Relayed> {
-        let count = self.pools.len();
-        let first = match self.pools.iter().position(|pool| pool.address.internal == near && pool.offers(is_ipv4)) {
-            Some(at) => at,
-            None => random.below(count.max(1)),
-        };
-        let (before, after) = self.pools.split_at_mut(first.min(count));
+        let near = self.pools.iter_mut().find(|pool| pool.address.internal == near && pool.offers(is_ipv4));
+        if let Some(relayed) = near.and_then(|pool| pool.take(self.range, wish, random)) {
+            return Some(relayed);
+        }
+        let first = random.below(self.pools.len().max(1)).min(self.pools.len());
+        let (before, after) = self.pools.split_at_mut(first);
         let mut pools = after.iter_mut().chain(before).filter(|pool| pool.offers(is_ipv4));
         pools.find_map(|pool| pool.take(self.range, wish, random))
     }
@@ -200,7 +200,7 @@ mod tests {
 
     fn random() -> Random {
         let mut state = 1_u64;
-        Random(Box::new(move |octets| {
+        Random::new(Box::new(move |octets| {
             for octet in octets {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 *octet = (state >> 56) as u8;

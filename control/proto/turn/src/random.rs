@@ -1,15 +1,32 @@
 //! Randomness from the shell.
 
+use zeroize::Zeroizing;
+
 /// Fills a buffer with unpredictable octets.
 pub type RandomSource = Box<dyn FnMut(&mut [u8]) + Send>;
 
+/// Octets that are asked for at once: the source may be a system call.
+const BLOCK: usize = 256;
+
 /// Draws from a [`RandomSource`].
-pub(crate) struct Random(pub RandomSource);
+pub(crate) struct Random {
+    source: RandomSource,
+    block: Zeroizing<[u8; BLOCK]>,
+    used: usize,
+}
 
 impl Random {
+    pub fn new(source: RandomSource) -> Self {
+        Self { source, block: Zeroizing::new([0; BLOCK]), used: BLOCK }
+    }
+
     pub fn u64(&mut self) -> u64 {
-        let mut octets = [0; 8];
-        (self.0)(&mut octets);
+        if self.used == BLOCK {
+            (self.source)(&mut self.block[..]);
+            self.used = 0;
+        }
+        let octets = std::array::from_fn(|at| self.block[self.used + at]);
+        self.used += 8;
         u64::from_ne_bytes(octets)
     }
 
@@ -19,3 +36,5 @@ impl Random {
         (self.u64() % bound as u64) as usize
     }
 }
+
+const _: () = assert!(BLOCK.is_multiple_of(8));

@@ -64,7 +64,6 @@ impl Server {
         let expires_at = now.after(Duration::from_secs(lifetime_s.into()));
         let bits_per_second = self.policy.bits_per_second;
         let changed = self.sessions.change(session, |allocation| {
-            allocation.forget_expired(now);
             let was_ending = allocation.next_expiry() <= now.after(EXTEND_MARGIN);
             let before = ends(allocation);
             for &family in families {

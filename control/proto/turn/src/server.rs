@@ -95,7 +95,7 @@ impl Server {
     /// The first rule that the policy breaks.
     pub fn new(policy: Policy, nonce_key: NonceKey, random: RandomSource) -> Result<Self, PolicyError> {
         policy.check()?;
-        let mut random = Random(random);
+        let mut random = Random::new(random);
         let mut server = Self {
             policy: Settings::new(&policy),
             credentials: Credentials::new(&policy)?,

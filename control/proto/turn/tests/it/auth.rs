@@ -64,7 +64,7 @@ fn integrity_without_name_realm_or_nonce_is_a_bad_request() {
 #[test]
 fn the_offer_of_algorithms_must_come_back_whole_with_one_of_it_chosen() {
     let offered = vec![0, 2, 0, 0, 0, 1, 0, 0];
-    let cases: [(Option<Vec<u8>>, Option<Vec<u8>>); 6] = [
+    let cases = [
         (None, Some(offered.clone())),
         (Some(vec![0, 2, 0, 0]), None),
         (Some(vec![0, 1, 0, 0]), Some(vec![0, 1, 0, 0])),
