@@ -6,6 +6,7 @@ mod frames;
 mod kernel;
 mod netns;
 mod packets;
+mod paths;
 mod record;
 mod report;
 mod stun;
@@ -19,15 +20,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::kernel::Generator;
-use crate::packets::PacketSender;
-use crate::subject::{Subject, paths};
+use crate::subject::Subject;
 use crate::suite::{Bench, Place};
 use crate::topology::Arms;
-use crate::trial::Sender;
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -160,26 +158,21 @@ impl Drop for Preferred {
 
 fn run_once(once: &Once) -> Result<()> {
     let bench = Bench::start(once.subject, once.arms, once.place, once.flows)?;
-    let paths = paths(once.subject, &bench.topology, once.flows)?;
+    let paths = paths::prepare(once.subject, &bench.topology, once.flows)?;
     let (link, sends) = match once.direction {
         Direction::ToPeer => (&bench.topology.links[0], &paths.to_peer),
         Direction::ToClient => (bench.topology.peer_link(), &paths.to_client),
     };
-    let mut generator: Box<dyn Sender> = if once.socket_buffers {
-        Box::new(PacketSender::new(link, sends))
-    } else {
-        Box::new(Generator::new(link, sends).context("the generator does not load")?)
-    };
-    let generator = generator.as_mut();
+    let mut sender = suite::sender(link, sends, once.socket_buffers)?;
     let stand = bench.stand();
     let time = Duration::from_millis(once.ms);
     if once.search {
-        let found = stand.search(generator, once.rate[0], time, 12)?;
+        let found = stand.search(sender.as_mut(), once.rate[0], time, 12)?;
         println!("{}", serde_json::to_string(&found)?);
         return Ok(());
     }
     for rate in &once.rate {
-        println!("{}", serde_json::to_string(&stand.trial(generator, *rate, time)?)?);
+        println!("{}", serde_json::to_string(&stand.trial(sender.as_mut(), *rate, time)?)?);
     }
     Ok(())
 }

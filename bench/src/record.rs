@@ -95,6 +95,8 @@ pub enum Outcome {
         subject: Subject,
         /// Microseconds between polls of the far end; 0: woken by each transmit.
         far_us: u64,
+        /// Frames came from a packet socket, as socket buffers, and not from XDP.
+        socket_buffers: bool,
         /// At the rate that all subjects are measured at.
         common: Box<Trial>,
         /// As fast as the generator goes, in XDP.
@@ -110,6 +112,8 @@ pub enum Outcome {
         seconds: f64,
         /// CPU time of the server and of its side's NAPI threads, each.
         threads_ns_each: f64,
+        /// The same by thread.
+        by_thread_ns_each: BTreeMap<String, f64>,
         /// Growth of its processes' resident memory, each, in octets.
         resident_octets_each: f64,
     },

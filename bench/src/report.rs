@@ -11,6 +11,7 @@ use crate::Direction;
 use crate::record::{Outcome, Record, Setting};
 use crate::subject::Subject;
 use crate::suite::COMMON_RATE;
+use crate::topology::Arms;
 use crate::trial::LOSS_FREE;
 
 /// Between these lines of docs/BENCHMARKS.md the tables stand.
@@ -50,13 +51,13 @@ struct Allocation {
 /// The tables as Markdown.
 pub fn tables(records: &[Record]) -> Result<String> {
     let setting = &records.first().context("no records")?.setting;
-    let mut forwarding: BTreeMap<(Direction, Subject), Forwarding> = BTreeMap::new();
-    let mut links: BTreeMap<(Subject, u64), Forwarding> = BTreeMap::new();
+    let mut forwarding = Groups::new();
+    let mut links: BTreeMap<(Subject, bool, u64), Forwarding> = BTreeMap::new();
     let mut allocation: BTreeMap<Subject, Allocation> = BTreeMap::new();
     for record in records {
         match &record.outcome {
-            Outcome::Forwarding { subject, direction, loss_free, limited, flat_out, common, .. } => {
-                let group = forwarding.entry((*direction, *subject)).or_default();
+            Outcome::Forwarding { subject, direction, arms, loss_free, limited, flat_out, common, .. } => {
+                let group = forwarding.entry((*direction, *subject, *arms)).or_default();
                 if let Some(best) = loss_free {
                     group.rate.push(best.received_pps);
                     group.cost.push(best.threads_ns_per_packet());
@@ -68,12 +69,12 @@ pub fn tables(records: &[Record]) -> Result<String> {
                 group.limited |= limited;
                 group.common_cost.push(common.threads_ns_per_packet());
             }
-            Outcome::Link { subject, far_us, common, flat_out } => {
-                let group = links.entry((*subject, *far_us)).or_default();
+            Outcome::Link { subject, far_us, socket_buffers, common, flat_out } => {
+                let group = links.entry((*subject, *socket_buffers, *far_us)).or_default();
                 group.common_cost.push(common.threads_ns_per_packet());
                 group.full_cost.extend(flat_out.iter().map(|trial| trial.threads_ns_per_packet()));
             }
-            Outcome::Allocation { subject, allocations, seconds, threads_ns_each, resident_octets_each } => {
+            Outcome::Allocation { subject, allocations, seconds, threads_ns_each, resident_octets_each, .. } => {
                 let group = allocation.entry(*subject).or_default();
                 group.rate.push(f64::from(*allocations) / seconds);
                 group.cost.push(*threads_ns_each);
@@ -106,13 +107,11 @@ fn about(setting: &Setting) -> String {
     )
 }
 
-fn forwarding_table(
-    text: &mut String,
-    direction: Direction,
-    groups: &BTreeMap<(Direction, Subject), Forwarding>,
-) -> Result<()> {
-    let of = |subject| groups.get(&(direction, subject));
-    if !groups.keys().any(|(way, _)| *way == direction) {
+type Groups = BTreeMap<(Direction, Subject, Arms), Forwarding>;
+
+fn forwarding_table(text: &mut String, direction: Direction, groups: &Groups) -> Result<()> {
+    let of = |subject| groups.get(&(direction, subject, Arms::One));
+    if !groups.keys().any(|(way, ..)| *way == direction) {
         return Ok(());
     }
     let title = match direction {
@@ -126,8 +125,7 @@ fn forwarding_table(
          by it | CPU ns/packet at {COMMON_RATE}/s | coturn's divided by it |\n|---|---:|---:|---:|---:|---:|---:|---:|"
     )?;
     let coturn = of(Subject::Coturn);
-    for subject in Subject::ALL {
-        let Some(group) = of(subject) else { continue };
+    for ((_, subject, arms), group) in groups.iter().filter(|((way, ..), _)| *way == direction) {
         let ratio = |ours: Option<f64>, theirs: Option<f64>| match (ours, theirs) {
             (Some(ours), Some(theirs)) if theirs > 0.0 => format!("{:.2}", ours / theirs),
             _ => "-".to_owned(),
@@ -136,8 +134,9 @@ fn forwarding_table(
         let (rate, cost, common) = (group.busy_rate(), group.busy_cost(), median(&group.common_cost));
         writeln!(
             text,
-            "| {} | {}{} | {} | {} | {} | {} | {} | {} |",
+            "| {}{} | {}{} | {} | {} | {} | {} | {} | {} |",
             subject.title(),
+            if *arms == Arms::Two { ", to another link" } else { "" },
             if group.limited { ">= " } else { "" },
             whole(median(&group.rate)),
             whole(rate),
@@ -148,7 +147,8 @@ fn forwarding_table(
             ratio(coturn.and_then(|coturn| median(&coturn.common_cost)), common),
         )?;
     }
-    targets(text, &of)?;
+    let two_arms = groups.get(&(direction, Subject::RacewayXdp, Arms::Two)).and_then(Forwarding::busy_cost);
+    targets(text, &of, two_arms)?;
     writeln!(
         text,
         "\n`>=`: the generator or its core was the limit. Without loss: at most a share of {LOSS_FREE} lost. At most: flat out \
@@ -159,7 +159,11 @@ fn forwarding_table(
     Ok(())
 }
 
-fn targets<'a>(text: &mut String, of: &impl Fn(Subject) -> Option<&'a Forwarding>) -> Result<()> {
+fn targets<'a>(
+    text: &mut String,
+    of: &impl Fn(Subject) -> Option<&'a Forwarding>,
+    two_arms: Option<f64>,
+) -> Result<()> {
     let rate = |subject| of(subject).and_then(|group| median(&group.rate));
     let cost = |subject| of(subject).and_then(Forwarding::busy_cost);
     let mut lines = Vec::new();
@@ -175,20 +179,22 @@ fn targets<'a>(text: &mut String, of: &impl Fn(Subject) -> Option<&'a Forwarding
     line("workers' rate / bare forwarder's", divide(rate(workers), rate(Subject::Forwarder)), 0.85);
     line("coturn's CPU time a packet / XDP's", divide(cost(Subject::Coturn), cost(xdp)), 8.0);
     line("bare reflector's CPU time a packet / XDP's", divide(cost(Subject::ReflectTx), cost(xdp)), 0.75);
+    line("redirecting reflector's / XDP's to another link", divide(cost(Subject::ReflectRedirect), two_arms), 0.75);
     if !lines.is_empty() {
         writeln!(text, "\n| target | measured | wanted | |\n|---|---:|---:|---|\n{}", lines.join("\n"))?;
     }
     Ok(())
 }
 
-fn link_table(text: &mut String, groups: &BTreeMap<(Subject, u64), Forwarding>) -> Result<()> {
+fn link_table(text: &mut String, groups: &BTreeMap<(Subject, bool, u64), Forwarding>) -> Result<()> {
     writeln!(text, "\n### What the link costs\n\nCPU ns/packet of the relay's core.\n")?;
-    writeln!(text, "| relay | far end | at {COMMON_RATE}/s | flat out |\n|---|---|---:|---:|")?;
+    writeln!(text, "| relay | packets arrive as | far end | at {COMMON_RATE}/s | flat out |\n|---|---|---|---:|---:|")?;
     let whole = |values: &[f64]| median(values).map_or("-".to_owned(), |value| format!("{value:.0}"));
-    for ((subject, far_us), group) in groups {
+    for ((subject, socket_buffers, far_us), group) in groups {
         let far = if *far_us == 0 { "woken by the sender".to_owned() } else { format!("polls every {far_us} us") };
         let (common, full) = (whole(&group.common_cost), whole(&group.full_cost));
-        writeln!(text, "| {} | {far} | {common} | {full} |", subject.title())?;
+        let frames = if *socket_buffers { "socket buffers" } else { "XDP frames" };
+        writeln!(text, "| {} | {frames} | {far} | {common} | {full} |", subject.title())?;
     }
     Ok(())
 }

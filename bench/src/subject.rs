@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddrV4, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -10,19 +9,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::frames::Path;
 use crate::kernel::Attached;
 use crate::netns::{enter, pin};
+use crate::paths::bare;
 use crate::stun::{ALLOCATE, Request, User};
 use crate::topology::{CLIENT, RELAY, Topology, client_sockets};
-use crate::turn::allocate;
 
 /// Port of a TURN server.
 pub const PORT: u16 = 3478;
 /// First port of clients; one for each flow.
 pub const CLIENT_PORT: u16 = 10_000;
-const PEER_PORT: u16 = 20_000;
-const FIRST_CHANNEL: u16 = 0x4000;
+/// First port of peers; one for each flow.
+pub const PEER_PORT: u16 = 20_000;
 /// Who allocates.
 pub const USER: User = User { name: "bench", password: "bench-password" };
 /// How long a server may take to answer its first request.
@@ -239,7 +237,7 @@ impl Running {
     fn reflect(&mut self, topology: &Topology, program: &str, flows: u16) -> Result<()> {
         let link = &topology.links[0];
         let mut attached = Attached::new(program, &topology.relay, &link.relay_device)?;
-        attached.flows(&bare_paths(topology, flows).to_peer)?;
+        attached.flows(&bare(topology, flows).to_peer)?;
         attached.egress(link.relay_ifindex)?;
         self.attached = Some(attached);
         Ok(())
@@ -284,50 +282,4 @@ impl Drop for Running {
         let pins = format!("/sys/fs/bpf/rwb{}", std::process::id());
         let _ = fs::remove_dir_all(pins);
     }
-}
-
-/// What the generator is to send in each direction.
-#[derive(Clone, Debug, Default)]
-pub struct Paths {
-    /// From clients, towards peers.
-    pub to_peer: Vec<Path>,
-    /// From peers, towards clients.
-    pub to_client: Vec<Path>,
-    /// Kept open so that the kernel does not refuse for the clients.
-    pub sockets: Vec<std::sync::Arc<UdpSocket>>,
-}
-
-fn client(n: u16) -> SocketAddrV4 {
-    SocketAddrV4::new(CLIENT, CLIENT_PORT + n)
-}
-
-/// Paths of relays without TURN.
-fn bare_paths(topology: &Topology, flows: u16) -> Paths {
-    let mut paths = Paths::default();
-    for n in 0..flows {
-        let peer = SocketAddrV4::new(topology.peer, PEER_PORT + n);
-        paths.to_peer.push(Path { from: client(n), to: SocketAddrV4::new(RELAY, PORT), channel: None });
-        paths.to_client.push(Path { from: peer, to: SocketAddrV4::new(RELAY, PORT + 1), channel: None });
-    }
-    paths
-}
-
-/// Sets up what the subject needs and says what to send.
-pub fn paths(subject: Subject, topology: &Topology, flows: u16) -> Result<Paths> {
-    if !subject.speaks_turn() {
-        return Ok(bare_paths(topology, flows));
-    }
-    let sockets = client_sockets(topology, CLIENT_PORT, flows)?;
-    let peer = |n: u16| SocketAddrV4::new(topology.peer, PEER_PORT + n);
-    let server = SocketAddrV4::new(RELAY, PORT);
-    let channel = |n: usize| u16::try_from(n).ok().map(|n| (FIRST_CHANNEL + n % 0x1000, peer(n)));
-    let allocations = allocate(server, USER, &sockets, channel)?;
-    let mut paths = Paths::default();
-    for (n, allocation) in (0u16..).zip(&allocations) {
-        let channel = Some(FIRST_CHANNEL + n % 0x1000);
-        paths.to_peer.push(Path { from: client(n), to: server, channel });
-        paths.to_client.push(Path { from: peer(n), to: allocation.relayed, channel: None });
-    }
-    paths.sockets = sockets.into_iter().map(std::sync::Arc::new).collect();
-    Ok(paths)
 }

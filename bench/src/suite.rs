@@ -7,12 +7,14 @@ use anyhow::{Context, Result, bail};
 
 use crate::Direction;
 use crate::cpu::{between, read, resident};
-use crate::frames::RTP;
+use crate::frames::{Path, RTP};
 use crate::kernel::{Attached, Generator};
+use crate::packets::PacketSender;
+use crate::paths;
 use crate::record::{Outcome, Recorder};
-use crate::subject::{CLIENT_PORT, PORT, Running, Subject, USER, paths};
-use crate::topology::{Arms, Moderation, RELAY, Topology, client_sockets};
-use crate::trial::Stand;
+use crate::subject::{CLIENT_PORT, PORT, Running, Subject, USER};
+use crate::topology::{Arms, Link, Moderation, RELAY, Topology, client_sockets};
+use crate::trial::{Sender, Stand};
 use crate::turn::allocate;
 
 /// Packets a second at which all subjects are measured, beside their own limits.
@@ -50,9 +52,9 @@ pub struct Options {
     /// Whether packets towards clients are measured too.
     #[arg(long, value_delimiter = ',', default_value = "to-peer,to-client")]
     pub directions: Vec<Direction>,
-    /// Links.
-    #[arg(long, value_enum, default_value_t = Arms::One)]
-    pub arms: Arms,
+    /// Links. Over two, only what redirects in XDP is measured.
+    #[arg(long, value_delimiter = ',', default_value = "one,two")]
+    pub arms: Vec<Arms>,
     #[command(flatten)]
     pub place: Place,
 }
@@ -99,7 +101,7 @@ impl Bench {
     /// Builds the network and starts the subject in it.
     pub fn start(subject: Subject, arms: Arms, place: Place, flows: u16) -> Result<Self> {
         let topology = place.build(arms)?;
-        let sink = |link: &crate::topology::Link| Attached::new("sink", &link.namespace, &link.device);
+        let sink = |link: &Link| Attached::new("sink", &link.namespace, &link.device);
         let sinks = topology.links.iter().map(sink).collect::<Result<_>>()?;
         let running = Running::start(subject, &topology, flows)?;
         let napi = topology.bind_napi()?;
@@ -129,8 +131,9 @@ pub fn run(options: &Options) -> Result<PathBuf> {
         }
         for subject in subjects {
             eprintln!("{} (round {round} of {})", subject.name(), options.repeat);
-            if !options.no_forwarding {
-                forwarding(*subject, options, &mut recorder).with_context(|| subject.name())?;
+            let arms = options.arms.iter().filter(|arms| **arms == Arms::One || *subject == Subject::RacewayXdp);
+            for arms in arms.filter(|_| !options.no_forwarding) {
+                forwarding(*subject, *arms, options, &mut recorder).with_context(|| subject.name())?;
             }
             if subject.speaks_turn() && options.allocations > 0 {
                 allocation(*subject, options, &mut recorder).with_context(|| subject.name())?;
@@ -140,32 +143,43 @@ pub fn run(options: &Options) -> Result<PathBuf> {
     Ok(recorder.path)
 }
 
+/// A generator in XDP or on a packet socket.
+pub fn sender(link: &Link, paths: &[Path], socket_buffers: bool) -> Result<Box<dyn Sender>> {
+    Ok(if socket_buffers {
+        Box::new(PacketSender::new(link, paths))
+    } else {
+        Box::new(Generator::new(link, paths).context("the generator does not load")?)
+    })
+}
+
 /// What transmitting costs when the sender wakes the far end, and when the far end polls.
 fn links(options: &Options, recorder: &mut Recorder) -> Result<()> {
     let time = Duration::from_millis(options.ms);
+    let polled = options.place.far_us;
     for subject in [Subject::Forwarder, Subject::ReflectTx, Subject::ReflectRedirect, Subject::LookupDrop] {
-        for far_us in [0, options.place.far_us] {
+        for (far_us, socket_buffers) in [(0, false), (polled, false), (polled, true)] {
             let bench = Bench::start(subject, Arms::One, Place { far_us, ..options.place }, options.flows)?;
-            let paths = paths(subject, &bench.topology, options.flows)?;
-            let mut generator = Generator::new(&bench.topology.links[0], &paths.to_peer)?;
+            let paths = paths::prepare(subject, &bench.topology, options.flows)?;
+            let mut sender = sender(&bench.topology.links[0], &paths.to_peer, socket_buffers)?;
             let stand = bench.stand();
-            let common = Box::new(stand.trial(&mut generator, COMMON_RATE, time)?);
-            let flat_out = subject.in_kernel().then(|| stand.trial(&mut generator, 0, time)).transpose()?;
-            recorder.write(Outcome::Link { subject, far_us, common, flat_out: flat_out.map(Box::new) })?;
+            let common = Box::new(stand.trial(sender.as_mut(), COMMON_RATE, time)?);
+            let flat_out = subject.in_kernel().then(|| stand.trial(sender.as_mut(), 0, time)).transpose()?;
+            let flat_out = flat_out.map(Box::new);
+            recorder.write(Outcome::Link { subject, far_us, socket_buffers, common, flat_out })?;
         }
     }
     Ok(())
 }
 
-fn forwarding(subject: Subject, options: &Options, recorder: &mut Recorder) -> Result<()> {
-    let bench = Bench::start(subject, options.arms, options.place, options.flows)?;
-    let paths = paths(subject, &bench.topology, options.flows)?;
+fn forwarding(subject: Subject, arms: Arms, options: &Options, recorder: &mut Recorder) -> Result<()> {
+    let bench = Bench::start(subject, arms, options.place, options.flows)?;
+    let paths = paths::prepare(subject, &bench.topology, options.flows)?;
     let time = Duration::from_millis(options.ms);
     for direction in &options.directions {
         if *direction == Direction::ToClient && !subject.both_ways() {
             continue;
         }
-        eprintln!("  {direction:?}");
+        eprintln!("  {direction:?}, {arms:?}");
         let (link, sends) = match direction {
             Direction::ToPeer => (&bench.topology.links[0], &paths.to_peer),
             Direction::ToClient => (bench.topology.peer_link(), &paths.to_client),
@@ -178,7 +192,7 @@ fn forwarding(subject: Subject, options: &Options, recorder: &mut Recorder) -> R
         recorder.write(Outcome::Forwarding {
             subject,
             direction: *direction,
-            arms: options.arms,
+            arms,
             flows: options.flows,
             rtp_octets: RTP,
             loss_free: found.best.map(Box::new),
@@ -191,7 +205,7 @@ fn forwarding(subject: Subject, options: &Options, recorder: &mut Recorder) -> R
 }
 
 fn allocation(subject: Subject, options: &Options, recorder: &mut Recorder) -> Result<()> {
-    let bench = Bench::start(subject, options.arms, options.place, 0)?;
+    let bench = Bench::start(subject, Arms::One, options.place, 0)?;
     let sockets = client_sockets(&bench.topology, CLIENT_PORT, options.allocations)?;
     let pids = bench.running.pids();
     let (core, far_core) = (bench.topology.relay_core, bench.topology.far_core);
@@ -215,6 +229,11 @@ fn allocation(subject: Subject, options: &Options, recorder: &mut Recorder) -> R
         allocations: u32::try_from(made)?,
         seconds,
         threads_ns_each: cost.threads_ns as f64 / made as f64,
+        by_thread_ns_each: cost
+            .by_thread_ns
+            .iter()
+            .map(|(name, ns)| (name.clone(), *ns as f64 / made as f64))
+            .collect(),
         resident_octets_each: grown as f64 / made as f64,
     };
     eprintln!("    {}", serde_json::to_string(&outcome)?);

@@ -26,7 +26,7 @@ const PEER_ONE_ARM: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 3);
 const PEER_TWO_ARMS: Ipv4Addr = Ipv4Addr::new(10, 77, 2, 3);
 
 /// Links between the relay and the rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Arms {
     /// Clients and peers behind one link: the relay sends back to where it received.
