@@ -182,7 +182,7 @@ pub struct NextHop {
     pub destination_mac_vlan: AtomicU64,
     /// Source MAC in the low 48 bits, path MTU above.
     pub source_mac_mtu: AtomicU64,
-    /// Interface to send by.
+    /// Interface to send by, as [`Egress`](crate::Egress) has it.
     pub ifindex: AtomicU32,
     /// Zero.
     pub reserved: AtomicU32,

@@ -22,7 +22,7 @@ pub use flow::{
     Measured, NO_POLICER, NextHop, Rtp, mapped,
 };
 pub use policer::Policer;
-pub use settings::{Egress, Settings};
+pub use settings::{ALWAYS_REDIRECT, Egress, Settings};
 
 /// Version of every layout in this crate; part of the pin directory's name.
 pub const ABI_VERSION: u32 = 1;

@@ -24,13 +24,17 @@ pub struct Settings {
     pub stun_seed: AtomicU64,
 }
 
+/// In [`Egress::ifindex`]: frames that came in by this interface leave by it through a redirect as others do. For
+/// veth, which loses `XDP_TX` frames unless the far end has a program too, where redirected ones need only NAPI.
+pub const ALWAYS_REDIRECT: u32 = 1 << 31;
+
 /// How a frame leaves by a kernel interface that a route named.
 ///
 /// The key is the route's interface; for a VLAN interface, `ifindex` is the device below it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Egress {
-    /// Interface that XDP sends to; it carries the program too.
+    /// Interface that XDP sends to; it carries the program too. [`ALWAYS_REDIRECT`] may be added.
     pub ifindex: u32,
     /// 802.1Q tag (priority, identifier) to carry; zero means untagged.
     pub vlan_tci: u16,

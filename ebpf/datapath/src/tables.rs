@@ -45,7 +45,7 @@ pub struct RouteQuery {
 /// How a packet leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Interface to send by.
+    /// Interface to send by, as [`Egress`](raceway_abi::Egress) has it.
     pub ifindex: u32,
     /// Largest IP packet.
     pub mtu: u16,

@@ -12,6 +12,7 @@ use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use aya_ebpf::helpers::generated::bpf_redirect;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
+use raceway_abi::ALWAYS_REDIRECT;
 use raceway_datapath::{Verdict, relay};
 
 use crate::frame::DriverFrame;
@@ -27,7 +28,7 @@ pub fn raceway_xdp(context: XdpContext) -> u32 {
         Verdict::Drop => XDP_DROP,
         Verdict::Send(ifindex) if ifindex == ingress => XDP_TX,
         // SAFETY: the helper takes plain integers.
-        Verdict::Send(ifindex) => unsafe { bpf_redirect(ifindex, 0) as u32 },
+        Verdict::Send(ifindex) => unsafe { bpf_redirect(ifindex & !ALWAYS_REDIRECT, 0) as u32 },
     }
 }
 

@@ -8,7 +8,7 @@ use aya_ebpf::helpers::generated::{bpf_fib_lookup, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use raceway_abi::limits::{EGRESS_MAX, STUN_BUDGET_CELLS};
-use raceway_abi::{AtomicU64, COUNTERS as COUNTER_NUMBER, Egress, Flow, Policer, Settings};
+use raceway_abi::{ALWAYS_REDIRECT, AtomicU64, COUNTERS as COUNTER_NUMBER, Egress, Flow, Policer, Settings};
 use raceway_datapath::{Counters, Key, Route, RouteQuery, Tables};
 
 /// A record that user space and other CPUs write too.
@@ -137,7 +137,7 @@ impl Tables for Maps {
         }
         // SAFETY: an entry is replaced whole; one that is removed meanwhile stays readable until this run ends.
         let egress = unsafe { EGRESS.get(lookup.ifindex) }?;
-        if egress.only_itself != 0 && egress.ifindex != self.ingress {
+        if egress.only_itself != 0 && egress.ifindex & !ALWAYS_REDIRECT != self.ingress {
             return None;
         }
         let [low, middle, high] = lookup.macs.map(u64::from);

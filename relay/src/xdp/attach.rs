@@ -15,7 +15,7 @@ use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use raceway_api::XdpMode;
 use raceway_sys::bpf::{XdpLinkInfo, open_pinned, xdp_link_info};
 
-use super::pins::{list, unpin};
+use super::pins::{list, unpin_link};
 use super::{XdpError, XdpInterface, XdpModeWish, XdpOptions, egress};
 
 /// Attaches to every interface wanted, keeps links that an earlier relay left there, and removes other ones.
@@ -36,10 +36,12 @@ pub(super) fn all(
         } else if ifindex == 0 {
             off(ifindex, "there is no such interface".to_owned())
         } else {
-            let left = pinned.remove(&ifindex).filter(|link| wants(options.mode, link.mode));
-            match left {
-                Some(link) => adopt(program, &link)?,
-                None => attach(program, directory, ifindex, options.mode),
+            match pinned.remove(&ifindex) {
+                Some(link) if wants(options.mode, link.mode) => adopt(program, &link)?,
+                left => {
+                    left.iter().try_for_each(|link| unpin_link(&link.path))?;
+                    attach(program, directory, ifindex, options.mode)
+                }
             }
         };
         if let (Some(blind), true) = (&blind, got.mode != XdpMode::Off) {
@@ -47,7 +49,7 @@ pub(super) fn all(
         }
         interfaces.push(XdpInterface { name, ..got });
     }
-    pinned.into_values().try_for_each(|link| unpin(&link.path))?;
+    pinned.into_values().try_for_each(|link| unpin_link(&link.path))?;
     Ok(interfaces)
 }
 
@@ -68,7 +70,7 @@ fn pinned_links(directory: &Path) -> Result<HashMap<u32, PinnedXdp>, XdpError> {
             Ok(info) if info.ifindex == ifindex => {
                 links.insert(ifindex, PinnedXdp { path, mode, info });
             }
-            _ => unpin(&path)?,
+            _ => unpin_link(&path)?,
         }
     }
     Ok(links)

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use aya::Ebpf;
@@ -10,6 +11,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::statfs;
 use raceway_abi::limits::{EGRESS_MAX, STUN_BUDGET_CELLS};
 use raceway_abi::{ABI_VERSION, COUNTERS, Egress, Flow, FlowKey, Policer, Settings, map_name};
+use raceway_sys::bpf::{detach_link, open_pinned};
 
 use super::XdpError;
 
@@ -118,11 +120,20 @@ pub(super) fn pin(directory: &Path, object: &Ebpf) -> Result<(), XdpError> {
 pub(super) fn clear(directory: &Path) -> Result<(), XdpError> {
     let is_map = |path: &PathBuf| MAPS.iter().any(|map| path.ends_with(map.name));
     let (maps, links): (Vec<_>, Vec<_>) = list(directory)?.into_iter().partition(is_map);
-    links.iter().chain(&maps).try_for_each(|path| unpin(path))
+    links.iter().try_for_each(|path| unpin_link(path))?;
+    maps.iter().try_for_each(|path| unpin(path))
 }
 
-/// Removes one pin.
-pub(super) fn unpin(path: &Path) -> Result<(), XdpError> {
+/// Takes a link off its interface and removes its pin.
+pub(super) fn unpin_link(path: &Path) -> Result<(), XdpError> {
+    if let Ok(link) = open_pinned(path) {
+        // One that is off already, because the interface is gone, cannot be detached.
+        let _ = detach_link(link.as_fd());
+    }
+    unpin(path)
+}
+
+fn unpin(path: &Path) -> Result<(), XdpError> {
     fs::remove_file(path).map_err(|error| failed("cannot remove", path, error))
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_LINK_TYPE_XDP: u32 = 6;
 
 /// `union bpf_attr` of `BPF_OBJ_GET`.
@@ -81,6 +82,18 @@ pub fn xdp_link_info(link: BorrowedFd<'_>) -> io::Result<XdpLinkInfo> {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     Ok(XdpLinkInfo { ifindex: info.ifindex, program_id: info.program_id })
+}
+
+/// Takes an XDP link off its interface at once. (Closing the last descriptor or removing the last pin does too, but
+/// some time later.)
+///
+/// # Errors
+///
+/// What bpf(2) says: the object is no such link.
+pub fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attribute = link.as_raw_fd().cast_unsigned();
+    // SAFETY: the attribute of BPF_LINK_DETACH is one descriptor.
+    unsafe { bpf(BPF_LINK_DETACH, &mut attribute) }.map(drop)
 }
 
 /// # Safety

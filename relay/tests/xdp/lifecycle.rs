@@ -1,11 +1,181 @@
-//! Pins: what a restart finds, and what it refuses.
+//! Pins: what a restart finds, what it refuses, and what is left after detach.
 
-use crate::place::with_bpf;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+
+use raceway_abi::{ABI_VERSION, Counter, Direction, map_name};
+use raceway_api::XdpMode;
+use raceway_relay::xdp::{XdpError, XdpModeWish, detach};
+
+use crate::net::{Pair, command};
+use crate::place::{Place, with_bpf};
+use crate::support::world::{FOREVER_NS, client, forward, key, listener, peer, relayed};
+
+fn version_directory(place: &Place) -> PathBuf {
+    place.options.pin_dir.join(format!("v{ABI_VERSION}"))
+}
+
+/// Whether `ip link` says that a program is on the interface.
+fn is_attached(interface: &str) -> bool {
+    command(&["ip", "link", "show", "dev", interface]).contains("prog/xdp")
+}
 
 #[test]
-fn needs_bpf_x() {
-    with_bpf("x", |place| {
-        drop(place.open().unwrap_or_else(|error| panic!("{error:#}")));
-        drop(place.open().unwrap_or_else(|error| panic!("{error:#}")));
+fn needs_bpf_a_restart_finds_flows_figures_and_links() {
+    with_bpf("adoption", |place| {
+        let pair = Pair::here("test0", "test1");
+        place.options.interfaces = vec![pair.ours.clone()];
+        let spec = forward(key(client(false), listener(false), 0x4000), relayed(false, 0), peer(false), 0);
+        let mut before = place.open().expect("opens");
+        assert_eq!(before.interfaces()[0].mode, XdpMode::Native, "{:?}", before.interfaces());
+        before.flows()[5].publish(&spec, FOREVER_NS);
+        before.flows()[5].measured.packets.store(99, Relaxed);
+        before.insert(&spec.key, 5).expect("room");
+        drop(before);
+        assert!(is_attached(&pair.ours), "it goes on without us");
+        let mut after = place.open().expect("opens again");
+        assert_eq!(after.adopted(), [(spec.key, 5)]);
+        assert_eq!(after.flows()[5].spec(), spec);
+        assert_eq!(after.flows()[5].measured.packets.load(Relaxed), 99);
+        assert_eq!(after.interfaces()[0].mode, XdpMode::Native);
+        assert_eq!(after.interfaces()[0].reason, "kept from the relay before");
+        after.remove(&spec.key).expect("it is there");
+        assert!(after.remove(&spec.key).is_err());
+        assert_eq!(after.adopted(), []);
+        assert_eq!(after.counters()[Counter::packets(Direction::ClientToPeer).index() as usize], 0);
+    });
+}
+
+#[test]
+fn needs_bpf_detach_leaves_nothing() {
+    with_bpf("detach", |place| {
+        let pair = Pair::here("test0", "test1");
+        place.options.interfaces = vec![pair.ours.clone()];
+        let _running = place.open().expect("opens");
+        assert!(is_attached(&pair.ours));
+        detach(&place.options.pin_dir).expect("allowed");
+        assert!(!is_attached(&pair.ours), "even under a relay that runs");
+        assert!(!version_directory(place).exists());
+        detach(&place.options.pin_dir).expect("nothing to do");
+    });
+}
+
+#[test]
+fn needs_bpf_switching_xdp_off_detaches() {
+    with_bpf("off", |place| {
+        let pair = Pair::here("test0", "test1");
+        place.options.interfaces = vec![pair.ours.clone()];
+        place.open().expect("opens");
+        place.options.mode = XdpModeWish::Off;
+        assert!(matches!(place.open(), Err(XdpError::TurnedOff)));
+        assert!(!is_attached(&pair.ours));
+    });
+}
+
+#[test]
+fn needs_bpf_an_interface_that_is_no_longer_wanted_is_left() {
+    with_bpf("left", |place| {
+        let first = Pair::here("test0", "test1");
+        let second = Pair::here("test2", "test3");
+        place.options.interfaces = vec![first.ours.clone(), second.ours.clone()];
+        place.open().expect("opens");
+        place.options.interfaces = vec![second.ours.clone()];
+        place.open().expect("opens");
+        assert!(!is_attached(&first.ours));
+        assert!(is_attached(&second.ours));
+    });
+}
+
+#[test]
+fn needs_bpf_maps_of_another_version_are_refused_and_untouched() {
+    with_bpf("version", |place| {
+        place.open().expect("opens").settings()[0].abi_version.store(ABI_VERSION + 1, Relaxed);
+        let error = place.open().err().expect("another version");
+        assert!(matches!(error, XdpError::OtherVersion { found, .. } if found == ABI_VERSION + 1), "{error}");
+        assert!(error.to_string().contains("racewayctl detach"), "{error}");
+        assert!(version_directory(place).join(map_name::FLOWS).exists());
+        std::fs::rename(version_directory(place), place.options.pin_dir.join("v4000000000")).expect("ours");
+        let error = place.open().err().expect("another version");
+        assert!(matches!(error, XdpError::OtherVersion { found: 4_000_000_000, .. }), "{error}");
+        assert!(!version_directory(place).exists(), "nothing was made");
+    });
+}
+
+#[test]
+fn needs_bpf_tables_of_another_size_are_refused() {
+    with_bpf("size", |place| {
+        place.open().expect("opens");
+        place.options.flows_max *= 2;
+        let error = place.open().err().expect("another size");
+        assert!(matches!(error, XdpError::OtherSize { found: 1024, wanted: 2048, .. }), "{error}");
+        place.options.flows_max = 0;
+        assert!(matches!(place.open(), Err(XdpError::FlowsMax(0))));
+    });
+}
+
+/// What a crash between two pins leaves is not taken for maps.
+#[test]
+fn needs_bpf_half_of_the_pins_is_a_fresh_start() {
+    with_bpf("half", |place| {
+        place.open().expect("opens").flows()[0].measured.packets.store(7, Relaxed);
+        std::fs::remove_file(version_directory(place).join(map_name::SETTINGS)).expect("pinned");
+        let fresh = place.open().expect("opens");
+        assert_eq!(fresh.flows()[0].measured.packets.load(Relaxed), 0);
+        assert_eq!(fresh.settings()[0].abi_version.load(Relaxed), ABI_VERSION);
+    });
+}
+
+#[test]
+fn needs_bpf_modes_fall_back_and_say_why() {
+    with_bpf("modes", |place| {
+        let pair = Pair::here("test0", "test1");
+        command(&["ip", "link", "set", "lo", "up"]);
+        let names = ["lo".to_owned(), pair.ours.clone(), "no-such-device".to_owned()];
+        place.options.interfaces = names.to_vec();
+        let modes = |place: &Place| -> Vec<_> {
+            place.open().expect("opens").interfaces().iter().map(|got| (got.mode, got.reason.clone())).collect()
+        };
+        let got = modes(place);
+        assert_eq!(got[0], (XdpMode::Generic, "native: the driver does not support it".to_owned()));
+        assert_eq!(got[1], (XdpMode::Native, "in the driver".to_owned()));
+        assert_eq!(got[2], (XdpMode::Off, "there is no such interface".to_owned()));
+        place.options.mode = XdpModeWish::Generic;
+        let got = modes(place);
+        assert_eq!(got[1], (XdpMode::Generic, "as configured".to_owned()));
+        place.options.mode = XdpModeWish::Native;
+        let got = modes(place);
+        assert_eq!(got[0], (XdpMode::Off, "native: the driver does not support it".to_owned()));
+        assert_eq!(got[1].0, XdpMode::Native);
+    });
+}
+
+#[test]
+fn needs_bpf_an_interface_that_another_program_holds_is_off_and_says_so() {
+    with_bpf("held", |place| {
+        let pair = Pair::here("test0", "test1");
+        place.options.interfaces = vec![pair.ours.clone()];
+        let _holder = place.open().expect("opens");
+        let mut other = Place::new();
+        other.options.interfaces = vec![pair.ours.clone()];
+        let got = other.open().expect("opens");
+        assert_eq!(got.interfaces()[0].mode, XdpMode::Off);
+        assert!(got.interfaces()[0].reason.contains("another XDP program is attached"), "{:?}", got.interfaces());
+    });
+}
+
+#[test]
+fn needs_bpf_by_default_every_ethernet_interface_that_is_up_is_attached_to() {
+    with_bpf("default", |place| {
+        let up = Pair::here("test0", "test1");
+        let down = Pair::here("test2", "test3");
+        for name in [&down.ours, &down.theirs] {
+            command(&["ip", "link", "set", name, "down"]);
+        }
+        command(&["ip", "link", "set", "lo", "up"]);
+        place.options.interfaces.clear();
+        let xdp = place.open().expect("opens");
+        let mut got: Vec<_> = xdp.interfaces().iter().map(|got| (got.name.as_str(), got.mode)).collect();
+        got.sort_by_key(|(name, _)| *name);
+        assert_eq!(got, [(&*up.ours, XdpMode::Native), (&*up.theirs, XdpMode::Native)]);
     });
 }

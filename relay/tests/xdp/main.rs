@@ -4,6 +4,8 @@
 mod differential;
 mod lifecycle;
 mod load;
+mod net;
 mod place;
 #[path = "../../../ebpf/datapath/tests/support/mod.rs"]
 mod support;
+mod wire;
