@@ -437,7 +437,7 @@ impl Run {
             return assert_eq!(response.error(), 508);
         }
         allocation.lost = false;
-        peers.iter().for_each(|peer| drop(allocation.permissions.insert(peer.ip(), end)));
+        allocation.permissions.extend(peers.iter().map(|peer| (peer.ip(), end)));
         assert_eq!(response.error(), 0);
     }
 
