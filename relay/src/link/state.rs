@@ -329,21 +329,14 @@ impl State {
         spec: &FlowSpec,
         egress: [u32; 2],
     ) -> Result<(), OperationError> {
-        let expires_at = Instant::from_ns(flow.expires_at_ns);
-        let slot = match self.claim(now, spec, egress) {
+        let orphan = self.orphans.get(&spec.key).copied();
+        let slot = match orphan.filter(|slot| self.claim(*slot, spec, egress)) {
             Some(slot) => {
+                self.orphans.remove(&spec.key);
                 self.record(slot).expires_at_ns.store(flow.expires_at_ns, Relaxed);
                 slot
             }
-            None => {
-                let slot = self.writer.fill(spec, expires_at, egress).map_err(|_| OperationError::FlowsFull)?;
-                if self.writer.link(slot).is_err() {
-                    self.writer.abandon(slot);
-                    return Err(OperationError::FlowsFull);
-                }
-                self.fast_path.insert(&spec.key, slot);
-                slot
-            }
+            None => self.fill_and_link(now, flow, spec, egress)?,
         };
         if let Some(session) = self.sessions.get_mut(&id) {
             session.flows.push((flow.id, slot));
@@ -352,18 +345,34 @@ impl State {
         Ok(())
     }
 
-    /// Takes over the slot of an orphan that is the same flow. One that is another flow with the same match is
-    /// replaced in XDP by the insertion that follows.
-    fn claim(&mut self, now: Instant, spec: &FlowSpec, egress: [u32; 2]) -> Option<u32> {
-        let slot = self.orphans.remove(&spec.key)?;
-        if self.record(slot).spec() == *spec {
-            self.writer.set_egress(slot, egress);
-            if self.writer.link(slot).is_ok() {
-                return Some(slot);
-            }
+    /// Takes over the slot of an orphan, if it is the same flow: XDP goes on with it, and workers find it now.
+    fn claim(&mut self, slot: u32, spec: &FlowSpec, egress: [u32; 2]) -> bool {
+        if self.record(slot).spec() != *spec {
+            return false;
         }
-        self.writer.rest(&self.shared.quiescence, now, slot);
-        None
+        self.writer.set_egress(slot, egress);
+        self.writer.link(slot).is_ok()
+    }
+
+    fn fill_and_link(
+        &mut self,
+        now: Instant,
+        flow: &Flow,
+        spec: &FlowSpec,
+        egress: [u32; 2],
+    ) -> Result<u32, OperationError> {
+        let expires_at = Instant::from_ns(flow.expires_at_ns);
+        let slot = self.writer.fill(spec, expires_at, egress).map_err(|_| OperationError::FlowsFull)?;
+        if self.writer.link(slot).is_err() {
+            self.writer.abandon(slot);
+            return Err(OperationError::FlowsFull);
+        }
+        self.fast_path.insert(&spec.key, slot);
+        // An orphan with the same match was another flow; XDP has just let go of it.
+        if let Some(orphan) = self.orphans.remove(&spec.key) {
+            self.writer.rest(&self.shared.quiescence, now, orphan);
+        }
+        Ok(slot)
     }
 
     fn replace(
