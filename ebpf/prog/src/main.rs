@@ -13,7 +13,8 @@ use aya_ebpf::helpers::generated::bpf_redirect;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use raceway_abi::ALWAYS_REDIRECT;
-use raceway_datapath::{Verdict, relay};
+use raceway_datapath::parse::ETHERNET_OCTETS;
+use raceway_datapath::{Packet, Verdict, relay};
 
 use crate::frame::DriverFrame;
 use crate::maps::Maps;
@@ -29,6 +30,17 @@ pub fn raceway_xdp(context: XdpContext) -> u32 {
         Verdict::Send(ifindex) if ifindex == ingress => XDP_TX,
         // SAFETY: the helper takes plain integers.
         Verdict::Send(ifindex) => unsafe { bpf_redirect(ifindex & !ALWAYS_REDIRECT, 0) as u32 },
+    }
+}
+
+/// Sends a frame to the interface whose index stands behind its Ethernet header, in little-endian order. Never
+/// attached: the relay runs it to see whether such frames arrive.
+#[xdp]
+pub fn raceway_probe(context: XdpContext) -> u32 {
+    match DriverFrame::new(&context).words::<1>(ETHERNET_OCTETS) {
+        // SAFETY: the helper takes plain integers.
+        Some([ifindex]) => unsafe { bpf_redirect(ifindex, 0) as u32 },
+        None => XDP_DROP,
     }
 }
 

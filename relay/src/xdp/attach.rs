@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use aya::Ebpf;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::{XdpLink, XdpMode as KernelMode};
 use aya::programs::{ProgramError, Xdp as Program, loaded_programs};
@@ -16,14 +17,11 @@ use raceway_api::XdpMode;
 use raceway_sys::bpf::{XdpLinkInfo, open_pinned, xdp_link_info};
 
 use super::pins::{list, unpin_link};
-use super::{XdpError, XdpInterface, XdpModeWish, XdpOptions, egress};
+use super::probe::{self, is_veth};
+use super::{PROBE, PROGRAM, XdpError, XdpInterface, XdpModeWish, XdpOptions, egress, program};
 
 /// Attaches to every interface wanted, keeps links that an earlier relay left there, and removes other ones.
-pub(super) fn all(
-    program: &mut Program,
-    directory: &Path,
-    options: &XdpOptions,
-) -> Result<Vec<XdpInterface>, XdpError> {
+pub(super) fn all(object: &mut Ebpf, directory: &Path, options: &XdpOptions) -> Result<Vec<XdpInterface>, XdpError> {
     let names = if options.interfaces.is_empty() { up()? } else { options.interfaces.clone() };
     let vlans = egress::vlans();
     let mut pinned = pinned_links(directory)?;
@@ -37,10 +35,11 @@ pub(super) fn all(
             off(ifindex, "there is no such interface".to_owned())
         } else {
             match pinned.remove(&ifindex) {
-                Some(link) if wants(options.mode, link.mode) => adopt(program, &link)?,
+                Some(link) if wants(options.mode, link.mode) => adopt(program(object, PROGRAM)?, &link)?,
                 left => {
                     left.iter().try_for_each(|link| unpin_link(&link.path))?;
-                    attach(program, directory, ifindex, options.mode)
+                    let deaf = is_veth(&name) && !probe::arrives(program(object, PROBE)?, &name, ifindex);
+                    attach(program(object, PROGRAM)?, directory, ifindex, options.mode, deaf)
                 }
             }
         };
@@ -121,8 +120,9 @@ impl FromLink for ProgramError {
     }
 }
 
-/// Tries the modes wished for, best first.
-fn attach(program: &mut Program, directory: &Path, ifindex: u32, wish: XdpModeWish) -> XdpInterface {
+/// Tries the modes wished for, best first. Native is passed over, unless it is asked for by name, where frames that it
+/// sends would be lost (`deaf`).
+fn attach(program: &mut Program, directory: &Path, ifindex: u32, wish: XdpModeWish, deaf: bool) -> XdpInterface {
     let modes: &[XdpMode] = match wish {
         XdpModeWish::Auto => &[XdpMode::Native, XdpMode::Generic],
         XdpModeWish::Native => &[XdpMode::Native],
@@ -131,9 +131,14 @@ fn attach(program: &mut Program, directory: &Path, ifindex: u32, wish: XdpModeWi
     };
     let mut refused = Vec::new();
     for &mode in modes {
+        if deaf && mode == XdpMode::Native && wish == XdpModeWish::Auto {
+            refused.push(DEAF.to_owned());
+            continue;
+        }
         match attach_as(program, directory, ifindex, mode) {
             Ok(()) => {
                 let reason = match (mode, refused.is_empty()) {
+                    (XdpMode::Native, _) if deaf => DEAF.to_owned(),
                     (XdpMode::Native, _) => "in the driver".to_owned(),
                     (_, true) => "as configured".to_owned(),
                     (_, false) => refused.join("; "),
@@ -145,6 +150,9 @@ fn attach(program: &mut Program, directory: &Path, ifindex: u32, wish: XdpModeWi
     }
     off(ifindex, refused.join("; "))
 }
+
+/// What [`probe`] found out, and what to do.
+const DEAF: &str = "native: the far end of this veth loses what XDP sends (`ethtool -K DEVICE gro on` there helps)";
 
 fn off(ifindex: u32, reason: String) -> XdpInterface {
     XdpInterface { name: String::new(), ifindex, mode: XdpMode::Off, reason }

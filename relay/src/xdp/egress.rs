@@ -6,12 +6,12 @@ use aya::maps::{HashMap, MapData};
 use nix::net::if_::if_nametoindex;
 use raceway_abi::{ALWAYS_REDIRECT, Egress};
 use raceway_api::XdpMode;
-use raceway_sys::bpf::driver_name;
 
+use super::probe::is_veth;
 use super::{XdpError, XdpInterface};
 
-/// The kernel's list of 802.1Q interfaces, in the network namespace of the process.
-const VLANS: &str = "/proc/net/vlan/config";
+/// The kernel's list of 802.1Q interfaces, in the network namespace of this thread.
+const VLANS: &str = "/proc/thread-self/net/vlan/config";
 /// Size of a record in the map.
 const OCTETS: usize = size_of::<Egress>();
 
@@ -41,7 +41,6 @@ pub(super) fn refresh(
     map: &mut HashMap<MapData, u32, [u8; OCTETS]>,
     interfaces: &[XdpInterface],
 ) -> Result<(), XdpError> {
-    let is_veth = |name: &str| driver_name(name).is_ok_and(|driver| driver == "veth");
     let wanted = entries(interfaces, &vlans(), |name| if_nametoindex(name).ok(), is_veth);
     let gone: Vec<u32> =
         map.keys().filter_map(Result::ok).filter(|key| !wanted.iter().any(|(other, _)| other == key)).collect();

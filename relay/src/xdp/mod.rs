@@ -7,6 +7,7 @@ mod attach;
 mod egress;
 mod error;
 mod pins;
+mod probe;
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub use pins::detach;
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/prebuilt/raceway.bpf.o");
 /// Name of the program in the object.
 const PROGRAM: &str = "raceway_xdp";
+/// Name of the program that [`probe`] runs.
+const PROBE: &str = "raceway_probe";
 
 /// What is wanted of the data path in an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,7 +115,7 @@ impl Xdp {
             settings[0].abi_version.store(ABI_VERSION, Relaxed);
             pins::pin(&directory, &object)?;
         }
-        let interfaces = attach::all(program(&mut object)?, &directory, options)?;
+        let interfaces = attach::all(&mut object, &directory, options)?;
         let mut xdp = Self::from_object(object, options.flows_max, interfaces)?;
         xdp.refresh_egress()?;
         Ok(xdp)
@@ -210,7 +213,7 @@ impl Xdp {
     ///
     /// Not in the object, which no object that loaded can cause.
     pub fn program(&mut self) -> Result<&mut Program, XdpError> {
-        program(&mut self.object)
+        program(&mut self.object, PROGRAM)
     }
 
     /// The table of interfaces to send to, for tests that have none.
@@ -231,12 +234,14 @@ fn load(directory: &Path, adopts: bool, flows_max: u32) -> Result<Ebpf, XdpError
         }
     }
     let mut object = loader.load(OBJECT)?;
-    program(&mut object)?.load()?;
+    for name in [PROGRAM, PROBE] {
+        program(&mut object, name)?.load()?;
+    }
     Ok(object)
 }
 
-fn program(object: &mut Ebpf) -> Result<&mut Program, XdpError> {
-    let program = object.program_mut(PROGRAM).ok_or(XdpError::Object(PROGRAM))?;
+fn program<'a>(object: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Program, XdpError> {
+    let program = object.program_mut(name).ok_or(XdpError::Object(name))?;
     Ok(program.try_into()?)
 }
 

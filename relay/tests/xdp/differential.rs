@@ -130,21 +130,29 @@ fn needs_bpf_unfinished_checksums_are_finished_over_any_length() {
     });
 }
 
-/// What a packet costs in the program, for those who look.
+/// What a packet costs in the program, printed for those who look. The flow turns a packet into itself, one hop
+/// less, so that a repeated run is the same work each time.
 #[test]
-fn needs_bpf_cost_of_a_packet() {
+fn needs_bpf_the_cost_of_a_packet_is_printed() {
+    const HOPS: u32 = 250;
     with_bpf("cost", |place| {
         let mut xdp = place.open().expect("opens");
         write_world(&mut xdp);
-        let payload = channel_data(world::channel::PLAIN, &rtp(1, 160));
-        let to_peer = Packet::new(world::client(false), world::listener(false), payload).frame();
-        let to_client = Packet::new(world::peer(false), world::relayed(false, 0), rtp(1, 160)).frame();
-        for (name, frame) in [("channel to peer", to_peer), ("peer to channel", to_client)] {
+        let (peer, relayed) = (world::peer(false), world::relayed(false, 99));
+        let spec = world::forward(world::key(peer, relayed, 0), peer, relayed, 0);
+        let slot = world::entries().len();
+        world::write_flow(&xdp.flows()[slot], &spec.into());
+        xdp.insert(&spec.key, slot as u32).expect("room");
+        let frame = Packet { hop_limit: 255, ..Packet::new(peer, relayed, rtp(1, 160)) }.frame();
+        let mut best = u128::MAX;
+        for _ in 0..200 {
             let mut options = TestRunOptions::new();
             options.data_in = Some(&frame);
-            options.repeat = 1;
+            options.repeat = HOPS;
             let result = xdp.program().expect("loaded").test_run(options).expect("runs");
-            println!("{name}: {:?} the first time", result.duration);
+            assert_eq!(result.return_value, XDP_TX);
+            best = best.min(result.duration.as_nanos());
         }
+        println!("a relayed packet: {best} ns in the program");
     });
 }

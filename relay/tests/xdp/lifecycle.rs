@@ -149,6 +149,25 @@ fn needs_bpf_modes_fall_back_and_say_why() {
     });
 }
 
+/// The default of veth, and so of containers: what XDP sends there is lost without a trace.
+#[test]
+fn needs_bpf_a_veth_whose_far_end_is_deaf_is_not_driven_natively() {
+    with_bpf("deaf", |place| {
+        let pair = Pair::here("test0", "test1");
+        command(&["ethtool", "-K", &pair.theirs, "gro", "off"]);
+        place.options.interfaces = vec![pair.ours.clone()];
+        let opened = place.open().expect("opens");
+        let [got] = opened.interfaces() else { panic!("one interface") };
+        assert_eq!(got.mode, XdpMode::Generic);
+        assert!(got.reason.contains("gro on"), "{}", got.reason);
+        // Who asks for it by name gets it, and the reason with it.
+        place.options.mode = XdpModeWish::Native;
+        let opened = place.open().expect("opens");
+        assert_eq!(opened.interfaces()[0].mode, XdpMode::Native);
+        assert!(opened.interfaces()[0].reason.contains("gro on"));
+    });
+}
+
 #[test]
 fn needs_bpf_an_interface_that_another_program_holds_is_off_and_says_so() {
     with_bpf("held", |place| {

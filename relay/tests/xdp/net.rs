@@ -21,11 +21,12 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Both ends in this namespace.
+    /// Both ends in this namespace, both polling, so that frames from XDP arrive.
     pub fn here(ours: &str, theirs: &str) -> Self {
         command(&["ip", "link", "add", "name", ours, "type", "veth", "peer", "name", theirs]);
         for name in [ours, theirs] {
             command(&["ip", "link", "set", name, "up"]);
+            command(&["ethtool", "-K", name, "gro", "on"]);
         }
         Self { ours: ours.to_owned(), theirs: theirs.to_owned() }
     }
