@@ -221,3 +221,82 @@ fn gauge(name: &str, help: &str, samples: Vec<Sample>) -> MetricFamily {
     };
     family(name, help, MetricType::GAUGE, samples.into_iter().map(metric).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use raceway_api::XdpMode;
+
+    use super::*;
+
+    fn overview(statistics: Option<Statistics>) -> Overview {
+        Overview {
+            relay: None,
+            connected: statistics.is_some(),
+            synchronised: statistics.is_some(),
+            draining: false,
+            sessions: 3,
+            allocations: [2, 1],
+            counters: raceway_turn::Counters::default(),
+            fresh: statistics.is_some(),
+            statistics: statistics.map(Arc::new),
+            problems: Vec::new(),
+            punts_dropped: 0,
+        }
+    }
+
+    fn text(overview: &Overview) -> String {
+        String::from_utf8(page(overview, &punt_latency()).expect("encodes")).expect("UTF-8")
+    }
+
+    #[test]
+    fn every_name_is_there_and_says_what_the_relay_says() {
+        let mut xdp = vec![0; raceway_abi::COUNTERS as usize];
+        xdp[Index::packets(Direction::PeerToClient).index() as usize] = 5;
+        xdp[Index::drops(DropReason::Policed).index() as usize] = 7;
+        let page = text(&overview(Some(Statistics {
+            xdp,
+            worker: Vec::new(),
+            sessions: 3,
+            flows_xdp: 11,
+            flows_worker: 12,
+            rtp_lost: 13,
+            rtp_jitter_counts: vec![1, 2, 3],
+            rtp_jitter_bounds_us: vec![1000, 20_000],
+            rtp_jitter_sum_us: 500_000,
+            worker_busy_ppm: vec![250_000],
+            interfaces: vec![("eth0".to_owned(), XdpMode::Generic, "no \"native\"".to_owned())],
+        })));
+        for line in [
+            "raceway_packets_total{path=\"xdp\",direction=\"peer_to_client\"} 5",
+            "raceway_packets_total{path=\"worker\",direction=\"peer_to_client\"} 0",
+            "raceway_octets_total{path=\"xdp\",direction=\"client_to_peer\"} 0",
+            "raceway_drops_total{path=\"xdp\",reason=\"policed\"} 7",
+            "raceway_drops_total{path=\"control\",reason=\"over_budget\"} 0",
+            "raceway_turn_requests_total{method=\"allocate\",result=\"486\"} 0",
+            "raceway_turn_allocations{family=\"ipv6\"} 1",
+            "raceway_flows{path=\"xdp\"} 11",
+            "raceway_sessions 3",
+            "raceway_rtp_lost_total 13",
+            "raceway_rtp_jitter_seconds_bucket{le=\"0.001\"} 1",
+            "raceway_rtp_jitter_seconds_bucket{le=\"0.02\"} 3",
+            "raceway_rtp_jitter_seconds_bucket{le=\"+Inf\"} 6",
+            "raceway_rtp_jitter_seconds_sum 0.5",
+            "raceway_xdp_info{interface=\"eth0\",mode=\"generic\",reason=\"no \\\"native\\\"\"} 1",
+            "raceway_worker_busy_ratio{worker=\"0\"} 0.25",
+            "raceway_punt_latency_seconds_count 0",
+            "raceway_control_restarts_total 0",
+            "raceway_relay_up 1",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line} is not in\n{page}");
+        }
+    }
+
+    #[test]
+    fn without_a_relay_the_page_says_so() {
+        let page = text(&overview(None));
+        assert!(page.contains("\nraceway_relay_up 0\n") && page.contains("\nraceway_sessions 3\n"), "{page}");
+        assert!(!page.contains("raceway_worker_busy_ratio"), "a family without samples is left out");
+    }
+}

@@ -38,6 +38,11 @@ pub enum Request {
     },
     /// Read the configuration file again.
     Reload,
+    /// End a session: its relayed addresses close at once.
+    End {
+        /// Its name.
+        id: u64,
+    },
     /// Refuse new allocations, or accept them again.
     Drain {
         /// Refuse.
@@ -83,6 +88,11 @@ pub enum Reply {
         changes: Vec<String>,
         /// What changes only with a restart, a line each.
         restart: Vec<String>,
+    },
+    /// Answer to [`Request::End`].
+    Ended {
+        /// Session that was ended.
+        id: u64,
     },
     /// Answer to [`Request::Drain`].
     Drained {

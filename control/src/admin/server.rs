@@ -109,6 +109,13 @@ async fn answer(request: Request, app: &App) -> Result<Reply, Gone> {
                 None => Reply::Refused("raceway-relay is not there or busy; it alone knows flows".to_owned()),
             }
         }
+        Request::End { id } => match app.link.ask(|reply| Command::End { id: SessionId(id), reply }).await? {
+            true => {
+                tracing::info!(session = id, "ended by an operator");
+                Reply::Ended { id }
+            }
+            false => no_session(id),
+        },
         Request::Reload => reload(app).await,
         Request::Drain { on } => {
             let sessions = app.link.ask(|reply| Command::Drain { on, reply }).await?;
@@ -126,9 +133,13 @@ async fn answer(request: Request, app: &App) -> Result<Reply, Gone> {
     })
 }
 
+fn no_session(id: u64) -> Reply {
+    Reply::Refused(format!("there is no session {id}; `racewayctl sessions` lists them"))
+}
+
 async fn session(app: &App, id: SessionId) -> Result<Reply, Gone> {
     let Some(session) = app.link.ask(|reply| Command::Session { id, reply }).await? else {
-        return Ok(Reply::Refused(format!("there is no session {}; `racewayctl sessions` lists them", id.0)));
+        return Ok(no_session(id.0));
     };
     let flows = flows(app, Some(id), LIMIT_MAX).await?;
     Ok(Reply::Session { session, flows: flows.map(|flows| flows.flows) })

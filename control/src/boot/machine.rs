@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
 use raceway_api::limits::LISTENERS_MAX;
-use raceway_config::{Config, Problem, Problems};
+use raceway_config::{Config, Interfaces, Problem, Problems, Workers};
 
 use super::addresses::MachineAddresses;
 
@@ -25,6 +25,7 @@ pub fn check_machine(
     let mut problems = Vec::new();
     check_listeners(config, machine, relay_running, &mut problems);
     check_relay_addresses(config, machine, &mut problems);
+    check_hardware(config, &mut problems);
     if let Some(address) = config.http.listen.filter(|_| !control_running)
         && let Err(error) = TcpListener::bind(address)
     {
@@ -79,6 +80,27 @@ fn check_relay_addresses(config: &Config, machine: &MachineAddresses, problems: 
         let key = format!("turn.external_addresses.\"{internal}\"");
         let what = format!("\"{internal}\" is not an address that is relayed from ({} are)", used.join(", "));
         problems.push(config.origin.problem(&key, what, "name it in relay_addresses"));
+    }
+}
+
+/// Interfaces and cores that are named must be there.
+fn check_hardware(config: &Config, problems: &mut Vec<Problem>) {
+    if let Interfaces::Named(names) = &config.relay.interfaces {
+        let here = |name: &str| Path::new("/sys/class/net").join(name).exists();
+        for (index, name) in names.iter().enumerate().filter(|(_, name)| !here(name)) {
+            let key = format!("relay.interfaces[{index}]");
+            let what = format!("{name:?} is not an interface of this machine");
+            problems.push(config.origin.problem(&key, what, "write a name that `ip link` shows"));
+        }
+    }
+    let Workers::Cores(cores) = &config.relay.workers else { return };
+    let Ok(usable) = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)) else { return };
+    for (index, core) in cores.iter().enumerate() {
+        if !usable.is_set(usize::from(*core)).unwrap_or(false) {
+            let key = format!("relay.workers[{index}]");
+            let what = format!("core {core} is not one that this process may use");
+            problems.push(config.origin.problem(&key, what, "write cores that `taskset -cp $$` shows, or \"auto\""));
+        }
     }
 }
 
@@ -158,6 +180,20 @@ mod tests {
              address that `ip address` shows; for a NAT address use external_addresses\n\
              raceway.toml:5: http.listen: \"198.51.100.1:9640\" is not an address of this machine; write an address that \
              `ip address` shows"
+        );
+    }
+
+    #[test]
+    fn interfaces_and_cores_that_are_not_there_are_refused() {
+        assert_eq!(
+            check(
+                "[relay]\ninterfaces = [\"lo\", \"nosuch0\"]\nworkers = [1000]\n\
+                 [turn]\nlisten = [\"127.0.0.1:3998\"]\n[http]\nlisten = \"off\""
+            ),
+            "raceway.toml:2: relay.interfaces[1]: \"nosuch0\" is not an interface of this machine; write a name that \
+             `ip link` shows\n\
+             raceway.toml:3: relay.workers[0]: core 1000 is not one that this process may use; write cores that \
+             `taskset -cp $$` shows, or \"auto\""
         );
     }
 

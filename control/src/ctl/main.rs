@@ -55,6 +55,11 @@ enum Command {
         /// Its name, as `sessions` shows it.
         id: u64,
     },
+    /// Ends one session: what it relays stops at once. Its client may allocate anew.
+    End {
+        /// Its name, as `sessions` shows it.
+        id: u64,
+    },
     /// Lists flows as the relay holds them, with what they measured.
     Flows {
         /// Only those of this session.
@@ -93,6 +98,7 @@ fn main() -> ExitCode {
         Command::Status => Request::Status,
         Command::Sessions { limit } => Request::Sessions { limit },
         Command::Session { id } => Request::Session { id },
+        Command::End { id } => Request::End { id },
         Command::Flows { session, limit } => Request::Flows { session, limit },
         Command::Reload => Request::Reload,
         Command::Drain { off } => Request::Drain { on: !off },

@@ -36,6 +36,7 @@ pub fn text(reply: &Reply) -> String {
         Reply::Session { session, flows } => self::session(session, flows.as_deref()),
         Reply::Flows { flows, total } => rest(self::flows(flows), flows.len(), *total, "flows"),
         Reply::Reloaded { changes, restart } => reloaded(changes, restart),
+        Reply::Ended { id } => format!("Session {id} has ended"),
         Reply::Drained { on: true, sessions } => {
             format!("Draining: new allocations are refused; sessions left: {sessions}")
         }

@@ -54,6 +54,13 @@ pub enum Command {
         /// Whether the server took it; if not, nothing has changed.
         reply: Sender<Result<(), PolicyError>>,
     },
+    /// End a session.
+    End {
+        /// Its name.
+        id: SessionId,
+        /// Whether there was one.
+        reply: Sender<bool>,
+    },
     /// Refuse new allocations, or accept them again.
     Drain {
         /// Refuse.

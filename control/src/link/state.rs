@@ -303,6 +303,9 @@ impl State {
                     connection.push(&self.assignment.message())?;
                 }
             }
+            Command::End { id, reply } => {
+                let _ = reply.send(self.server.remove(id));
+            }
             Command::Drain { on, reply } => {
                 self.server.drain(on);
                 let _ = reply.send(self.server.session_count());
@@ -336,6 +339,8 @@ impl State {
             let _ = reply.send(self.overview(false));
             return Ok(());
         };
+        // Whoever gave up waiting wants no answer, and a relay that never gives one may be asked again.
+        self.want_statistics.retain(|waiting| !waiting.is_closed());
         let asked = !self.want_statistics.is_empty();
         self.want_statistics.push(reply);
         if !asked {

@@ -65,6 +65,10 @@ fn a_client_is_answered_and_relayed_and_counted() {
     assert_eq!(flows["total"], 5, "{flows}");
     assert!(appliance.ctl_text(&["session", "1"]).contains("channel     0x4123"));
     assert_eq!(appliance.ctl(&["session", "77"]).status.code(), Some(1));
+    assert_eq!(appliance.ctl_text(&["end", "1"]), "Session 1 has ended\n");
+    assert!(!talk(&peer, &client, relayed, 0x4123));
+    assert_eq!(appliance.ctl(&["end", "1"]).status.code(), Some(1));
+    assert_eq!(appliance.metric("raceway_sessions"), 0.0);
 }
 
 #[test]
