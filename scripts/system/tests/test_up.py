@@ -17,7 +17,7 @@ def up(world, raceway):
     """scripts/up in the foreground, ready."""
     environment = {"CARGO_TARGET_DIR": str(world.binaries.parent), "CARGO_NET_OFFLINE": "true"}
     command = world.net.relay.command(SCRIPTS / "up", "--config", raceway.file)
-    started = world.start("up", command, environment=environment)
+    started = world.start(f"up-{world.now():.0f}", command, environment=environment)
     wait_for("up is ready", lambda: "Ready" in started.output() or not started.alive(), 150)
     assert started.alive(), started.output()
     return started
@@ -50,10 +50,13 @@ def up_and_down(world):
     programs = [children(started.pid)[name] for name in ("raceway-control", "raceway-relay")]
     assert started.interrupt(20, signal.SIGINT) == 0, started.output()
     assert not any(os.path.exists(f"/proc/{pid}") for pid in programs), "a program is still there"
-    assert not list((world.directory / "run").glob("*.sock")), "a socket is still there"
-    assert not list(raceway.bpffs.rglob("*")), "something is still pinned"
+    pinned = [str(path) for path in (raceway.bpffs / "raceway").rglob("*") if not path.is_dir()]
+    assert not pinned, f"still pinned: {pinned}"
     for interface in ("rc", "rp"):
         assert "xdp" not in world.net.relay.ip("link", "show", "dev", interface), f"XDP is still on {interface}"
+    again = up(world, raceway)
+    new_client(world).allocate()
+    assert again.interrupt(20, signal.SIGINT) == 0, again.output()
 
 
 @test("up with a bad configuration starts nothing and says why", seconds=180)
