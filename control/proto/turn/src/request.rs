@@ -108,9 +108,10 @@ impl Server {
         if !self.nonces.is_valid(arrival.now, arrival.tuple.client, nonce) {
             return Err(challenge(Refusal::StaleNonce));
         }
-        // MESSAGE-INTEGRITY-SHA256, unless MD5 was only assumed (section 9.2.4, last paragraph).
+        // MESSAGE-INTEGRITY-SHA256, unless MD5 was only assumed (section 9.2.4, last paragraph). Who chose an algorithm
+        // and then signs with SHA-1 has broken a rule (section 9.2.5), and understands nothing but SHA-1.
         let names_algorithm = request.password_algorithm.is_some();
-        let integrity = if names_algorithm { IntegrityKind::Sha256 } else { IntegrityKind::Sha1 };
+        let integrity = if names_algorithm { kind } else { IntegrityKind::Sha1 };
         Ok(Proven {
             arrival: *arrival,
             request,

@@ -93,7 +93,6 @@ impl Nonces {
 
     fn mac(&self, seconds: u32, client: SocketAddr) -> [u8; 16] {
         let mut hmac = Hmac::<Sha256>::new_from_slice(&self.key.0[..]).expect("HMAC takes keys of any length");
-        hmac.update(&self.cookie);
         hmac.update(&seconds.to_be_bytes());
         match client.ip() {
             IpAddr::V4(v4) => hmac.update(&v4.to_ipv6_mapped().octets()),

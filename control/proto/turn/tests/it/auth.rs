@@ -23,7 +23,7 @@ fn a_request_without_integrity_is_challenged() {
 
 #[test]
 fn every_kind_of_proof_is_accepted() {
-    for proof in [Proof::Old, Proof::Sha256, Proof::Md5Chosen, Proof::Md5WithSha256] {
+    for proof in [Proof::Old, Proof::Sha256, Proof::Md5Chosen, Proof::Md5WithSha256, Proof::Md5ChosenWithSha1] {
         for hash_name in [false, true] {
             let mut world = World::new();
             let mut client = Client { proof, hash_name, fingerprint: true, ..Client::alice() };

@@ -84,11 +84,17 @@ fn what_is_not_a_stun_request_is_met_with_silence() {
         octets[23] = 5;
         octets
     };
+    let unpadded = {
+        let mut octets = binding(&[(SOFTWARE, vec![1])]);
+        octets.truncate(25);
+        octets[3] = 5;
+        octets
+    };
     let huge = binding(&[(SOFTWARE, vec![1; 4100])]);
-    for octets in [vec![], vec![0], vec![0; 19], truncated, odd, no_cookie, overrun, huge] {
+    for octets in [vec![], vec![0], vec![0; 19], truncated, odd, no_cookie, overrun, unpadded, huge] {
         assert!(world.punt(address(CLIENT), &octets).is_empty(), "{octets:?}");
     }
-    assert_eq!(world.server.counters().silences(Silence::Malformed), 8);
+    assert_eq!(world.server.counters().silences(Silence::Malformed), 9);
 }
 
 #[test]

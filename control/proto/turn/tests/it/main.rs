@@ -6,6 +6,7 @@ mod binding;
 mod channel;
 mod corpus;
 mod failure;
+mod interop;
 mod model;
 mod permission;
 mod refresh;

@@ -196,3 +196,16 @@ fn a_peer_that_is_denied_later_is_cut_off() {
     assert_eq!(client.permit(&mut world, &[address(PEER)]).error(), 403);
     assert_eq!(world.server.session_count(), 1);
 }
+
+#[test]
+fn what_ended_here_is_removed_from_the_relay_before_its_match_comes_again() {
+    let (mut world, mut client) = allocated();
+    client.bind(&mut world, 0x4000, address(PEER));
+    // The relay's timer is late: its flows are still there.
+    world.now = world.now.after(std::time::Duration::from_secs(300));
+    assert!(client.permit(&mut world, &[address(PEER)]).is_success());
+    assert!(client.refresh(&mut world, Some(3000)).is_success());
+    world.now = world.now.after(std::time::Duration::from_secs(300));
+    assert!(client.bind(&mut world, 0x4001, address(PEER)).is_success(), "the peer of a channel that has ended");
+    assert_eq!(world.flows(&client).len(), 5);
+}

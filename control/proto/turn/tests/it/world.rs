@@ -162,6 +162,8 @@ pub enum Proof {
     Md5Chosen,
     /// MESSAGE-INTEGRITY-SHA256 with the MD5 key and no PASSWORD-ALGORITHM.
     Md5WithSha256,
+    /// MESSAGE-INTEGRITY although MD5 was chosen, as some clients do.
+    Md5ChosenWithSha1,
 }
 
 #[derive(Clone, Debug)]
@@ -207,7 +209,9 @@ impl Client {
     pub fn key(&self) -> Vec<u8> {
         match self.proof {
             Proof::Sha256 => sha256_key(&self.user, REALM_NAME, &self.password),
-            Proof::Old | Proof::Md5Chosen | Proof::Md5WithSha256 => md5_key(&self.user, REALM_NAME, &self.password),
+            Proof::Old | Proof::Md5Chosen | Proof::Md5WithSha256 | Proof::Md5ChosenWithSha1 => {
+                md5_key(&self.user, REALM_NAME, &self.password)
+            }
         }
     }
 
@@ -227,13 +231,13 @@ impl Client {
             Proof::Sha256 => {
                 all.extend([(PASSWORD_ALGORITHMS, offered), (PASSWORD_ALGORITHM, vec![0, 2, 0, 0])]);
             }
-            Proof::Md5Chosen => {
+            Proof::Md5Chosen | Proof::Md5ChosenWithSha1 => {
                 all.extend([(PASSWORD_ALGORITHMS, offered), (PASSWORD_ALGORITHM, vec![0, 1, 0, 0])]);
             }
         }
         let mut octets = message(method, transaction, &all);
         match self.proof {
-            Proof::Old => sign_sha1(&mut octets, &self.key()),
+            Proof::Old | Proof::Md5ChosenWithSha1 => sign_sha1(&mut octets, &self.key()),
             Proof::Sha256 | Proof::Md5Chosen | Proof::Md5WithSha256 => sign_sha256(&mut octets, &self.key()),
         }
         if self.fingerprint {
@@ -280,7 +284,7 @@ impl Client {
         assert_eq!(response.transaction, transaction);
         if response.get(NONCE).is_none() && response.error() != 400 {
             let kind = match self.proof {
-                Proof::Old | Proof::Md5WithSha256 => MESSAGE_INTEGRITY,
+                Proof::Old | Proof::Md5WithSha256 | Proof::Md5ChosenWithSha1 => MESSAGE_INTEGRITY,
                 Proof::Sha256 | Proof::Md5Chosen => MESSAGE_INTEGRITY_SHA256,
             };
             assert!(response.verifies(kind, &self.key()), "integrity of {response:?}");
