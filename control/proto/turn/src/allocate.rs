@@ -250,8 +250,8 @@ impl Obtained {
 impl Wishes {
     /// The checks of RFC 8656 section 7.2, items 3 to 8, in their order.
     fn read(request: &Request<'_>) -> Result<Self, Refusal> {
-        let transport = request.requested_transport.filter(|value| value.len() == 4);
-        let transport = transport.and_then(typed::<RequestedTransport>).ok_or(Refusal::BadRequest)?;
+        let transport = request.requested_transport.and_then(typed::<RequestedTransport>);
+        let transport = transport.ok_or(Refusal::BadRequest)?;
         if transport.protocol() != UDP {
             return Err(Refusal::UnsupportedTransportProtocol);
         }
@@ -265,7 +265,7 @@ impl Wishes {
 
     fn read_token(request: &Request<'_>, token: &[u8]) -> Result<Source, Refusal> {
         let excluded = [request.even_port, request.requested_family, request.additional_family];
-        if excluded.iter().any(Option::is_some) || token.len() != 8 {
+        if excluded.iter().any(Option::is_some) {
             return Err(Refusal::BadRequest);
         }
         let token = typed::<ReservationToken>(token).ok_or(Refusal::BadRequest)?;
@@ -284,8 +284,9 @@ impl Wishes {
             (None, None) => Ok(Source::One(Family::V4, wish)),
             (Some(value), None) => Ok(Source::One(read_family(value)?, wish)),
             (None, Some(value)) => {
-                let family = typed::<AdditionalAddressFamily>(value).ok_or(Refusal::BadRequest)?.family();
-                let may_be_dual = value.len() == 4 && family == AddressFamily::IPV6 && wish != PortWish::EvenAndNext;
+                // Another family than IPv6 is not well-formed to the codec.
+                let is_well_formed = typed::<AdditionalAddressFamily>(value).is_some();
+                let may_be_dual = is_well_formed && wish != PortWish::EvenAndNext;
                 if may_be_dual { Ok(Source::Both(wish)) } else { Err(Refusal::BadRequest) }
             }
             (Some(_), Some(_)) => Err(Refusal::BadRequest),
@@ -308,9 +309,6 @@ pub(crate) fn read_family(value: &[u8]) -> Result<Family, Refusal> {
 /// LIFETIME in seconds (RFC 8656 section 18.2).
 pub(crate) fn read_lifetime(request: &Request<'_>) -> Result<Option<u32>, Refusal> {
     let Some(value) = request.lifetime else { return Ok(None) };
-    if value.len() != 4 {
-        return Err(Refusal::BadRequest);
-    }
     typed::<Lifetime>(value).map(|lifetime| Some(lifetime.seconds())).ok_or(Refusal::BadRequest)
 }
 

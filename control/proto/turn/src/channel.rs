@@ -48,7 +48,7 @@ impl Server {
     }
 
     fn wanted_channel(&self, session: SessionId, proven: &Proven<'_>) -> Result<(u16, SocketAddr), Refusal> {
-        let number = proven.request.channel_number.filter(|value| value.len() == 4);
+        let number = proven.request.channel_number;
         let number = number.and_then(typed::<ChannelNumber>).ok_or(Refusal::BadRequest)?.channel();
         let peer = proven.request.peer.and_then(|value| peer_address(proven.request, value));
         let peer = peer.filter(|peer| peer.port() != 0).ok_or(Refusal::BadRequest)?;

@@ -22,7 +22,10 @@ impl<const CELLS: usize> PrefixBudget<CELLS> {
     #[must_use]
     pub const fn new(seed: u64, units_per_second: u64, burst: u64) -> Self {
         const { assert!(CELLS.is_power_of_two()) };
-        let ns_per_unit = if units_per_second == 0 { u64::MAX / 2 } else { 1_000_000_000 / units_per_second };
+        let ns_per_unit = match 1_000_000_000_u64.checked_div(units_per_second) {
+            Some(ns) => ns,
+            None => u64::MAX / 2,
+        };
         Self { cells: [0; CELLS], seed, ns_per_unit, burst_ns: ns_per_unit.saturating_mul(burst) }
     }
 
