@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use raceway_abi::{Action, CHANNEL_INDICATION, CHANNEL_NONE, DropReason, Flow, Settings};
+use raceway_abi::{Action, AtomicU16, CHANNEL_INDICATION, CHANNEL_NONE, DropReason, Flow, Settings};
 
 use crate::channel::{CHANNEL_DATA_OCTETS, ChannelHeader, Protocol};
 use crate::parse::Datagram;
@@ -34,16 +34,22 @@ pub enum Decision<'a> {
 }
 
 impl Class {
-    /// By port and first octets.
+    /// By port and first octets. The first place of the listening ports, which most have alone, and the range are looked at
+    /// first.
     #[inline(always)]
     pub fn of(datagram: &Datagram, settings: &Settings) -> Self {
         let port = datagram.destination_port();
-        if is_listen_port(settings, port) {
+        let [first, others @ ..] = &settings.listen_ports;
+        if port == 0 {
+            return Self::Up;
+        }
+        if first.load(Relaxed) == port {
             return Self::on_listen_port(datagram);
         }
-        let is_relayed =
-            settings.relay_port_first.load(Relaxed) <= port && port <= settings.relay_port_last.load(Relaxed);
-        if is_relayed { Self::Plain } else { Self::Up }
+        if settings.relay_port_first.load(Relaxed) <= port && port <= settings.relay_port_last.load(Relaxed) {
+            return Self::Plain;
+        }
+        if is_one_of(others, port) { Self::on_listen_port(datagram) } else { Self::Up }
     }
 
     #[inline(always)]
@@ -66,15 +72,15 @@ impl Class {
     }
 }
 
+/// Without a branch for each place: the verifier would walk every way through them.
 #[inline(always)]
-fn is_listen_port(settings: &Settings, port: u16) -> bool {
-    // Without a branch for each place: the verifier would walk every way through them.
+fn is_one_of(places: &[AtomicU16], port: u16) -> bool {
     let mut found = 0;
-    for listen in &settings.listen_ports {
-        let difference = u64::from(listen.load(Relaxed) ^ port);
+    for place in places {
+        let difference = u64::from(place.load(Relaxed) ^ port);
         found |= difference.wrapping_sub(1) >> 63;
     }
-    found != 0 && port != 0
+    found != 0
 }
 
 /// Whether the budget of a source prefix lets one more short STUN request pass.

@@ -10,7 +10,7 @@ use crate::measure::{self, RTP_OCTETS, RtpHeader};
 use crate::parse::Datagram;
 use crate::police::conforms;
 use crate::rewrite::Outgoing;
-use crate::{Key, Packet, Route, RouteQuery, Tables};
+use crate::{Counters, Key, Packet, Route, RouteQuery, Tables};
 
 /// What becomes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,9 +118,11 @@ fn passes<T: Tables>(tables: &T, flow: &Flow, octets: usize, rtp: Option<RtpHead
     if let Some(header) = rtp {
         measure::rtp(&measured.rtp, header, now_ns);
     }
-    let direction = flow.direction();
-    count(tables, Counter::packets(direction), 1);
-    count(tables, Counter::octets(direction), octets as u64);
+    if let Some(counters) = tables.counters() {
+        let direction = flow.direction();
+        count(counters, Counter::packets(direction), 1);
+        count(counters, Counter::octets(direction), octets as u64);
+    }
     true
 }
 
@@ -129,13 +131,15 @@ fn dropped<T: Tables>(tables: &T, reason: DropReason, flow: Option<&Flow>) -> Ve
     if let Some(flow) = flow {
         tables.add(&flow.measured.dropped, 1);
     }
-    count(tables, Counter::drops(reason), 1);
+    if let Some(counters) = tables.counters() {
+        count(counters, Counter::drops(reason), 1);
+    }
     Verdict::Drop
 }
 
 #[inline(always)]
-fn count<T: Tables>(tables: &T, counter: Counter, amount: u64) {
-    if let Some(cell) = tables.counters().and_then(|counters| counters.get(counter.index() as usize)) {
+fn count(counters: &Counters, counter: Counter, amount: u64) {
+    if let Some(cell) = counters.get(counter.index() as usize) {
         cell.set(cell.get().wrapping_add(amount));
     }
 }
