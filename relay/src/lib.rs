@@ -1,6 +1,7 @@
 //! Raceway data plane: the parts that the binary and its integration tests share.
 
 pub mod clock;
+pub mod crew;
 pub mod doctor;
 pub mod fast_path;
 pub mod limits;

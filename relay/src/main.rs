@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use raceway_config::{Config, Xdp};
+use raceway_relay::crew::BackEnd;
 use raceway_relay::{doctor, log, start};
 
 #[global_allocator]
@@ -18,6 +19,9 @@ struct Arguments {
     /// Configuration file; without it the defaults hold.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// What workers receive and send through.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    io: BackEnd,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -39,7 +43,7 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = configuration(arguments.config.as_deref())
-        .and_then(|config| carry_out(arguments.command.unwrap_or(Command::Run), &config));
+        .and_then(|config| carry_out(arguments.command.unwrap_or(Command::Run), arguments.io, &config));
     match outcome {
         Ok(code) => code,
         Err(error) => {
@@ -49,11 +53,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn carry_out(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
+fn carry_out(command: Command, back_end: BackEnd, config: &Config) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run => {
             let level = log::start(&config.log);
-            start::run(config, level)?;
+            start::run(config, back_end, level)?;
         }
         Command::Doctor { json } => {
             let code = doctor::print(&doctor::examine(&subject(config)), json);

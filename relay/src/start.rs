@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread::JoinHandle;
 
 use anyhow::{Context, bail};
 use nix::ifaddrs::getifaddrs;
@@ -13,28 +11,28 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
 use raceway_abi::{Flow, FlowKey, Policer};
 use raceway_api::XdpMode;
-use raceway_config::{Config, Interfaces, Paths, Surroundings, Workers, Xdp as XdpChoice};
+use raceway_config::{Config, Interfaces, Paths, Surroundings, Xdp as XdpChoice};
 use raceway_engine::{OwnAddresses, Quiescence, Table};
 use raceway_sys::shared::SharedArray;
 
+use crate::crew::{self, BackEnd};
 use crate::fast_path::FastPath;
 use crate::limits::{LISTENER_PLACES, relayed_max};
 use crate::link::{Door, Link, State, stop_workers};
 use crate::log::LevelSwitch;
 use crate::shared::{LinkBell, Port, Records, Shared, Sockets};
-use crate::worker::Worker;
 use crate::xdp::{Xdp, XdpError, XdpModeWish, XdpOptions};
 
 /// Runs the relay until it is told to stop.
 ///
 /// # Errors
 /// Whatever keeps it from starting, with what to do about it.
-pub fn run(config: &Config, level: LevelSwitch) -> anyhow::Result<()> {
+pub fn run(config: &Config, back_end: BackEnd, level: LevelSwitch) -> anyhow::Result<()> {
     let door_path = paths(config).relay_socket();
     let door = Door::open(&door_path).with_context(|| format!("cannot listen at {}", door_path.display()))?;
     raise_open_files();
     let (fast_path, flows, policers, orphans) = tables(config)?;
-    let cores = cores(&config.relay.workers)?;
+    let cores = crew::cores(&config.relay.workers)?;
     let taken: Vec<u32> = orphans.iter().map(|(_, slot)| *slot).collect();
     let (table, writer) = Table::new(Records(flows), random(), &taken);
     let relayed = relayed_max(config.relay.flows_max);
@@ -52,9 +50,9 @@ pub fn run(config: &Config, level: LevelSwitch) -> anyhow::Result<()> {
         failed: false.into(),
     });
     let stop = stop_signal()?;
-    let workers = start_workers(&shared, &cores)?;
+    let workers = crew::start(&shared, &cores, back_end)?;
     let state = State::new(Arc::clone(&shared), writer, fast_path, orphans);
-    give_up_rights();
+    crew::give_up_rights();
     tracing::info!(workers = cores.len(), socket = %door_path.display(), "the relay is ready");
     let ended = Link::new(Arc::clone(&shared), state, door, random(), level).run(std::os::fd::AsFd::as_fd(&stop));
     stop_workers(&shared);
@@ -185,70 +183,6 @@ pub fn interfaces(config: &Config) -> Vec<String> {
         }
     }
     names.into_iter().collect()
-}
-
-/// Cores to run workers on.
-fn cores(workers: &Workers) -> anyhow::Result<Vec<usize>> {
-    let allowed: Vec<usize> =
-        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
-    match workers {
-        Workers::Auto if allowed.is_empty() => Ok(vec![0]),
-        Workers::Auto => Ok(allowed),
-        Workers::Cores(cores) => {
-            let wanted: Vec<usize> = cores.iter().map(|core| usize::from(*core)).collect();
-            if let Some(core) = wanted.iter().find(|core| !allowed.contains(core)) {
-                bail!("[relay] workers names core {core}; this process may run on {allowed:?}");
-            }
-            Ok(wanted)
-        }
-    }
-}
-
-fn start_workers(shared: &Arc<Shared>, cores: &[usize]) -> anyhow::Result<Vec<JoinHandle<()>>> {
-    let mut threads = Vec::new();
-    for (number, core) in cores.iter().copied().enumerate() {
-        let shared = Arc::clone(shared);
-        let (started, wait) = mpsc::channel();
-        let body = move || worker_thread(number, core, shared, &started);
-        threads.push(std::thread::Builder::new().name(format!("worker-{number}")).spawn(body)?);
-        wait.recv()
-            .context("a worker ended at once")?
-            .context("io_uring cannot be used (see `raceway-relay doctor`)")?;
-    }
-    Ok(threads)
-}
-
-fn worker_thread(number: usize, core: usize, shared: Arc<Shared>, started: &mpsc::Sender<std::io::Result<()>>) {
-    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
-        tracing::warn!(number, core, "a worker could not be pinned to its core");
-    }
-    let link = Arc::clone(&shared);
-    let worker = match Worker::new(number, shared, random()) {
-        Ok(worker) => worker,
-        Err(error) => {
-            // The starter has gone only if it has failed already.
-            let _ = started.send(Err(error));
-            return;
-        }
-    };
-    give_up_rights();
-    let _ = started.send(Ok(()));
-    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.run()));
-    if !matches!(ended, Ok(Ok(()))) {
-        // Half a relay would drop a share of all clients in silence; a restart keeps what is in XDP.
-        let error = ended.map_or_else(|_| "it panicked".to_owned(), |ended| format!("{ended:?}"));
-        tracing::error!(number, %error, "a worker cannot go on");
-        link.failed.store(true, std::sync::atomic::Ordering::Relaxed);
-        link.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
-        link.link.waker.wake();
-    }
-}
-
-/// Nothing that is opened later needs more than low ports and large socket buffers; maps, program and rings are open.
-fn give_up_rights() {
-    if let Err(error) = raceway_sys::privilege::drop_capabilities() {
-        tracing::warn!(%error, "rights that are not needed any more could not be given up");
-    }
 }
 
 /// As many open files as the system lets us have: each relayed transport address is one.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use raceway_abi::{DropReason, KEEP_DSCP};
 use raceway_engine::{Arrival, Datagram, Endpoint, Forward, Forwarder, Icmp, Verdict};
-use raceway_sys::uring::{Buffer, Event, HEADROOM, Sender, Uring};
+use raceway_sys::io::{Buffer, Event, HEADROOM, PacketIo};
 use raceway_sys::{Address, socket};
 use raceway_units::Instant;
 
@@ -21,10 +21,10 @@ use crate::shared::{Command, Place, Policers, Port, Records, Shared};
 const BUSY: Duration = Duration::from_micros(100);
 
 /// A worker. Lives on its own thread from [`new`](Self::new) on.
-pub struct Worker {
+pub struct Worker<I> {
     number: usize,
     shared: Arc<Shared>,
-    io: Uring,
+    io: I,
     forwarder: Forwarder<Records, Policers>,
     sockets: Box<[Option<Source>]>,
     sends_failed: u64,
@@ -42,16 +42,13 @@ struct Source {
     fd: RawFd,
 }
 
-impl Worker {
-    /// Worker `number`; `seed` is random.
-    ///
-    /// # Errors
-    /// io_uring cannot be had.
-    pub fn new(number: usize, shared: Arc<Shared>, seed: u64) -> io::Result<Self> {
+impl<I: PacketIo> Worker<I> {
+    /// Worker `number`, on the thread that calls; `io` answers to the waker of its port, `seed` is random.
+    #[must_use]
+    pub fn new(number: usize, shared: Arc<Shared>, io: I, seed: u64) -> Self {
         let port = &shared.workers[number];
         port.thread.store(nix::unistd::gettid().as_raw() as u32, Ordering::Relaxed);
         let places = shared.sockets.places();
-        let io = Uring::new(places, port.waker.clone())?;
         let forwarder = Forwarder::new(
             Arc::clone(&shared.table),
             Arc::clone(&shared.policers),
@@ -60,7 +57,7 @@ impl Worker {
             seed,
         );
         let sockets = vec![None; places as usize].into();
-        Ok(Self {
+        Self {
             number,
             io,
             forwarder,
@@ -70,13 +67,13 @@ impl Worker {
             turned_at: clock::now(),
             gather: false,
             shared,
-        })
+        }
     }
 
     /// Works until the relay stops.
     ///
     /// # Errors
-    /// io_uring fails for good.
+    /// The kernel refuses to go on.
     pub fn run(mut self) -> io::Result<()> {
         while !self.shared.stopping.load(Ordering::Relaxed) {
             self.turn()?;
@@ -201,7 +198,7 @@ impl Worker {
         if dont_fragment {
             return self.send_unfragmented(now, Place(egress), to, buffer, payload);
         }
-        self.io.send(Sender { socket: egress, fd }, to, traffic_class, buffer, payload);
+        self.io.send(fd, to, traffic_class, buffer, payload);
     }
 
     #[cold]

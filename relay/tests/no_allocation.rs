@@ -14,7 +14,10 @@ use raceway_relay::link::State;
 use raceway_relay::shared::{LinkBell, Port, Records, Shared, Sockets};
 use raceway_relay::worker::Worker;
 use raceway_sys::allocations::{self, Counting};
+use raceway_sys::io::{PacketIo, Waker};
+use raceway_sys::mmsg::Mmsg;
 use raceway_sys::shared::SharedArray;
+use raceway_sys::uring::Uring;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -128,7 +131,7 @@ fn send_indication(peer: SocketAddr, dont_fragment: bool) -> Vec<u8> {
 }
 
 /// Lets the worker work on what is there, and counts what it allocates meanwhile.
-fn turn(worker: &mut Worker, shared: &Shared) -> u64 {
+fn turn<I: PacketIo>(worker: &mut Worker<I>, shared: &Shared) -> u64 {
     shared.workers[0].waker.wake();
     let before = allocations::of_this_thread();
     worker.turn().unwrap();
@@ -147,9 +150,19 @@ fn take_punts(shared: &Shared) -> usize {
 }
 
 #[test]
-fn a_warm_worker_allocates_nothing_whatever_arrives() {
+fn a_warm_worker_over_io_uring_allocates_nothing_whatever_arrives() {
+    allocates_nothing(|places, waker| Uring::new(places, waker).expect("io_uring"));
+}
+
+#[test]
+fn a_warm_worker_over_system_calls_allocates_nothing_whatever_arrives() {
+    allocates_nothing(|places, waker| Mmsg::new(places, waker).expect("epoll"));
+}
+
+fn allocates_nothing<I: PacketIo>(back_end: impl FnOnce(u32, Waker) -> I) {
     let (shared, mut state) = shared();
-    let mut worker = Worker::new(0, Arc::clone(&shared), 5).expect("io_uring");
+    let io = back_end(shared.sockets.places(), shared.workers[0].waker.clone());
+    let mut worker = Worker::new(0, Arc::clone(&shared), io, 5);
     let ends = Ends::new();
     assert!(state.listen(&[Listener { address: ends.listener }]).is_empty());
     state.apply(clock::now(), SessionId(1), &ends.operations(), None).unwrap();

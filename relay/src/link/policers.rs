@@ -12,7 +12,7 @@ use crate::shared::Shared;
 /// How much may come at once: this long at the full rate.
 const BURST_NS: u64 = 250_000_000;
 /// But always two whole datagrams of the longest that a worker takes.
-const BURST_OCTETS: u64 = 2 * raceway_sys::uring::PAYLOAD_MAX as u64;
+const BURST_OCTETS: u64 = 2 * raceway_sys::io::PAYLOAD_MAX as u64;
 
 /// Policers by index.
 pub struct PolicerPool {

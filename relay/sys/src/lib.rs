@@ -4,6 +4,8 @@ mod address;
 #[cfg(feature = "testing")]
 pub mod allocations;
 pub mod bpf;
+pub mod io;
+pub mod mmsg;
 mod pages;
 pub mod privilege;
 pub mod shared;

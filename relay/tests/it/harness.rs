@@ -28,11 +28,17 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 pub struct Relay {
     process: Child,
     directory: PathBuf,
+    io: &'static str,
 }
 
 impl Relay {
     /// Starts one with `workers` as the configuration says it.
     pub fn start(workers: &str) -> Self {
+        Self::start_over("auto", workers)
+    }
+
+    /// Starts one that receives and sends through the back end `io`.
+    pub fn start_over(io: &'static str, workers: &str) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("raceway-relay-it-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
@@ -42,15 +48,16 @@ impl Relay {
              flows_max = 4096\npin_dir = \"/sys/fs/bpf/raceway-relay-it-{number}\"\n[log]\nlevel = \"debug\"\n"
         );
         std::fs::write(directory.join("raceway.toml"), config).unwrap();
-        let mut relay = Self { process: Self::spawn(&directory), directory };
+        let mut relay = Self { process: Self::spawn(&directory, io), directory, io };
         relay.wait_until_ready();
         relay
     }
 
-    fn spawn(directory: &std::path::Path) -> Child {
+    fn spawn(directory: &std::path::Path, io: &str) -> Child {
         Command::new(env!("CARGO_BIN_EXE_raceway-relay"))
             .arg("--config")
             .arg(directory.join("raceway.toml"))
+            .args(["--io", io])
             .stderr(Stdio::inherit())
             .stdin(Stdio::null())
             .spawn()
@@ -74,7 +81,7 @@ impl Relay {
     pub fn replace(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        self.process = Self::spawn(&self.directory);
+        self.process = Self::spawn(&self.directory, self.io);
         self.wait_until_ready();
     }
 

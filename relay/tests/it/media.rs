@@ -7,6 +7,7 @@ use raceway_api::{FromRelay, Operation};
 
 use crate::harness::{CHANNEL, Call, End, Relay, channel_data};
 
+const BACK_ENDS: [&str; 2] = ["io-uring", "mmsg"];
 const LONG: Duration = Duration::from_secs(60);
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
@@ -64,8 +65,9 @@ fn call(relay: &Relay, hosts: [&str; 2]) -> (crate::harness::Control, Call) {
 
 #[test]
 fn channel_data_passes_both_ways_within_and_between_families() {
-    for hosts in [["127.0.0.1", "127.0.0.1"], ["::1", "::1"], ["127.0.0.1", "::1"], ["::1", "127.0.0.1"]] {
-        let relay = Relay::start("[0]");
+    let hosts = [["127.0.0.1", "127.0.0.1"], ["::1", "::1"], ["127.0.0.1", "::1"], ["::1", "127.0.0.1"]];
+    for (hosts, io) in hosts.into_iter().flat_map(|hosts| BACK_ENDS.map(|io| (hosts, io))) {
+        let relay = Relay::start_over(io, "[0]");
         let (mut control, call) = call(&relay, hosts);
         for data in [&b"first"[..], b"", &[9; 1400]] {
             call.channel_works(data);
@@ -126,7 +128,11 @@ fn dont_fragment_is_obeyed_and_undone() {
 
 #[test]
 fn a_refused_port_is_reported_with_its_icmp_message() {
-    let relay = Relay::start("[0]");
+    BACK_ENDS.into_iter().for_each(refused_port);
+}
+
+fn refused_port(io: &'static str) {
+    let relay = Relay::start_over(io, "[0]");
     let (_control, call) = call(&relay, ["127.0.0.1", "127.0.0.1"]);
     let closed = crate::harness::free_address(crate::harness::PEER_HOST);
     call.client.send(call.listener, &stun(0x0016, &[xor_peer(closed), (0x0013, b"anyone?".to_vec())]));

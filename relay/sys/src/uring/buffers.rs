@@ -7,34 +7,13 @@ use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 
 use crate::address::{Address, NAME_MAX};
+use crate::io::memory::{BUFFERS, Buffer, CONTROL, HEADROOM, Memory, OUT, PAYLOAD_MAX, traffic_class};
 use crate::pages::Pages;
 
 /// Group that the buffers are registered as.
 pub(super) const GROUP: u16 = 0;
-/// Buffers of a worker; a power of two. 4.2 MiB.
-const BUFFERS: u16 = 1024;
 /// Used buffers from which on waiting would be risky.
 const MANY: usize = BUFFERS as usize / 2;
-/// `struct io_uring_recvmsg_out`.
-const OUT: usize = 16;
-/// Room for one control message with an `int` or less (TOS, traffic class).
-const CONTROL: usize = 24;
-
-/// Octets in front of a received payload: the kernel's header, name and control data, free once they were read.
-pub const HEADROOM: usize = OUT + NAME_MAX + CONTROL;
-/// Longest payload that fits a buffer.
-pub const PAYLOAD_MAX: usize = 4096;
-/// Octets behind the longest payload, for the padding of STUN.
-const TAILROOM: usize = 4;
-/// From buffer to buffer: whole cache lines, and no power of two, which would crowd a few sets of the cache.
-const STRIDE: usize = (HEADROOM + PAYLOAD_MAX + TAILROOM).next_multiple_of(64);
-
-const _: () = assert!(BUFFERS.is_power_of_two());
-const _: () = assert!(HEADROOM >= 64 && !STRIDE.is_power_of_two());
-
-/// A buffer that its holder may use.
-#[derive(Debug)]
-pub struct Buffer(u16);
 
 /// What the kernel wrote in front of a payload.
 pub(super) struct Received {
@@ -46,7 +25,7 @@ pub(super) struct Received {
 
 pub(super) struct Buffers {
     entries: Pages,
-    memory: Pages,
+    memory: Memory,
     template: Box<libc::msghdr>,
     tail: u16,
     used: Vec<u16>,
@@ -55,7 +34,7 @@ pub(super) struct Buffers {
 impl Buffers {
     pub(super) fn new(ring: &IoUring) -> io::Result<Self> {
         let entries = Pages::new(usize::from(BUFFERS) * size_of::<BufRingEntry>())?;
-        let memory = Pages::new(usize::from(BUFFERS) * STRIDE)?;
+        let memory = Memory::new()?;
         // SAFETY: `entries` is page aligned, large enough, and outlives the ring: `Uring` drops the ring first.
         unsafe { ring.submitter().register_buf_ring_with_flags(entries.start() as u64, BUFFERS, GROUP, 0)? };
         // SAFETY: a C structure of integers and pointers, for which zero is a value.
@@ -80,7 +59,7 @@ impl Buffers {
 
     #[inline]
     pub(super) fn memory(&mut self, buffer: &Buffer) -> &mut [u8] {
-        self.memory.slice_mut(usize::from(buffer.0) * STRIDE, STRIDE)
+        self.memory.of(buffer)
     }
 
     /// Takes over a buffer that the kernel filled with `octets` octets.
@@ -113,7 +92,7 @@ impl Buffers {
             // SAFETY: `at` is below the entries that `entries` holds, and this thread is the only one that writes
             // entries between the kernel's head and the tail.
             let entry = unsafe { &mut *first.add(at) };
-            entry.set_addr(self.memory.start() as u64 + (usize::from(id) * STRIDE) as u64);
+            entry.set_addr(self.memory.start(id) as u64);
             entry.set_len((HEADROOM + PAYLOAD_MAX) as u32);
             entry.set_bid(id);
             self.tail = self.tail.wrapping_add(1);
@@ -121,20 +100,5 @@ impl Buffers {
         // SAFETY: the kernel's tail lies in the first entry, which is mapped, aligned, and shared as an atomic.
         let tail = unsafe { &*BufRingEntry::tail(first).cast::<AtomicU16>() };
         tail.store(self.tail, Ordering::Release);
-    }
-}
-
-/// The octet or `int` of an IP_TOS or IPV6_TCLASS control message.
-#[inline]
-fn traffic_class(control: &[u8], used: usize) -> u8 {
-    const HEADER: usize = size_of::<libc::cmsghdr>();
-    if used <= HEADER {
-        return 0;
-    }
-    let word = |at: usize| i32::from_ne_bytes([control[at], control[at + 1], control[at + 2], control[at + 3]]);
-    match (word(8), word(12)) {
-        (libc::IPPROTO_IP, libc::IP_TOS) => control[HEADER],
-        (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => word(HEADER) as u8,
-        _ => 0,
     }
 }

@@ -1,5 +1,6 @@
 //! A batch of sends: message headers that stay in place until the kernel has read them.
 
+use std::io;
 use std::ops::Range;
 use std::os::fd::RawFd;
 
@@ -22,16 +23,8 @@ const UDP_SEGMENT: i32 = 103;
 /// Complete, one way or the other, when the system call returns.
 const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
-/// The socket of a send, as a submission names it.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum File {
-    Registered(u32),
-    Descriptor(RawFd),
-}
-
 /// One send: one datagram, or several that the kernel cuts apart.
 struct Send {
-    file: File,
     fd: RawFd,
     to: Address,
     traffic_class: u8,
@@ -43,10 +36,10 @@ struct Send {
     closed: bool,
 }
 
-pub(super) struct Sends {
+pub(crate) struct Sends {
     sends: Vec<Send>,
     payloads: Vec<libc::iovec>,
-    headers: Box<[libc::msghdr]>,
+    headers: Box<[libc::mmsghdr]>,
     names: Box<[[u8; NAME_MAX]]>,
     controls: Box<[Control]>,
     /// Sends that were given to the kernel.
@@ -62,9 +55,9 @@ pub(super) struct Sends {
 struct Control([u8; CONTROL]);
 
 impl Sends {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // SAFETY: a C structure of integers and pointers, for which zero is a value.
-        let header: libc::msghdr = unsafe { std::mem::zeroed() };
+        let header: libc::mmsghdr = unsafe { std::mem::zeroed() };
         Self {
             sends: Vec::with_capacity(DATAGRAMS_MAX),
             payloads: Vec::with_capacity(DATAGRAMS_MAX),
@@ -77,13 +70,13 @@ impl Sends {
         }
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.payloads.len() >= DATAGRAMS_MAX
     }
 
     /// Adds a datagram, to the last send if it fits there.
     #[inline]
-    pub(super) fn push(&mut self, file: File, fd: RawFd, to: Address, traffic_class: u8, payload: &mut [u8]) {
+    pub(crate) fn push(&mut self, fd: RawFd, to: Address, traffic_class: u8, payload: &mut [u8]) {
         let length = payload.len();
         self.payloads.push(libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: length });
         let open = self.sends.len() > self.prepared;
@@ -97,7 +90,6 @@ impl Sends {
             return;
         }
         self.sends.push(Send {
-            file,
             fd,
             to,
             traffic_class,
@@ -110,42 +102,58 @@ impl Sends {
     }
 
     /// What was added since the last time, by number.
-    pub(super) fn prepare(&mut self) -> Range<u32> {
+    pub(crate) fn prepare(&mut self) -> Range<u32> {
         let from = std::mem::replace(&mut self.prepared, self.sends.len());
         from as u32..self.prepared as u32
     }
 
+    /// Sends by system call what was added since the last time; returns how many datagrams were lost.
+    pub(crate) fn send_all(&mut self) -> u64 {
+        let Range { start, end } = self.prepare();
+        let (mut at, end) = (start as usize, end as usize);
+        (at..end).for_each(|at| self.fill(at));
+        let mut lost = 0;
+        while at < end {
+            let fd = self.sends[at].fd;
+            let same = self.sends[at..end].iter().take_while(|send| send.fd == fd).count();
+            // SAFETY: the headers were filled just now and point to memory of the batch, which stays in place.
+            let sent = unsafe { libc::sendmmsg(fd, &mut self.headers[at], same as u32, FLAGS) };
+            match usize::try_from(sent) {
+                Ok(sent) if sent > 0 => at += sent,
+                _ => {
+                    let errno = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+                    lost += self.failed(self.tag(at as u32), -errno);
+                    at += 1;
+                }
+            }
+        }
+        lost
+    }
+
     /// The submission of a send.
-    pub(super) fn submission(&mut self, at: u32) -> squeue::Entry {
+    pub(crate) fn submission(&mut self, at: u32) -> squeue::Entry {
         let send = &self.sends[at as usize];
         if send.datagrams > 1 || send.traffic_class != 0 {
             self.fill(at as usize);
-            let header: *const libc::msghdr = &self.headers[at as usize];
-            return match self.sends[at as usize].file {
-                File::Registered(number) => opcode::SendMsg::new(types::Fixed(number), header),
-                File::Descriptor(fd) => opcode::SendMsg::new(types::Fd(fd), header),
-            }
-            .flags(FLAGS as u32)
-            .build();
+            let header: *const libc::msghdr = &self.headers[at as usize].msg_hdr;
+            let fd = types::Fd(self.sends[at as usize].fd);
+            return opcode::SendMsg::new(fd, header).flags(FLAGS as u32).build();
         }
         // One plain datagram needs no message header, which the kernel would have to copy and check.
         let name = &mut self.names[at as usize];
         let length = send.to.write(name);
         let payload = &self.payloads[send.first];
         let (start, octets) = (payload.iov_base.cast_const().cast(), payload.iov_len as u32);
-        match send.file {
-            File::Registered(number) => opcode::Send::new(types::Fixed(number), start, octets),
-            File::Descriptor(fd) => opcode::Send::new(types::Fd(fd), start, octets),
-        }
-        .dest_addr(name.as_ptr().cast())
-        .dest_addr_len(length)
-        .flags(FLAGS)
-        .build()
+        opcode::Send::new(types::Fd(send.fd), start, octets)
+            .dest_addr(name.as_ptr().cast())
+            .dest_addr_len(length)
+            .flags(FLAGS)
+            .build()
     }
 
     fn fill(&mut self, at: usize) {
         let send = &self.sends[at];
-        let header = &mut self.headers[at];
+        let header = &mut self.headers[at].msg_hdr;
         header.msg_namelen = send.to.write(&mut self.names[at]);
         header.msg_name = self.names[at].as_mut_ptr().cast();
         header.msg_iov = &mut self.payloads[send.first];
@@ -170,14 +178,14 @@ impl Sends {
     }
 
     /// What tells a send of this batch from all others.
-    pub(super) fn tag(&self, at: u32) -> u32 {
+    pub(crate) fn tag(&self, at: u32) -> u32 {
         (self.batch % BATCHES) * DATAGRAMS_MAX as u32 + at
     }
 
     /// Deals with a send that failed: once more if the error may have been an earlier datagram's, one by one if
     /// segmentation was refused. Returns how many datagrams were lost.
     #[cold]
-    pub(super) fn failed(&mut self, tag: u32, result: i32) -> u64 {
+    pub(crate) fn failed(&mut self, tag: u32, result: i32) -> u64 {
         let (at, errno) = (tag as usize % DATAGRAMS_MAX, -result);
         if errno <= 0 {
             return 0;
@@ -198,7 +206,7 @@ impl Sends {
     }
 
     fn retry(&self, at: usize) -> bool {
-        send_now(self.sends[at].fd, &self.headers[at])
+        send_now(self.sends[at].fd, &self.headers[at].msg_hdr)
     }
 
     fn one_by_one(&mut self, at: usize) -> u64 {
@@ -208,13 +216,13 @@ impl Sends {
             let send = &mut self.sends[at];
             (send.first, send.datagrams) = (payload, 1);
             self.fill(at);
-            lost += u64::from(!send_now(fd, &self.headers[at]));
+            lost += u64::from(!send_now(fd, &self.headers[at].msg_hdr));
         }
         lost
     }
 
     /// Forgets a batch that the kernel is done with.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.sends.clear();
         self.payloads.clear();
         self.prepared = 0;

@@ -1,0 +1,134 @@
+//! What a worker receives and sends through: one interface, two ways to do it.
+
+pub(crate) mod memory;
+pub(crate) mod sends;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+use crate::Address;
+
+pub use memory::{Buffer, HEADROOM, PAYLOAD_MAX};
+
+/// Datagrams in and out, for one thread. Sockets have numbers that the caller chooses.
+///
+/// Drive it in turns: [`wait`](Self::wait), then [`next_event`](Self::next_event) until `None`; send or release every
+/// buffer that an event brought. Nothing allocates after construction.
+pub trait PacketIo {
+    /// Starts to receive from a socket under a number that is not in use. The caller keeps the socket open until
+    /// [`Event::Stopped`].
+    fn receive(&mut self, socket: u32, fd: RawFd);
+
+    /// Stops receiving; [`Event::Stopped`] follows.
+    fn stop(&mut self, socket: u32);
+
+    /// Hands everything that was queued to the kernel and waits until something happened.
+    ///
+    /// With `gather` it may wait a little for more than one event: under load, being woken for each datagram costs
+    /// more than anything that is done with it.
+    ///
+    /// # Errors
+    /// What the kernel says; nothing that goes away by itself.
+    fn wait(&mut self, gather: bool) -> io::Result<()>;
+
+    /// What happened, until `None`.
+    fn next_event(&mut self) -> Option<Event>;
+
+    /// The whole memory of a buffer; a payload is received at [`HEADROOM`].
+    fn memory(&mut self, buffer: &Buffer) -> &mut [u8];
+
+    /// Queues a datagram: `payload` of `buffer`, from one socket to `to`. Consecutive datagrams of one size between the
+    /// same two ends become one segmented send.
+    fn send(&mut self, from: RawFd, to: Address, traffic_class: u8, buffer: Buffer, payload: Range<usize>);
+
+    /// Gives a buffer back unsent.
+    fn release(&mut self, buffer: Buffer);
+
+    /// Figures since the start.
+    fn figures(&self) -> Figures;
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A datagram arrived.
+    Received {
+        /// Number of the socket.
+        socket: u32,
+        /// Memory that holds it; to be sent or released.
+        buffer: Buffer,
+        /// Octets of its payload, which starts at [`HEADROOM`].
+        length: usize,
+        /// Its source; absent for a family that nobody asked for.
+        remote: Option<Address>,
+        /// It was longer than [`PAYLOAD_MAX`] and is cut.
+        truncated: bool,
+        /// Its TOS or traffic class (DSCP and ECN).
+        traffic_class: u8,
+    },
+    /// The socket has errors of the network to tell (ICMP).
+    NetworkError {
+        /// Number of the socket.
+        socket: u32,
+    },
+    /// The socket receives no more: it was stopped, or the kernel refuses it.
+    Stopped {
+        /// Number of the socket.
+        socket: u32,
+    },
+    /// [`Waker::wake`] was called.
+    Woken,
+}
+
+/// Figures of the back end itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// Datagrams that the kernel refused to send.
+    pub sends_failed: u64,
+    /// Times that a socket ran out of buffers (its datagrams waited in the socket).
+    pub starved: u64,
+}
+
+/// Wakes the thread that waits in [`PacketIo::wait`].
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<OwnedFd>);
+
+impl Waker {
+    /// Makes a waker.
+    ///
+    /// # Errors
+    /// What eventfd(2) says.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: no pointers; the result is checked.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a fresh descriptor that nobody else owns.
+        Ok(Self(Arc::new(unsafe { OwnedFd::from_raw_fd(fd) })))
+    }
+
+    /// Wakes; never blocks for less than 2^64 calls without a wait.
+    pub fn wake(&self) {
+        let one = 1u64.to_ne_bytes();
+        // SAFETY: `one` is eight readable octets. Failure (the counter is full) means that a wake-up is pending.
+        unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+
+    /// Takes back all wake-ups so far; waits for one if there is none. For a thread that polls the descriptor itself.
+    pub fn drain(&self) {
+        let mut count = [0; 8];
+        // SAFETY: `count` is eight writable octets. There is nothing to do about a failure but poll again.
+        unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
