@@ -94,8 +94,7 @@ impl Peers {
     }
 
     fn is_relayed(&self, address: IpAddr, port: Option<u16>) -> bool {
-        let in_range = |port| self.ports.is_some_and(|ports| (ports.first..=ports.last).contains(&port));
-        port.is_none_or(in_range) && self.relays.iter().any(|relay| relay.external == address)
+        port.is_none_or(|port| self.is_relay_port(port)) && self.relays.iter().any(|relay| relay.external == address)
     }
 
     /// How a peer is reached: one that is relayed here under an external address has an internal one.

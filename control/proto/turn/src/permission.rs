@@ -116,10 +116,6 @@ pub(crate) fn permit(allocation: &mut Allocation, peer: IpAddr, now: Instant, pe
     }
 }
 
-pub(crate) const fn extend(role: Role, end: Instant) -> Operation<'static> {
-    Operation::Extend { flow: role.id(), expires_at_ns: end.as_ns() }
-}
-
 /// The success response to a CreatePermission or a ChannelBind: no attributes of its own.
 pub(crate) fn empty_success(exchange: Exchange, settings: &Settings, key: Option<&Key>) -> Vec<u8> {
     Response::success(exchange).finish(settings.software.as_deref(), key)

@@ -16,9 +16,6 @@ use crate::request::Proven;
 use crate::respond::{Exchange, Response};
 use crate::server::{Server, Settings, datagram};
 
-/// A flow that ends within this may be gone when the relay reads the order to extend it, so it is put again.
-pub(crate) const EXTEND_MARGIN: Duration = Duration::from_secs(1);
-
 impl Server {
     pub(crate) fn refresh(&mut self, proven: &Proven<'_>) -> Result<(), Refusal> {
         let session = self.own_session(proven)?;

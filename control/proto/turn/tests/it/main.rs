@@ -5,6 +5,7 @@ mod auth;
 mod binding;
 mod channel;
 mod corpus;
+mod cost;
 mod failure;
 mod interop;
 mod model;

@@ -79,6 +79,7 @@ fn several_peers_get_permissions_together() {
     wanted.push(SocketAddr::new(wanted[0].ip(), 777));
     assert!(client.permit(&mut world, &wanted).is_success());
     assert_eq!(world.flows(&client).len(), 2 + 20, "a peer twice is one permission");
+    assert_eq!(world.server.counters().relay_failures, 0);
 }
 
 #[test]
