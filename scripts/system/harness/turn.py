@@ -31,6 +31,7 @@ class Client:
         self.sock, self.server, self.user, self.password = sock, server, user, password
         self.realm = self.nonce = None
         self.on_data = lambda arrival, source, payload: None
+        self.on_indication = lambda message: None
         self.relayed = []
         self._answers, self._changed, self._closed = {}, threading.Condition(), False
         sock.connect(server)
@@ -145,6 +146,7 @@ class Client:
             return
         message = stun.decode(octets)
         if message.kind == stun.INDICATION:
+            self.on_indication(message)
             self.on_data(arrival, message.address(stun.XOR_PEER_ADDRESS), message.get(stun.DATA_ATTRIBUTE))
             return
         with self._changed:

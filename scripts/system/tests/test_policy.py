@@ -36,21 +36,23 @@ def own_services(world, changes=None):
     """Through its relayed address a client reaches nothing of this machine but other relayed addresses."""
     Raceway(world, changes)
     got = []
-    service = world.use(Peer(world.net.relay.udp(Network.RELAYED, 7777)))
-    service.on_data = lambda arrival, source, octets: got.append(octets)
     client = new_client(world)
     client.allocate()
-    target = (Network.RELAYED, 7777)
-    for step in (lambda: client.permit(target[0]), lambda: client.bind(0x4000, target)):
-        try:
-            step()
-        except Refused as refused:
-            assert refused.code == 403, refused
-    for _ in range(10):
-        client.send_indication(target, b"indication")
-        client.send_channel(0x4000, b"channel")
+    # One port that Raceway never relays from, and one that it may but does not.
+    for number, port in ((0x4000, 7777), (0x4001, 60_000)):
+        service = world.use(Peer(world.net.relay.udp(Network.RELAYED, port)))
+        service.on_data = lambda arrival, source, octets: got.append(octets)
+        target = (Network.RELAYED, port)
+        for step in (lambda: client.permit(target[0]), lambda: client.bind(number, target)):  # noqa: B023
+            try:
+                step()
+            except Refused as refused:
+                assert refused.code == 403, refused
+        for _ in range(10):
+            client.send_indication(target, b"indication to %d" % port)
+            client.send_channel(number, b"channel to %d" % port)
     world.wait(0.5)
-    assert not got, got
+    assert not got, set(got)
 
 
 @test("no service of this machine can be reached through a relayed address, in XDP")
