@@ -15,7 +15,6 @@ use crate::counters::{Method, Outcome, Refusal};
 use crate::flows::{self, Role};
 use crate::message::{Request, typed};
 use crate::pending::{Pending, Purpose};
-use crate::permission::extend;
 use crate::ports::{PortWish, Relayed};
 use crate::request::Proven;
 use crate::respond::{Exchange, Response, error_code};
@@ -83,7 +82,7 @@ impl Server {
         if allocation.granted.transaction != proven.request.transaction {
             return Err(Refusal::AllocationMismatch);
         }
-        let operations = vec![extend(Role::Allocation, allocation.ends_at())];
+        let operations = vec![flows::extend(Role::Allocation.id(), allocation.ends_at())];
         let response = datagram(&allocation.tuple, allocated(proven.exchange, allocation, &self.policy));
         self.counters.answered(Method::Allocate, Outcome::Success);
         let exchange = Some(proven.exchange);

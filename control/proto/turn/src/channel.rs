@@ -9,13 +9,12 @@ use turn_types::attribute::ChannelNumber;
 
 use crate::allocation::{Allocation, CHANNEL_LIFETIME, Channel};
 use crate::counters::{Method, Outcome, Refusal};
-use crate::flows::{self, Role};
+use crate::flows::{self, EXTEND_MARGIN, Role};
 use crate::limits;
 use crate::message::typed;
 use crate::peer::Peers;
 use crate::pending::{Pending, Purpose};
-use crate::permission::{Change, empty_success, extend, permit};
-use crate::refresh::EXTEND_MARGIN;
+use crate::permission::{Change, empty_success, permit};
 use crate::request::{Proven, peer_address};
 use crate::server::{Server, datagram};
 
@@ -85,7 +84,7 @@ fn bind(allocation: &mut Allocation, number: u16, peer: SocketAddr, now: Instant
     permit(allocation, peer.ip(), now, peers, &mut change);
     match refreshed {
         Some((channel, true)) => {
-            change.operations.push(extend(Role::ChannelOut(number), flows::channel_out_end(&channel, &leg)));
+            change.operations.push(flows::extend(Role::ChannelOut(number).id(), flows::channel_out_end(&channel, &leg)));
         }
         Some((channel, false)) => change.operations.extend(put(allocation, &channel, peers)),
         None => {

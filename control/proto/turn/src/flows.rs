@@ -3,6 +3,7 @@
 //! Flow ids name what a flow stands for, so that a snapshot gives permissions and channels back.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use raceway_api::{Destination, Flow, FlowAction, FlowId, FlowReport, Framing, Match, Operation, Remote};
 use raceway_units::Instant;
@@ -53,6 +54,14 @@ impl Role {
             _ => None,
         }
     }
+}
+
+/// A flow that ends within this may be gone when the relay reads the order to extend it, so it is put again.
+pub(crate) const EXTEND_MARGIN: Duration = Duration::from_secs(1);
+
+/// Says the new end of a flow.
+pub(crate) const fn extend(flow: FlowId, end: Instant) -> Operation<'static> {
+    Operation::Extend { flow, expires_at_ns: end.as_ns() }
 }
 
 /// Creates the session, or says what changed of it.

@@ -8,11 +8,10 @@ use raceway_units::Instant;
 use crate::allocation::{Allocation, PERMISSION_LIFETIME, Permission};
 use crate::auth::Key;
 use crate::counters::{Method, Outcome, Refusal};
-use crate::flows::{self, Role};
+use crate::flows::{self, EXTEND_MARGIN, Role};
 use crate::limits;
 use crate::peer::Peers;
 use crate::pending::{Pending, Purpose};
-use crate::refresh::EXTEND_MARGIN;
 use crate::request::{Proven, peer_address};
 use crate::respond::{Exchange, Response};
 use crate::server::{Server, Settings, datagram};
@@ -100,7 +99,7 @@ pub(crate) fn permit(allocation: &mut Allocation, peer: IpAddr, now: Instant, pe
     };
     if was_live {
         let end = flows::permission_end(&permission, &leg);
-        change.operations.push(extend(Role::Permission(permission.index), end));
+        change.operations.push(flows::extend(Role::Permission(permission.index).id(), end));
     } else {
         change.operations.extend(flows::permission(allocation, &permission, peers).map(Operation::PutFlow));
     }
@@ -108,7 +107,7 @@ pub(crate) fn permit(allocation: &mut Allocation, peer: IpAddr, now: Instant, pe
         let was_live = was_live && flows::channel_out_end(channel, &leg) > soon;
         if was_live {
             let end = flows::channel_in_end(allocation, channel, &leg);
-            change.operations.push(extend(Role::ChannelIn(channel.number), end));
+            change.operations.push(flows::extend(Role::ChannelIn(channel.number).id(), end));
         } else {
             let flows = flows::channel(allocation, channel, peers).into_iter().flatten();
             change.operations.extend(flows.map(Operation::PutFlow));

@@ -10,7 +10,7 @@ use crate::allocate::{granted_lifetime, read_family, read_lifetime};
 use crate::allocation::{Allocation, Family};
 use crate::auth::Key;
 use crate::counters::{Method, Outcome, Refusal};
-use crate::flows;
+use crate::flows::{self, EXTEND_MARGIN};
 use crate::pending::{Pending, Purpose};
 use crate::request::Proven;
 use crate::respond::{Exchange, Response};
@@ -103,8 +103,7 @@ fn extend(allocation: &Allocation, before: &[(FlowId, Instant)], bits_per_second
     let after = ends(allocation);
     let is_needed = |at: usize| at == 0 || before[at].1 != after[at].1;
     let needed = (0..after.len()).filter(|at| is_needed(*at)).map(|at| after[at]);
-    let mut operations: Vec<_> =
-        needed.map(|(flow, end)| Operation::Extend { flow, expires_at_ns: end.as_ns() }).collect();
+    let mut operations: Vec<_> = needed.map(|(flow, end)| flows::extend(flow, end)).collect();
     operations.push(flows::put_session(allocation, bits_per_second));
     operations
 }
