@@ -111,7 +111,7 @@ fn not_here(config: &Config, key: &str, address: IpAddr) -> Problem {
 
 fn bind_problem(config: &Config, key: &str, address: SocketAddr, error: &io::Error, in_use: &str) -> Problem {
     let (what, right) = match error.kind() {
-        io::ErrorKind::AddrInUse => (format!("another program already listens on \"{address}\""), in_use.to_owned()),
+        io::ErrorKind::AddrInUse => (format!("\"{address}\" is in use by another program"), in_use.to_owned()),
         io::ErrorKind::PermissionDenied => (
             format!("port {} needs rights that this account does not have", address.port()),
             "start as root or write a port from 1024 up".to_owned(),
@@ -220,9 +220,9 @@ mod tests {
                  [http]\nlisten = \"{tcp}\""
             )),
             format!(
-                "raceway.toml:2: turn.listen[0]: another program already listens on \"{udp}\"; stop what listens there \
+                "raceway.toml:2: turn.listen[0]: \"{udp}\" is in use by another program; stop what listens there \
                  (`ss -lunp` names it) or write another port\n\
-                 raceway.toml:6: http.listen: another program already listens on \"{tcp}\"; write another port, or \
+                 raceway.toml:6: http.listen: \"{tcp}\" is in use by another program; write another port, or \
                  \"off\""
             )
         );
