@@ -7,7 +7,7 @@ use stun_types::attribute::{AttributeStaticType, Nonce, PasswordAlgorithms, Real
 use turn_types::attribute::XorPeerAddress;
 
 use crate::allocation::{Allocation, Family};
-use crate::auth::{Identity, IntegrityKind, Key, PasswordAlgorithm, lists_password_algorithms};
+use crate::auth::{Identity, IntegrityKind, Key, Offer, PasswordAlgorithm, lists_password_algorithms};
 use crate::counters::{Method, Outcome, Refusal};
 use crate::flows;
 use crate::message::{Request, typed};
@@ -96,7 +96,7 @@ impl Server {
         let (Some(identity), Some(realm), Some(nonce)) = (identity, request.realm, request.nonce) else {
             return Err(MALFORMED);
         };
-        let algorithm = password_algorithm(request, nonce, self.credentials.password_algorithms())?;
+        let algorithm = password_algorithm(request, nonce)?;
         let session = self.sessions.id_of(&arrival.tuple);
         let allocation = session.and_then(|session| self.sessions.get(session));
         let known = allocation.map(|allocation| &*allocation.user);
@@ -146,7 +146,7 @@ impl Server {
         if unproven.challenge {
             response.add_raw(Realm::TYPE, self.credentials.realm().as_bytes());
             response.add_raw(Nonce::TYPE, &self.nonces.make(arrival.now, arrival.tuple.client));
-            response.add_raw(PasswordAlgorithms::TYPE, self.credentials.password_algorithms());
+            response.add_raw(PasswordAlgorithms::TYPE, self.nonces.offer().octets());
         }
         let octets = response.finish(self.policy.software.as_deref(), None);
         if self.send_unproven(arrival, request, octets) {
@@ -195,10 +195,11 @@ impl Server {
 
 /// The algorithm that a request says or implies (RFC 8489 section 9.2.4): who was offered a choice must repeat the
 /// offer, so that nobody between can have made it smaller.
-fn password_algorithm(request: &Request<'_>, nonce: &[u8], offer: &[u8]) -> Result<PasswordAlgorithm, Unproven> {
+fn password_algorithm(request: &Request<'_>, nonce: &[u8]) -> Result<PasswordAlgorithm, Unproven> {
     if !lists_password_algorithms(nonce) {
         return Ok(PasswordAlgorithm::Md5);
     }
+    let offer = Offer::that_came_with(nonce).octets();
     match (request.password_algorithm, request.password_algorithms) {
         (None, None) => Ok(PasswordAlgorithm::Md5),
         (Some(chosen), Some(offered)) if offered == offer => [PasswordAlgorithm::Sha256, PasswordAlgorithm::Md5]

@@ -116,7 +116,7 @@ impl Server {
             reinstall: Vec::new(),
         };
         server.ports.configure(&policy.relay_addresses, policy.ports);
-        server.nonces.configure(server.credentials.username_anonymity(), policy.nonce_lifetime);
+        server.configure_nonces(&policy);
         Ok(server)
     }
 
@@ -132,7 +132,7 @@ impl Server {
         self.policy = Settings::new(&policy);
         self.sessions.recount_users(|name| credentials.quota_name(name));
         self.credentials = credentials;
-        self.nonces.configure(self.credentials.username_anonymity(), policy.nonce_lifetime);
+        self.configure_nonces(&policy);
         self.ports.configure(&policy.relay_addresses, policy.ports);
         self.budget = budget(&policy, &mut self.random);
         self.peers = Peers::new(&policy);
@@ -319,6 +319,11 @@ impl Server {
         let open = allocation.legs().map(|(_, leg)| leg.relayed.internal).chain(allocation.closed);
         open.for_each(|internal| self.ports.release(internal));
         Some(allocation)
+    }
+
+    fn configure_nonces(&mut self, policy: &Policy) {
+        let credentials = &self.credentials;
+        self.nonces.configure(credentials.username_anonymity(), credentials.offer(), policy.nonce_lifetime);
     }
 
     fn end_expired(&mut self, session: SessionId, now: Instant) {

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::key::{Key, PasswordAlgorithm};
+use super::nonce::Offer;
 use crate::limits;
 use crate::policy::{Policy, PolicyError, Secret, User};
 
@@ -26,10 +27,6 @@ pub(crate) enum Identity<'a> {
     Hash(&'a [u8]),
 }
 
-/// PASSWORD-ALGORITHMS (RFC 8489 section 14.11): SHA-256 before MD5, both without parameters.
-const BOTH_ALGORITHMS: &[u8] = &[0, 2, 0, 0, 0, 1, 0, 0];
-const MD5_ALONE: &[u8] = &[0, 1, 0, 0];
-
 /// Users and secrets of one policy, with keys made ready.
 #[derive(Debug)]
 pub(crate) struct Credentials {
@@ -37,7 +34,7 @@ pub(crate) struct Credentials {
     users: HashMap<Box<str>, UserKeys, foldhash::quality::RandomState>,
     names_by_hash: HashMap<[u8; 32], Box<str>, foldhash::quality::RandomState>,
     shared_secrets: Vec<Secret>,
-    md5_alone: bool,
+    offer: Offer,
     /// Compared with what comes from unknown users, so that they are not told by a faster refusal.
     decoy: Key,
 }
@@ -62,7 +59,7 @@ impl Credentials {
             users: HashMap::default(),
             names_by_hash: HashMap::default(),
             shared_secrets: policy.shared_secrets.clone(),
-            md5_alone: false,
+            offer: Offer::Both,
         };
         for user in &policy.users {
             credentials.add(user)?;
@@ -80,7 +77,7 @@ impl Credentials {
         self.names_by_hash.insert(userhash(&name, &self.realm), name.as_ref().into());
         let keys = match user.password.as_ha1() {
             Some(ha1) => {
-                self.md5_alone = true;
+                self.offer = Offer::Md5Alone;
                 UserKeys { md5: Key::from_ha1(ha1), sha256: None }
             }
             None => self.keys(&name, user).ok_or_else(|| PolicyError::Password(user.name.clone()))?,
@@ -106,8 +103,8 @@ impl Credentials {
     }
 
     /// What is offered in PASSWORD-ALGORITHMS.
-    pub const fn password_algorithms(&self) -> &'static [u8] {
-        if self.md5_alone { MD5_ALONE } else { BOTH_ALGORITHMS }
+    pub const fn offer(&self) -> Offer {
+        self.offer
     }
 
     pub fn realm(&self) -> &str {
@@ -247,7 +244,7 @@ mod tests {
         let expected = Key::derive(PasswordAlgorithm::Md5, b"ninefingers", "north.gov", "youhavetoberealistic");
         assert_eq!(credentials.key("ninefingers", PasswordAlgorithm::Md5, None, |_| true), Some(expected));
         assert_eq!(credentials.key("ninefingers", PasswordAlgorithm::Sha256, None, |_| true), None);
-        assert_eq!(credentials.password_algorithms(), [0, 1, 0, 0], "no choice that would not work");
+        assert_eq!(credentials.offer(), Offer::Md5Alone, "no choice that would not work");
         policy.shared_secrets = vec![Secret::ha1(ha1)];
         assert_eq!(policy.check(), Err(PolicyError::SharedSecretLength));
     }

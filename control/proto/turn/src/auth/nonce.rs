@@ -20,6 +20,9 @@ pub(crate) const NONCE_LENGTH: usize = COOKIE_LENGTH + 27;
 
 /// STUN security feature "Password algorithms": bit 0 of 24 (RFC 8489 section 18.1).
 const PASSWORD_ALGORITHMS: u8 = 0x80;
+/// In the first octet of a nonce's time: it came with [`Offer::Md5Alone`].
+const MD5_ALONE: u8 = 0x80;
+
 /// STUN security feature "Username anonymity": bit 1 of 24.
 const USERNAME_ANONYMITY: u8 = 0x40;
 
@@ -40,6 +43,33 @@ impl std::fmt::Debug for NonceKey {
     }
 }
 
+/// Password algorithms that challenges list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// SHA-256 before MD5.
+    Both,
+    /// No key for another can be made.
+    Md5Alone,
+}
+
+impl Offer {
+    /// PASSWORD-ALGORITHMS (RFC 8489 section 14.11); neither algorithm has parameters.
+    pub const fn octets(self) -> &'static [u8] {
+        match self {
+            Self::Both => &[0, 2, 0, 0, 0, 1, 0, 0],
+            Self::Md5Alone => &[0, 1, 0, 0],
+        }
+    }
+
+    /// The offer that came with a nonce, as it says; whether it says the truth is for [`Nonces::is_valid`].
+    pub fn that_came_with(nonce: &[u8]) -> Self {
+        match read(nonce) {
+            Some(inner) if inner[0] & MD5_ALONE != 0 => Self::Md5Alone,
+            _ => Self::Both,
+        }
+    }
+}
+
 /// Makes and judges nonces.
 ///
 /// A nonce holds for one client address and port (RFC 8489 section 9.2.4: never the same for two of them), for a
@@ -48,29 +78,39 @@ impl std::fmt::Debug for NonceKey {
 pub(crate) struct Nonces {
     key: NonceKey,
     cookie: [u8; COOKIE_LENGTH],
+    offer: Offer,
     lifetime: Duration,
 }
 
 impl Nonces {
     pub fn new(key: NonceKey) -> Self {
-        Self { key, cookie: cookie(false), lifetime: Duration::ZERO }
+        Self { key, cookie: cookie(false), offer: Offer::Both, lifetime: Duration::ZERO }
     }
 
-    /// Sets what the policy says: whether clients should hide their names in USERHASH, and the lifetime.
-    pub fn configure(&mut self, username_anonymity: bool, lifetime: Duration) {
+    /// Sets what the policy says: whether clients should hide their names in USERHASH, what they may choose from, and
+    /// the lifetime.
+    pub fn configure(&mut self, username_anonymity: bool, offer: Offer, lifetime: Duration) {
         self.cookie = cookie(username_anonymity);
+        self.offer = offer;
         self.lifetime = lifetime;
+    }
+
+    /// What challenges list now.
+    pub const fn offer(&self) -> Offer {
+        self.offer
     }
 
     /// A nonce for `client`.
     pub fn make(&self, now: Instant, client: SocketAddr) -> [u8; NONCE_LENGTH] {
-        self.make_at(seconds(now), client)
+        let mut made = seconds(now).to_be_bytes();
+        made[0] |= if self.offer == Offer::Md5Alone { MD5_ALONE } else { 0 };
+        self.make_of(made, client)
     }
 
-    fn make_at(&self, seconds: u32, client: SocketAddr) -> [u8; NONCE_LENGTH] {
+    fn make_of(&self, made: [u8; 4], client: SocketAddr) -> [u8; NONCE_LENGTH] {
         let mut inner = [0; 20];
-        inner[..4].copy_from_slice(&seconds.to_be_bytes());
-        inner[4..].copy_from_slice(&self.mac(seconds, client));
+        inner[..4].copy_from_slice(&made);
+        inner[4..].copy_from_slice(&self.mac(made, client));
         let mut nonce = [0; NONCE_LENGTH];
         nonce[..COOKIE_LENGTH].copy_from_slice(&self.cookie);
         let written = URL_SAFE_NO_PAD.encode_slice(inner, &mut nonce[COOKIE_LENGTH..]);
@@ -80,20 +120,16 @@ impl Nonces {
 
     /// Whether `nonce` was made here for `client` and still holds.
     pub fn is_valid(&self, now: Instant, client: SocketAddr, nonce: &[u8]) -> bool {
-        let Some(encoded) = nonce.get(COOKIE_LENGTH..) else { return false };
-        let mut inner = [0; 20];
-        if URL_SAFE_NO_PAD.decode_slice(encoded, &mut inner) != Ok(20) {
-            return false;
-        }
-        let made = u32::from_be_bytes([inner[0], inner[1], inner[2], inner[3]]);
-        let age = seconds(now).checked_sub(made);
+        let Some(inner) = read(nonce) else { return false };
+        let made = [inner[0], inner[1], inner[2], inner[3]];
+        let age = seconds(now).checked_sub(u32::from_be_bytes([made[0] & !MD5_ALONE, made[1], made[2], made[3]]));
         let fresh = age.is_some_and(|age| u64::from(age) < self.lifetime.as_secs());
-        fresh && bool::from(self.make_at(made, client)[..].ct_eq(nonce))
+        fresh && bool::from(self.make_of(made, client)[..].ct_eq(nonce))
     }
 
-    fn mac(&self, seconds: u32, client: SocketAddr) -> [u8; 16] {
+    fn mac(&self, made: [u8; 4], client: SocketAddr) -> [u8; 16] {
         let mut hmac = Hmac::<Sha256>::new_from_slice(&self.key.0[..]).expect("HMAC takes keys of any length");
-        hmac.update(&seconds.to_be_bytes());
+        hmac.update(&made);
         match client.ip() {
             IpAddr::V4(v4) => hmac.update(&v4.to_ipv6_mapped().octets()),
             IpAddr::V6(v6) => hmac.update(&v6.octets()),
@@ -102,6 +138,13 @@ impl Nonces {
         let mac = hmac.finalize().into_bytes();
         std::array::from_fn(|at| mac[at])
     }
+}
+
+/// What follows a nonce's cookie.
+fn read(nonce: &[u8]) -> Option<[u8; 20]> {
+    let mut inner = [0; 20];
+    let encoded = nonce.get(COOKIE_LENGTH..)?;
+    (URL_SAFE_NO_PAD.decode_slice(encoded, &mut inner) == Ok(20)).then_some(inner)
 }
 
 /// Whether a nonce says that its server lists password algorithms (RFC 8489 section 9.2.4).
@@ -120,7 +163,7 @@ fn cookie(username_anonymity: bool) -> [u8; COOKIE_LENGTH] {
     cookie
 }
 
-/// Seconds since boot; they fit for 136 years.
+/// Seconds since boot; they leave the highest bit alone for 68 years.
 fn seconds(now: Instant) -> u32 {
     now.since(Instant::from_ns(0)).as_secs() as u32
 }
@@ -131,7 +174,7 @@ mod tests {
 
     fn nonces() -> Nonces {
         let mut nonces = Nonces::new(NonceKey::new([7; 32]));
-        nonces.configure(false, Duration::from_secs(600));
+        nonces.configure(false, Offer::Both, Duration::from_secs(600));
         nonces
     }
 
@@ -147,7 +190,7 @@ mod tests {
         assert_eq!(&nonce[..COOKIE_LENGTH], b"obMatJos2gAAA");
         assert!(lists_password_algorithms(&nonce));
         let mut anonymous = nonces();
-        anonymous.configure(true, Duration::from_secs(600));
+        anonymous.configure(true, Offer::Both, Duration::from_secs(600));
         assert_eq!(&anonymous.make(NOW, client(1))[..COOKIE_LENGTH], b"obMatJos2wAAA");
     }
 
@@ -163,6 +206,17 @@ mod tests {
     }
 
     #[test]
+    fn a_nonce_remembers_the_offer_that_it_came_with() {
+        let mut nonces = nonces();
+        let before = nonces.make(NOW, client(1));
+        nonces.configure(false, Offer::Md5Alone, Duration::from_secs(600));
+        let after = nonces.make(NOW, client(1));
+        assert_eq!(Offer::that_came_with(&before), Offer::Both);
+        assert_eq!(Offer::that_came_with(&after), Offer::Md5Alone);
+        assert!(nonces.is_valid(NOW, client(1), &before) && nonces.is_valid(NOW, client(1), &after));
+    }
+
+    #[test]
     fn a_changed_nonce_or_another_key_does_not_hold() {
         let nonce = nonces().make(NOW, client(1));
         for at in 0..NONCE_LENGTH {
@@ -171,7 +225,7 @@ mod tests {
             assert!(!nonces().is_valid(NOW, client(1), &changed));
         }
         let mut other = Nonces::new(NonceKey::new([8; 32]));
-        other.configure(false, Duration::from_secs(600));
+        other.configure(false, Offer::Both, Duration::from_secs(600));
         assert!(!other.is_valid(NOW, client(1), &nonce));
         assert!(!nonces().is_valid(NOW, client(1), b""));
     }

@@ -85,6 +85,22 @@ fn the_offer_of_algorithms_must_come_back_whole_with_one_of_it_chosen() {
 }
 
 #[test]
+fn a_reload_that_offers_less_leaves_clients_their_choice() {
+    let mut world = World::new();
+    let mut client = Client { proof: Proof::Sha256, ..Client::alice() };
+    assert!(client.allocate(&mut world, &[]).is_success());
+    let mut policy = world.policy.clone();
+    policy.users[1].password = Secret::ha1(md5_key("bob", REALM_NAME, "builder").try_into().unwrap());
+    world.server.reconfigure(policy).unwrap();
+    let octets = client.signed(REFRESH, [1; 12], &[]);
+    assert!(world.ask(client.address, &octets).is_success(), "what came with its nonce still holds");
+    let mut bob = Client::new("192.0.2.11:1", "bob", "builder");
+    assert!(bob.allocate(&mut world, &[]).is_success());
+    let challenge = world.ask(client.address, &message(ALLOCATE, [2; 12], &[transport()]));
+    assert_eq!(challenge.get(PASSWORD_ALGORITHMS), Some(&[0, 1, 0, 0][..]));
+}
+
+#[test]
 fn a_nonce_whose_features_were_taken_away_is_stale() {
     let mut world = World::new();
     let mut client = Client::alice();
