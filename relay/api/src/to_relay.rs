@@ -84,7 +84,7 @@ pub struct RelayPorts {
 pub enum Operation<'a> {
     /// Creates the session, or changes what is given here and leaves its flows.
     PutSession {
-        /// Worker that receives for it: where its first request came in.
+        /// Worker that receives for it: where its first request came in. Of a session that exists it stays.
         worker: u16,
         /// When the relay forgets it without being told, kernel monotonic nanoseconds.
         expires_at_ns: u64,
@@ -158,7 +158,7 @@ pub enum Framing {
     Plain,
     /// ChannelData with this number (RFC 8656 section 12.4).
     Channel(u16),
-    /// Send or Data indication (RFC 8656 sections 11.3 and 11.4).
+    /// Send or Data indication (RFC 8656 section 11).
     Indication,
 }
 
