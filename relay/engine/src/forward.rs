@@ -179,10 +179,10 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
                 self.frame_indication(peer, buffer, data)
             }
             channel => {
-                let start = data.start.checked_sub(4).ok_or(DropReason::Oversized)?;
-                let length = u16::try_from(data.len()).map_err(|_| DropReason::Oversized)?;
-                let [[c0, c1], [l0, l1]] = [channel.to_be_bytes(), length.to_be_bytes()];
-                buffer[start..data.start].copy_from_slice(&[c0, c1, l0, l1]);
+                let start = data.start.checked_sub(CHANNEL_DATA_OCTETS).ok_or(DropReason::Oversized)?;
+                let octets = u16::try_from(data.len()).map_err(|_| DropReason::Oversized)?;
+                let header = ChannelHeader { channel, octets }.word().to_le_bytes();
+                buffer[start..data.start].copy_from_slice(&header);
                 Ok(start..data.end)
             }
         }
@@ -294,7 +294,7 @@ const fn mix(value: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// Whether a flow runs to the peer.
+/// Whether a flow runs to the client.
 pub(crate) fn towards_client(flow: &Flow) -> bool {
     flow.direction() == Direction::PeerToClient
 }
