@@ -91,10 +91,24 @@ fn a_channel_about_to_end_is_put_again() {
     let (mut world, mut client) = allocated();
     client.bind(&mut world, 0x4001, address(PEER));
     world.pass(std::time::Duration::from_millis(599_500));
+    world.relay_is_early();
     assert!(client.bind(&mut world, 0x4001, address(PEER)).is_success());
     assert_eq!(world.flow(&client, OUT | 0x4001).unwrap().expires_at_ns, world.in_s(600));
     world.pass_s(1);
     assert_eq!(world.flows(&client).len(), 5);
+    assert_eq!(world.server.counters().relay_failures, 0);
+}
+
+#[test]
+fn a_channel_about_to_end_is_put_again_with_its_permission() {
+    let (mut world, mut client) = allocated();
+    client.bind(&mut world, 0x4001, address(PEER));
+    world.pass_s(298);
+    client.permit(&mut world, &[address(PEER)]);
+    world.pass(std::time::Duration::from_millis(301_500));
+    world.relay_is_early();
+    assert!(client.permit(&mut world, &[address(PEER)]).is_success());
+    assert_eq!(world.server.counters().relay_failures, 0);
 }
 
 #[test]

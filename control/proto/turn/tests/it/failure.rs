@@ -132,6 +132,16 @@ fn the_flow_table_being_full_undoes_a_channel() {
 }
 
 #[test]
+fn when_the_flow_table_is_full_what_was_there_is_still_refreshed() {
+    let (mut world, mut client) = allocated();
+    client.permit(&mut world, &[address(PEER)]);
+    world.pass(std::time::Duration::from_millis(299_500));
+    world.relay.flows_max = Some(3);
+    assert_eq!(client.permit(&mut world, &[address("9.9.9.9:1"), address(PEER)]).error(), 508);
+    assert_eq!(world.flow(&client, 1 << 28).unwrap().expires_at_ns, world.in_s(300));
+}
+
+#[test]
 fn a_failed_change_leaves_what_was_there() {
     let (mut world, mut client) = allocated();
     client.bind(&mut world, 0x4000, address(PEER));

@@ -66,7 +66,9 @@ fn a_permission_about_to_end_is_put_again() {
     let (mut world, mut client) = allocated();
     client.bind(&mut world, 0x4000, address(PEER));
     world.pass(std::time::Duration::from_millis(299_500));
+    world.relay_is_early();
     assert!(client.permit(&mut world, &[address(PEER)]).is_success());
+    assert_eq!(world.server.counters().relay_failures, 0);
     let end = world.in_s(300);
     assert_eq!(world.flow(&client, 1 << 28).unwrap().expires_at_ns, end);
     assert_eq!(world.flow(&client, 3 << 28 | 0x4000).unwrap().expires_at_ns, end);

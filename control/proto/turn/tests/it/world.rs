@@ -146,6 +146,12 @@ impl World {
         self.flows(client).into_iter().find(|flow| flow.id == FlowId(id))
     }
 
+    /// The relay's timer is a second early: what is about to end has ended there.
+    pub fn relay_is_early(&mut self) {
+        let ended = self.relay.reap(self.in_s(1));
+        assert!(ended.is_empty(), "no whole session");
+    }
+
     pub fn in_s(&self, seconds: u64) -> u64 {
         self.now.after(Duration::from_secs(seconds)).as_ns()
     }
