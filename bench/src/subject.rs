@@ -1,5 +1,6 @@
 //! What is measured: relays of others, our own, and the floors and ceilings beside them.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::kernel::Attached;
-use crate::netns::{enter, pin};
+use crate::netns::pin;
 use crate::paths::bare;
 use crate::stun::{ALLOCATE, Request, User};
 use crate::topology::{CLIENT, RELAY, Topology, client_sockets};
@@ -118,6 +119,8 @@ impl Subject {
 pub struct Running {
     children: Vec<Child>,
     directory: PathBuf,
+    /// It came up, so its logs are of no use.
+    up: bool,
     attached: Option<Attached>,
 }
 
@@ -126,7 +129,7 @@ impl Running {
     pub fn start(subject: Subject, topology: &Topology, flows: u16) -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("raceway-bench-{}", std::process::id()));
         fs::create_dir_all(&directory)?;
-        let mut running = Self { children: Vec::new(), directory, attached: None };
+        let mut running = Self { children: Vec::new(), directory, up: false, attached: None };
         match subject {
             Subject::Coturn => running.coturn(topology)?,
             Subject::Forwarder => running.forwarder(topology, flows)?,
@@ -136,6 +139,7 @@ impl Running {
             Subject::ReflectRedirect => running.reflect(topology, "reflect_redirect", flows)?,
             Subject::LookupDrop => running.reflect(topology, "lookup_drop", flows)?,
         }
+        running.up = true;
         Ok(running)
     }
 
@@ -151,48 +155,59 @@ impl Running {
         self.children.iter().map(|child| child.id().cast_signed()).collect()
     }
 
-    fn spawn(&mut self, topology: &Topology, mut command: Command) -> Result<&mut Child> {
-        let (namespace, core) = (topology.relay.clone(), topology.relay_core);
-        // SAFETY: between fork and exec this opens a file and makes system calls; the bench has no other thread that
-        // could hold the allocator's lock at that time (threads of `within` have ended).
+    /// Starts a program by way of `ip netns exec`, which becomes it: besides the network, /sys is that of the namespace.
+    fn spawn(
+        &mut self,
+        topology: &Topology,
+        program: impl AsRef<OsStr>,
+        arguments: &[String],
+        out: Stdio,
+    ) -> Result<&mut Child> {
+        let core = topology.relay_core;
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &topology.relay]).arg(program.as_ref()).args(arguments);
+        // SAFETY: between fork and exec this only makes two system calls.
         unsafe {
             command.pre_exec(move || {
-                enter(&namespace).and_then(|()| pin(0, core)).map_err(std::io::Error::other)?;
+                pin(0, core).map_err(std::io::Error::other)?;
                 // Not to outlive the bench.
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                 Ok(())
             });
         }
-        let program = command.get_program().to_string_lossy().into_owned();
-        let child = command.stdin(Stdio::null()).spawn().with_context(|| format!("cannot start {program}"))?;
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(self.log("errors.log")?).spawn();
+        let child = child.with_context(|| format!("cannot start {}", program.as_ref().display()))?;
         self.children.push(child);
         Ok(self.children.last_mut().expect("just pushed"))
     }
 
     fn log(&self, name: &str) -> Result<fs::File> {
-        Ok(fs::File::create(self.directory.join(name))?)
+        Ok(fs::OpenOptions::new().create(true).append(true).open(self.directory.join(name))?)
     }
 
     fn coturn(&mut self, topology: &Topology) -> Result<()> {
-        let mut command = Command::new("turnserver");
-        command.args(["-n", "--no-tls", "--no-dtls", "--no-cli", "--no-tcp", "--no-tcp-relay", "--relay-threads=1"]);
-        command.args(["--lt-cred-mech", "--realm=bench", "--min-port=40000", "--max-port=65535", "--no-rfc5780"]);
-        command.args(["--log-file=stdout", "--no-software-attribute"]);
-        command.arg(format!("--user={}:{}", USER.name, USER.password));
-        command.arg(format!("--listening-ip={RELAY}")).arg(format!("--relay-ip={RELAY}"));
-        command.arg(format!("--listening-port={PORT}"));
-        command.arg(format!("--pidfile={}", self.directory.join("turnserver.pid").display()));
-        command.stdout(self.log("coturn.log")?).stderr(Stdio::null());
-        self.spawn(topology, command)?;
+        let fixed = "-n --no-tls --no-dtls --no-cli --no-tcp --no-tcp-relay --relay-threads=1 --lt-cred-mech \
+            --realm=bench --min-port=40000 --max-port=65535 --no-rfc5780 --log-file=stdout --no-software-attribute";
+        let mut arguments: Vec<String> = fixed.split_whitespace().map(str::to_owned).collect();
+        arguments.push(format!("--user={}:{}", USER.name, USER.password));
+        arguments.push(format!("--listening-ip={RELAY}"));
+        arguments.push(format!("--relay-ip={RELAY}"));
+        arguments.push(format!("--listening-port={PORT}"));
+        arguments.push(format!("--pidfile={}", self.directory.join("turnserver.pid").display()));
+        let log = self.log("coturn.log")?;
+        self.spawn(topology, "turnserver", &arguments, log.into())?;
         self.answers(topology)
     }
 
     fn forwarder(&mut self, topology: &Topology, flows: u16) -> Result<()> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("forward").arg(format!("--listen={RELAY}:{PORT}")).arg(format!("--flows={flows}"));
-        command.arg(format!("--client={CLIENT}:{CLIENT_PORT}")).arg(format!("--peer={}:{PEER_PORT}", topology.peer));
-        command.stdout(Stdio::piped());
-        let child = self.spawn(topology, command)?;
+        let arguments = [
+            "forward".to_owned(),
+            format!("--listen={RELAY}:{PORT}"),
+            format!("--flows={flows}"),
+            format!("--client={CLIENT}:{CLIENT_PORT}"),
+            format!("--peer={}:{PEER_PORT}", topology.peer),
+        ];
+        let child = self.spawn(topology, std::env::current_exe()?, &arguments, Stdio::piped())?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
         if line.trim() != "ready" {
@@ -209,7 +224,7 @@ impl Running {
             &config,
             format!(
                 "[node]\nstate_dir = \"{directory}/state\"\nrun_dir = \"{directory}/run\"\n\
-                 [relay]\ninterfaces = [{devices}]\nxdp = \"{xdp}\"\nworkers = [{core}]\npin_dir = \"/sys/fs/bpf/rwb{pid}\"\n\
+                 [relay]\ninterfaces = [{devices}]\nxdp = \"{xdp}\"\nworkers = [{core}]\n\
                  [turn]\nlisten = [\"{RELAY}:{PORT}\"]\nrealm = \"bench\"\nrelay_addresses = [\"{RELAY}\"]\n\
                  port_range = \"40000-65535\"\n\
                  [turn.auth]\nusers = {{ \"{user}\" = \"{password}\" }}\n\
@@ -218,18 +233,15 @@ impl Running {
                  [http]\nlisten = \"127.0.0.1:9640\"\n[log]\nlevel = \"warn\"\n",
                 devices = devices.join(", "),
                 core = topology.relay_core,
-                pid = std::process::id(),
                 user = USER.name,
                 password = USER.password,
             ),
         )?;
         let binaries = std::env::current_exe()?.parent().context("no directory")?.to_owned();
         for name in ["raceway-relay", "raceway-control"] {
-            let mut command = Command::new(binaries.join(name));
-            command.arg("--config").arg(&config);
             let log = self.log(&format!("{name}.log"))?;
-            command.stdout(log.try_clone()?).stderr(log);
-            self.spawn(topology, command)?;
+            let arguments = ["--config".to_owned(), config.display().to_string()];
+            self.spawn(topology, binaries.join(name), &arguments, log.into())?;
         }
         self.answers(topology)
     }
@@ -279,7 +291,8 @@ impl Drop for Running {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let pins = format!("/sys/fs/bpf/rwb{}", std::process::id());
-        let _ = fs::remove_dir_all(pins);
+        if self.up {
+            let _ = fs::remove_dir_all(&self.directory);
+        }
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::stun::{ALLOCATE, CHANNEL_BIND, Challenge, Request, User, outcome, relayed};
 
 /// Clients in the middle of a request.
-const WINDOW: usize = 64;
+const WINDOW: usize = 256;
 /// Retransmission and how often (RFC 8489 section 6.2.1, without its doubling: the links here lose nothing).
 const RETRANSMIT: Duration = Duration::from_millis(500);
 const ATTEMPTS: u32 = 8;
