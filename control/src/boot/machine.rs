@@ -86,7 +86,8 @@ fn check_relay_addresses(config: &Config, machine: &MachineAddresses, problems: 
 /// Interfaces and cores that are named must be there.
 fn check_hardware(config: &Config, problems: &mut Vec<Problem>) {
     if let Interfaces::Named(names) = &config.relay.interfaces {
-        let here = |name: &str| Path::new("/sys/class/net").join(name).exists();
+        // Not by /sys, which may show another network namespace.
+        let here = |name: &str| nix::net::if_::if_nametoindex(name).is_ok();
         for (index, name) in names.iter().enumerate().filter(|(_, name)| !here(name)) {
             let key = format!("relay.interfaces[{index}]");
             let what = format!("{name:?} is not an interface of this machine");

@@ -27,7 +27,7 @@ pub fn checks(name: &str, xdp_wanted: bool) -> Vec<Check> {
     let base = format!("/sys/class/net/{name}");
     let label = |what: &str| format!("{name} {what}");
     let Some(mtu) = read(&format!("{base}/mtu")).and_then(|text| text.parse::<u32>().ok()) else {
-        return vec![Check::fail(label("link"), "no such interface", "correct [relay] interfaces")];
+        return vec![unseen(label("link"), nix::net::if_::if_nametoindex(name).is_ok())];
     };
     let mut checks = vec![link(label("link"), &read(&format!("{base}/operstate")).unwrap_or_default())];
     if xdp_wanted {
@@ -35,6 +35,16 @@ pub fn checks(name: &str, xdp_wanted: bool) -> Vec<Check> {
     }
     checks.push(queues(label("queues"), &base));
     checks
+}
+
+/// An interface that /sys does not show.
+fn unseen(label: String, exists: bool) -> Check {
+    if exists {
+        let advice = "mount -t sysfs sysfs /sys in this namespace, and doctor sees more";
+        Check::advise(label, "present, but /sys is that of another network namespace", advice)
+    } else {
+        Check::fail(label, "no such interface", "correct [relay] interfaces")
+    }
 }
 
 fn driver_of(base: &str) -> String {
