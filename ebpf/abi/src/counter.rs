@@ -36,11 +36,13 @@ pub enum DropReason {
     TtlExceeded,
     /// IP or UDP header inconsistent with the frame.
     MalformedPacket,
+    /// The kernel's queue of a socket was full: the workers are overloaded.
+    QueueFull,
 }
 
 impl DropReason {
     /// Every reason, in counter order.
-    pub const ALL: [DropReason; 15] = [
+    pub const ALL: [DropReason; 16] = [
         Self::Expired,
         Self::Policed,
         Self::NoPermission,
@@ -56,6 +58,7 @@ impl DropReason {
         Self::ControlCongested,
         Self::TtlExceeded,
         Self::MalformedPacket,
+        Self::QueueFull,
     ];
 
     /// Metric label.
@@ -77,6 +80,7 @@ impl DropReason {
             Self::ControlCongested => "control_congested",
             Self::TtlExceeded => "ttl_exceeded",
             Self::MalformedPacket => "malformed_packet",
+            Self::QueueFull => "queue_full",
         }
     }
 }

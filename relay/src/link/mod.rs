@@ -19,7 +19,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use raceway_abi::{Counter, DropReason};
-use raceway_api::{DecodeError, FromRelay, InterfaceReport, Listener, Punt, RelayPorts, ToRelay, decode};
+use raceway_api::{DecodeError, FromRelay, Listener, Punt, RelayPorts, ToRelay, decode};
 use raceway_units::Instant;
 
 use connection::Connection;
@@ -260,7 +260,6 @@ impl Link {
     }
 
     fn hello(&self) -> FromRelay<'static> {
-        let interfaces = self.state.fast_path.interfaces();
         FromRelay::Hello {
             version: Cow::Borrowed(env!("CARGO_PKG_VERSION")),
             instance: self.instance,
@@ -268,10 +267,7 @@ impl Link {
             flows_max: self.shared.table.records().len() as u32,
             sessions: self.state.sessions.len() as u32,
             connections: self.connections,
-            interfaces: interfaces
-                .into_iter()
-                .map(|(name, mode, reason)| InterfaceReport { name: name.into(), mode, reason: reason.into() })
-                .collect(),
+            interfaces: self.state.fast_path.interfaces(),
         }
     }
 

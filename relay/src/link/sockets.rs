@@ -29,6 +29,8 @@ pub struct SocketBook {
     /// Commands that did not fit a worker's queue.
     overflow: Vec<VecDeque<Command>>,
     worker_of: Vec<u16>,
+    /// Datagrams that the kernel dropped at sockets that are closed now.
+    past_queue_drops: u64,
 }
 
 /// As the tables have it.
@@ -53,6 +55,7 @@ impl SocketBook {
             resting: Quarantine::default(),
             overflow: vec![VecDeque::new(); workers],
             worker_of: vec![0; relayed_max as usize],
+            past_queue_drops: 0,
         }
     }
 
@@ -164,16 +167,26 @@ impl SocketBook {
         match place.relayed_number() {
             Some(number) => {
                 self.shared.sockets.set(place, 0, -1);
-                self.relayed[number as usize] = None;
+                self.past_queue_drops += self.relayed[number as usize].take().iter().map(queue_drops).sum::<u64>();
                 self.free.push(number);
             }
             None => {
                 for worker in 0..self.shared.workers.len() {
                     self.shared.sockets.set(place, worker, -1);
                 }
-                self.closing_listeners.remove(&place.0);
+                let (_, sockets) = self.closing_listeners.remove(&place.0).unwrap_or_default();
+                self.past_queue_drops += sockets.iter().map(queue_drops).sum::<u64>();
             }
         }
+    }
+
+    /// Datagrams that the kernel dropped because a socket's queue was full, since the relay started.
+    #[must_use]
+    pub fn queue_drops(&self) -> u64 {
+        let listeners = self.listeners.iter().flat_map(|(_, sockets)| sockets);
+        let closing = self.closing_listeners.values().flat_map(|(_, sockets)| sockets);
+        let all = listeners.chain(closing).chain(self.relayed.iter().flatten());
+        self.past_queue_drops + all.map(queue_drops).sum::<u64>()
     }
 
     /// Sends a datagram from a listener.
@@ -205,6 +218,10 @@ impl SocketBook {
             port.waker.wake();
         }
     }
+}
+
+fn queue_drops(socket: &OwnedFd) -> u64 {
+    u64::from(socket::queue_drops(socket.as_raw_fd()))
 }
 
 /// What the kernel's refusal means to control.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::atomic::Ordering::Relaxed;
 
-use raceway_abi::{Action, COUNTERS};
+use raceway_abi::{Action, COUNTERS, Counter, DropReason};
 use raceway_api::Statistics;
 use raceway_units::Instant;
 
@@ -54,7 +54,7 @@ impl State {
     pub fn statistics(&self, now: Instant, busy: &mut BusyMeter) -> Statistics {
         let mut statistics = Statistics {
             xdp: self.fast_path.counters(),
-            worker: worker_counters(&self.shared),
+            worker: self.worker_counters(),
             sessions: self.sessions.len() as u64,
             rtp_lost: self.ended_rtp_lost,
             rtp_jitter_counts: vec![0; JITTER_BOUNDS_US.len() + 1],
@@ -86,15 +86,17 @@ impl State {
         statistics.rtp_jitter_counts[bucket] += 1;
         statistics.rtp_jitter_sum_us += u64::from(jitter);
     }
-}
 
-fn worker_counters(shared: &Shared) -> Vec<u64> {
-    let mut sum = vec![0u64; COUNTERS as usize];
-    let counters = shared.workers.iter().map(|port| &*port.counters);
-    for counters in counters.chain([&shared.link_counters]) {
-        for (sum, value) in sum.iter_mut().zip(counters.values()) {
-            *sum = sum.wrapping_add(value);
+    /// What workers and link thread counted, and what the kernel dropped before a worker saw it.
+    fn worker_counters(&self) -> Vec<u64> {
+        let mut sum = vec![0u64; COUNTERS as usize];
+        let counters = self.shared.workers.iter().map(|port| &*port.counters);
+        for counters in counters.chain([&self.shared.link_counters]) {
+            for (sum, value) in sum.iter_mut().zip(counters.values()) {
+                *sum = sum.wrapping_add(value);
+            }
         }
+        sum[Counter::drops(DropReason::QueueFull).index() as usize] += self.sockets.queue_drops();
+        sum
     }
-    sum
 }

@@ -215,6 +215,22 @@ fn network_error_from(destination: Address, error: &libc::sock_extended_err) -> 
     }
 }
 
+/// `SO_MEMINFO` and the place of its count of drops (linux/sock_diag.h).
+const SO_MEMINFO: i32 = 55;
+const MEMINFO_DROPS: usize = 8;
+const MEMINFO_WORDS: usize = 9;
+
+/// Datagrams that the kernel dropped since the socket was opened because its queue was full. Wraps at 2^32.
+#[must_use]
+pub fn queue_drops(fd: RawFd) -> u32 {
+    let mut words = [0u32; MEMINFO_WORDS];
+    let mut octets = size_of_val(&words) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `octets` octets, which is what `words` holds. Nothing is written for a
+    // descriptor that is none, or by a kernel that does not know the option.
+    unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, SO_MEMINFO, words.as_mut_ptr().cast(), &mut octets) };
+    words[MEMINFO_DROPS]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,5 +270,16 @@ mod tests {
             let mut buffer = [0; 8];
             assert_eq!(open_peer.recv(&mut buffer).unwrap(), 1);
         }
+    }
+
+    #[test]
+    fn a_full_queue_counts_what_it_drops() {
+        let socket = open("127.0.0.1:0".parse().unwrap(), Purpose::Relayed).unwrap();
+        let from = UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(queue_drops(socket.as_raw_fd()), 0);
+        for _ in 0..10_000 {
+            from.send_to(&[0; 1400], local(&socket)).unwrap();
+        }
+        assert!(queue_drops(socket.as_raw_fd()) > 0);
     }
 }
