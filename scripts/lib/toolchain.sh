@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # A linker and a Rust toolchain. Reads rust-version from Cargo.toml.
 
-PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+readonly RUSTUP_FROM=https://static.rust-lang.org/rustup/dist
 
 # ensure_toolchain: installs what is missing, says what and why.
 ensure_toolchain() {
@@ -12,18 +13,42 @@ ensure_toolchain() {
         return
     fi
     if have rustup; then
-        say "Rust is older than $wanted: installing the stable toolchain with rustup"
-        rustup toolchain install stable --profile minimal --component clippy,rustfmt || die "rustup failed"
-        export RUSTUP_TOOLCHAIN=stable
+        say "No Rust $wanted: installing it with rustup"
+        rustup toolchain install "$wanted" --profile minimal --component clippy,rustfmt || die "rustup failed"
     else
-        have curl || { say "No curl: it fetches rustup"; apt_install curl ca-certificates; }
-        say "No Rust $wanted (Debian's own is older): installing it for this user from https://sh.rustup.rs"
-        curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
-            sh -s -- -y --quiet --no-modify-path --profile minimal --component clippy --component rustfmt ||
-            die "rustup could not be installed; see https://rustup.rs"
+        say "No Rust $wanted: installing it for this user with rustup, from $RUSTUP_FROM"
+        install_rustup "$wanted" || install_debian_rust || die "No Rust $wanted; see https://rustup.rs"
         hash -r
     fi
-    rust_is_at_least "$wanted" || die "Rust $(rust_version) is in the way; Raceway needs $wanted (which cargo: $(command -v cargo))"
+    ! have rustup || export RUSTUP_TOOLCHAIN=$wanted
+    rust_is_at_least "$wanted" || die "Rust $(rust_version) ($(command -v cargo)) comes before the $wanted that Raceway needs"
+}
+
+# install_rustup VERSION: the installer, checked against its published hash, and a toolchain with what the tests need.
+install_rustup() {
+    local triple directory
+    have curl || { say "No curl: it fetches rustup"; apt_install curl ca-certificates; }
+    triple=$(uname -m)-unknown-linux-gnu
+    directory=$(mktemp -d)
+    (
+        trap 'rm -rf "$directory"' EXIT
+        cd "$directory" || exit 1
+        for file in rustup-init rustup-init.sha256; do
+            curl --proto '=https' --tlsv1.2 --fail --silent --show-error --retry 3 -o "$file" \
+                "$RUSTUP_FROM/$triple/$file" || exit 1
+        done
+        echo "$(cut -c1-64 rustup-init.sha256)  rustup-init" | sha256sum --check --quiet || exit 1
+        chmod +x rustup-init
+        RUSTUP_INIT_SKIP_PATH_CHECK=yes ./rustup-init -y --no-modify-path --profile minimal \
+            --default-toolchain "$1" --component clippy --component rustfmt
+    )
+}
+
+# Debian keeps a newer Rust beside its own, for browsers. It has no clippy, so it comes second.
+install_debian_rust() {
+    is_root && have apt-get || return 1
+    say "rust-lang.org cannot be reached; trying Debian's newer Rust"
+    apt_install rustc-web cargo-web rustfmt-web
 }
 
 rust_version() { cargo --version 2>/dev/null | cut -d' ' -f2 | cut -d- -f1; }
