@@ -61,7 +61,7 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let Ok(overview) = shared.link.ask(|reply| Command::Overview { fresh: false, reply }).await else {
         return ending();
     };
-    match state(&overview) {
+    match overview.state() {
         "ready" => "ready\n".into_response(),
         why => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response(),
     }
@@ -69,15 +69,4 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 
 fn ending() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "not ready: raceway-control is ending\n").into_response()
-}
-
-/// How it is, in a word or two.
-#[must_use]
-pub fn state(overview: &Overview) -> &'static str {
-    match overview {
-        Overview { connected: false, .. } => "no relay",
-        Overview { synchronised: false, .. } => "restoring",
-        Overview { draining: true, .. } => "draining",
-        Overview { .. } => "ready",
-    }
 }

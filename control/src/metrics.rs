@@ -13,9 +13,6 @@ use crate::link::Overview;
 /// Media type of the page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-const DIRECTIONS: [(Direction, &str); 2] =
-    [(Direction::ClientToPeer, "client_to_peer"), (Direction::PeerToClient, "peer_to_client")];
-
 /// A histogram of how long punts were under way, from the worker's receive to the end of control's work: 20 us to 1 s.
 ///
 /// # Panics
@@ -61,8 +58,8 @@ fn relayed(families: &mut Vec<MetricFamily>, overview: &Overview, statistics: &S
     let value = |counters: &[u64], index: Index| counters.get(index.index() as usize).copied().unwrap_or(0) as f64;
     let by_direction = |index: fn(Direction) -> Index| {
         let each = paths.iter().flat_map(move |(path, counters)| {
-            DIRECTIONS.iter().map(move |(direction, name)| {
-                (labels(&[("path", path), ("direction", name)]), value(counters, index(*direction)))
+            Direction::ALL.iter().map(move |direction| {
+                (labels(&[("path", path), ("direction", direction.label())]), value(counters, index(*direction)))
             })
         });
         each.collect()
@@ -151,17 +148,13 @@ fn relay(families: &mut Vec<MetricFamily>, overview: &Overview, statistics: &Sta
         "Share of the time since the last scrape that a worker was not waiting.",
         busy.map(|(worker, ppm)| (labels(&[("worker", &worker.to_string())]), f64::from(*ppm) / 1e6)).collect(),
     ));
-    let hello = overview.relay.iter().flat_map(|relay| &relay.interfaces);
-    let interfaces: Vec<_> =
-        if statistics.interfaces.is_empty() { hello.collect() } else { statistics.interfaces.iter().collect() };
     families.push(gauge(
         "raceway_xdp_info",
         "Data path of an interface and why it is not a better one; the value is always 1.",
-        interfaces
-            .into_iter()
-            .map(|(name, mode, reason)| {
-                (labels(&[("interface", name), ("mode", mode.label()), ("reason", reason)]), 1.0)
-            })
+        overview
+            .interfaces()
+            .iter()
+            .map(|i| (labels(&[("interface", &i.name), ("mode", i.mode.label()), ("reason", &i.reason)]), 1.0))
             .collect(),
     ));
     let restarts = overview.relay.as_ref().map_or(0, |relay| relay.connections.saturating_sub(1));
@@ -226,7 +219,7 @@ fn gauge(name: &str, help: &str, samples: Vec<Sample>) -> MetricFamily {
 mod tests {
     use std::sync::Arc;
 
-    use raceway_api::XdpMode;
+    use raceway_api::{InterfaceReport, XdpMode};
 
     use super::*;
 
@@ -266,7 +259,11 @@ mod tests {
             rtp_jitter_bounds_us: vec![1000, 20_000],
             rtp_jitter_sum_us: 500_000,
             worker_busy_ppm: vec![250_000],
-            interfaces: vec![("eth0".to_owned(), XdpMode::Generic, "no \"native\"".to_owned())],
+            interfaces: vec![InterfaceReport {
+                name: "eth0".into(),
+                mode: XdpMode::Generic,
+                reason: "no \"native\"".into(),
+            }],
         })));
         for line in [
             "raceway_packets_total{path=\"xdp\",direction=\"peer_to_client\"} 5",

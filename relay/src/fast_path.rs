@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use raceway_abi::{COUNTERS, FlowKey, Settings};
-use raceway_api::{Listener, RelayPorts, XdpMode};
+use raceway_api::{InterfaceReport, Listener, RelayPorts, XdpMode};
 use raceway_sys::shared::SharedArray;
 
 use crate::xdp::Xdp;
@@ -110,16 +110,15 @@ impl FastPath {
 
     /// What each interface got, and why.
     #[must_use]
-    pub fn interfaces(&self) -> Vec<(String, XdpMode, String)> {
+    pub fn interfaces(&self) -> Vec<InterfaceReport<'static>> {
+        let report = |name: &String, mode, reason: &String| InterfaceReport {
+            name: name.clone().into(),
+            mode,
+            reason: reason.clone().into(),
+        };
         match self {
-            Self::Off(reasons) => {
-                let off = |(name, reason): &(String, String)| (name.clone(), XdpMode::Off, reason.clone());
-                reasons.iter().map(off).collect()
-            }
-            Self::On { xdp, .. } => {
-                let interfaces = xdp.interfaces().iter();
-                interfaces.map(|i| (i.name.clone(), i.mode, i.reason.clone())).collect()
-            }
+            Self::Off(reasons) => reasons.iter().map(|(name, reason)| report(name, XdpMode::Off, reason)).collect(),
+            Self::On { xdp, .. } => xdp.interfaces().iter().map(|i| report(&i.name, i.mode, &i.reason)).collect(),
         }
     }
 }

@@ -188,7 +188,7 @@ async fn status(app: &App) -> Result<Status, Gone> {
         pid: std::process::id(),
         uptime_s: app.started.elapsed().as_secs(),
         user: app.user.clone(),
-        state: http::state(&overview).to_owned(),
+        state: overview.state().to_owned(),
         config: running.file.path().map(|path| path.display().to_string()),
         listeners: plan.assignment.listeners.iter().map(ToString::to_string).collect(),
         relay_addresses: relayed
@@ -210,14 +210,12 @@ fn relay_status(relay: &RelayInfo, overview: &Overview) -> RelayStatus {
     let statistics = overview.statistics.as_deref().unwrap_or(&nothing);
     let value = |counters: &[u64], counter: Counter| counters.get(counter.index() as usize).copied().unwrap_or(0);
     let packets = |counters: &[u64]| {
-        value(counters, Counter::packets(Direction::ClientToPeer))
-            + value(counters, Counter::packets(Direction::PeerToClient))
+        Direction::ALL.iter().map(|direction| value(counters, Counter::packets(*direction))).sum::<u64>()
     };
     let drops = DropReason::ALL.iter().map(|reason| {
         let counter = Counter::drops(*reason);
         (reason.label().to_owned(), value(&statistics.xdp, counter) + value(&statistics.worker, counter))
     });
-    let interfaces = if statistics.interfaces.is_empty() { &relay.interfaces } else { &statistics.interfaces };
     RelayStatus {
         connected: overview.connected,
         version: relay.version.clone(),
@@ -230,12 +228,13 @@ fn relay_status(relay: &RelayInfo, overview: &Overview) -> RelayStatus {
         packets_worker: packets(&statistics.worker),
         drops: drops.filter(|(_, count)| *count > 0).collect(),
         control_restarts: relay.connections.saturating_sub(1),
-        interfaces: interfaces
+        interfaces: overview
+            .interfaces()
             .iter()
-            .map(|(name, mode, reason)| Interface {
-                name: name.clone(),
-                xdp: mode.label().to_owned(),
-                reason: reason.clone(),
+            .map(|i| Interface {
+                name: i.name.to_string(),
+                xdp: i.mode.label().to_owned(),
+                reason: i.reason.to_string(),
             })
             .collect(),
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use raceway_api::XdpMode;
+use raceway_api::{InterfaceReport, XdpMode};
 use raceway_config::{Config, Paths};
 
 use super::credentials::Credentials;
@@ -102,7 +102,7 @@ pub fn data_paths(relay: &RelayInfo, root: bool) -> String {
     let mut text = String::new();
     let workers = relay.workers;
     let mut xdp = false;
-    for (name, mode, reason) in &relay.interfaces {
+    for InterfaceReport { name, mode, reason } in &relay.interfaces {
         let path = match mode {
             XdpMode::Native => "XDP native",
             XdpMode::Generic => "XDP generic",
@@ -173,8 +173,8 @@ mod tests {
             flows_max: 64,
             connections: 1,
             interfaces: vec![
-                ("eth0".to_owned(), XdpMode::Native, String::new()),
-                ("eth1".to_owned(), XdpMode::Off, "the driver has no XDP".to_owned()),
+                InterfaceReport { name: "eth0".into(), mode: XdpMode::Native, reason: "".into() },
+                InterfaceReport { name: "eth1".into(), mode: XdpMode::Off, reason: "the driver has no XDP".into() },
             ],
         };
         let expected =

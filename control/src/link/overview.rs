@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use raceway_api::{Statistics, XdpMode};
+use raceway_api::{InterfaceReport, Statistics};
 use raceway_turn::{Counters, Family, Server};
 
 /// What the relay said of itself.
@@ -18,8 +18,8 @@ pub struct RelayInfo {
     pub flows_max: u32,
     /// Connections of control in the life of the relay, this one included.
     pub connections: u64,
-    /// Name, data path, why.
-    pub interfaces: Vec<(String, XdpMode, String)>,
+    /// What each interface got, when control connected.
+    pub interfaces: Vec<InterfaceReport<'static>>,
 }
 
 /// The state of everything.
@@ -47,6 +47,29 @@ pub struct Overview {
     pub problems: Vec<String>,
     /// Punts that were let go because the relay did not take answers fast enough.
     pub punts_dropped: u64,
+}
+
+impl Overview {
+    /// How it is, in a word or two.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match self {
+            Self { connected: false, .. } => "no relay",
+            Self { synchronised: false, .. } => "restoring",
+            Self { draining: true, .. } => "draining",
+            Self { .. } => "ready",
+        }
+    }
+
+    /// What each interface got, by the relay's latest word.
+    #[must_use]
+    pub fn interfaces(&self) -> &[InterfaceReport<'static>] {
+        match (&self.statistics, &self.relay) {
+            (Some(statistics), _) if !statistics.interfaces.is_empty() => &statistics.interfaces,
+            (_, Some(relay)) => &relay.interfaces,
+            (_, None) => &[],
+        }
+    }
 }
 
 /// Problems that are remembered.

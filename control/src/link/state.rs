@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use prometheus::Histogram;
-use raceway_api::{FromRelay, Punt, SessionReport, Statistics, ToRelay};
+use raceway_api::{FromRelay, InterfaceReport, Punt, SessionReport, Statistics, ToRelay};
 use raceway_turn::Server;
 use raceway_units::{Instant, UnixTime};
 use tokio::sync::oneshot::Sender;
@@ -165,8 +165,7 @@ impl State {
             }
             FromRelay::Expired(session) => self.server.handle_expired(now(), session),
             FromRelay::Hello { version, instance, workers, flows_max, sessions, connections, interfaces } => {
-                let named = |i: raceway_api::InterfaceReport<'_>| (i.name.into_owned(), i.mode, i.reason.into_owned());
-                let interfaces = interfaces.into_iter().map(named).collect();
+                let interfaces = interfaces.into_iter().map(InterfaceReport::into_owned).collect();
                 let version = version.into_owned();
                 let relay = RelayInfo { version, instance, workers, flows_max, connections, interfaces };
                 return self.handle_hello(relay, sessions, connection);
@@ -224,8 +223,8 @@ impl State {
             restarted,
             "connected to raceway-relay"
         );
-        for (name, mode, reason) in &relay.interfaces {
-            tracing::info!(interface = name, xdp = mode.label(), reason, "data path");
+        for InterfaceReport { name, mode, reason } in &relay.interfaces {
+            tracing::info!(interface = %name, xdp = mode.label(), %reason, "data path");
         }
         self.relay = Some(Arc::new(relay));
         self.problems.clear();

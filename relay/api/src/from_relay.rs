@@ -152,6 +152,18 @@ pub struct InterfaceReport<'a> {
     pub reason: Cow<'a, str>,
 }
 
+impl InterfaceReport<'_> {
+    /// The same, borrowing nothing.
+    #[must_use]
+    pub fn into_owned(self) -> InterfaceReport<'static> {
+        InterfaceReport {
+            name: Cow::Owned(self.name.into_owned()),
+            mode: self.mode,
+            reason: Cow::Owned(self.reason.into_owned()),
+        }
+    }
+}
+
 /// Data path of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum XdpMode {
@@ -198,6 +210,6 @@ pub struct Statistics {
     pub rtp_jitter_sum_us: u64,
     /// Busy share since the last `Statistics`, by worker, in parts of a million.
     pub worker_busy_ppm: Vec<u32>,
-    /// What each interface got: name, mode, reason.
-    pub interfaces: Vec<(alloc::string::String, XdpMode, alloc::string::String)>,
+    /// What each interface got.
+    pub interfaces: Vec<InterfaceReport<'static>>,
 }
