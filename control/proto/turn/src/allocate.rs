@@ -18,7 +18,8 @@ use crate::pending::{Pending, Purpose};
 use crate::ports::{PortWish, Relayed};
 use crate::request::Proven;
 use crate::respond::{Exchange, Response, error_code};
-use crate::server::{Server, Settings, datagram};
+use crate::say::datagram;
+use crate::server::{Server, Settings};
 
 /// Protocol number of UDP in REQUESTED-TRANSPORT.
 const UDP: u8 = 17;

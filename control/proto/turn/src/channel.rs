@@ -16,7 +16,8 @@ use crate::peer::Peers;
 use crate::pending::{Pending, Purpose};
 use crate::permission::{Change, empty_success, permit};
 use crate::request::{Proven, peer_address};
-use crate::server::{Server, datagram};
+use crate::say::datagram;
+use crate::server::Server;
 
 /// Channel numbers that a client may bind: those of RFC 5766 section 11.
 ///
@@ -84,7 +85,9 @@ fn bind(allocation: &mut Allocation, number: u16, peer: SocketAddr, now: Instant
     permit(allocation, peer.ip(), now, peers, &mut change);
     match refreshed {
         Some((channel, true)) => {
-            change.operations.push(flows::extend(Role::ChannelOut(number).id(), flows::channel_out_end(&channel, &leg)));
+            change
+                .operations
+                .push(flows::extend(Role::ChannelOut(number).id(), flows::channel_out_end(&channel, &leg)));
         }
         Some((channel, false)) => change.operations.extend(put(allocation, &channel, peers)),
         None => {

@@ -229,7 +229,8 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Answers to `method` that went out as `outcome`.
+    /// Answers to `method` that went out as `outcome`. A success is counted when it is handed to the relay; if the
+    /// relay then cannot do what it needs, what the client is told instead is counted as well.
     #[must_use]
     pub const fn requests(&self, method: Method, outcome: Outcome) -> u64 {
         self.requests[method as usize][outcome.index()]

@@ -13,7 +13,8 @@ use crate::permission::empty_success;
 use crate::ports::PortWish;
 use crate::refresh::refreshed;
 use crate::respond::{Exchange, Response};
-use crate::server::{Server, datagram};
+use crate::say::datagram;
+use crate::server::Server;
 
 impl Server {
     /// The relay stopped at an operation of an `Apply`: those before it stand, nothing was sent to the client.

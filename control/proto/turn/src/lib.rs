@@ -42,6 +42,7 @@ mod request;
 mod reservations;
 mod respond;
 mod restore;
+mod say;
 mod server;
 mod sessions;
 mod view;

@@ -14,7 +14,8 @@ use crate::peer::Peers;
 use crate::pending::{Pending, Purpose};
 use crate::request::{Proven, peer_address};
 use crate::respond::{Exchange, Response};
-use crate::server::{Server, Settings, datagram};
+use crate::say::datagram;
+use crate::server::{Server, Settings};
 
 /// What must be said to the relay, and what of it is new.
 #[derive(Debug, Default)]

@@ -14,7 +14,8 @@ use crate::flows::{self, EXTEND_MARGIN};
 use crate::pending::{Pending, Purpose};
 use crate::request::Proven;
 use crate::respond::{Exchange, Response};
-use crate::server::{Server, Settings, datagram};
+use crate::say::datagram;
+use crate::server::{Server, Settings};
 
 impl Server {
     pub(crate) fn refresh(&mut self, proven: &Proven<'_>) -> Result<(), Refusal> {

@@ -43,24 +43,19 @@ const MALFORMED: Unproven = Unproven { refusal: Refusal::BadRequest, challenge: 
 
 impl Server {
     pub(crate) fn handle_request(&mut self, arrival: &Arrival, request: &Request<'_>) {
-        if request.method == Method::Binding {
-            return self.bind(arrival, request);
-        }
+        let handle = match request.method {
+            Method::Binding => return self.bind(arrival, request),
+            Method::Allocate => Self::allocate,
+            Method::Refresh => Self::refresh,
+            Method::CreatePermission => Self::create_permission,
+            Method::ChannelBind => Self::channel_bind,
+        };
         let proven = match self.authenticate(arrival, request) {
             Ok(proven) => proven,
             Err(unproven) => return self.refuse_unproven(arrival, request, unproven),
         };
-        let handled = if request.unknown().is_empty() {
-            match request.method {
-                Method::Allocate => self.allocate(&proven),
-                Method::Refresh => self.refresh(&proven),
-                Method::CreatePermission => self.create_permission(&proven),
-                Method::ChannelBind => self.channel_bind(&proven),
-                Method::Binding => unreachable!("answered above"),
-            }
-        } else {
-            Err(Refusal::UnknownAttribute)
-        };
+        let known = request.unknown().is_empty();
+        let handled = if known { handle(self, &proven) } else { Err(Refusal::UnknownAttribute) };
         if let Err(refusal) = handled {
             self.refuse(&proven, refusal);
         }
