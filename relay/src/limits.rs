@@ -14,11 +14,16 @@ pub const fn sessions_max(flows_max: u32) -> usize {
     flows_max as usize
 }
 
-/// Relayed transport addresses that fit `flows_max` flows: each needs at least the flow that refuses and one more.
-pub const fn relayed_max(flows_max: u32) -> u32 {
-    let half = flows_max / 2;
-    if half < RELAYED_MAX { half } else { RELAYED_MAX }
+/// Relayed transport addresses that fit `flows_max` flows (each needs the flow that refuses and one more) and
+/// `open_files` descriptors.
+#[must_use]
+pub fn relayed_max(flows_max: u32, open_files: u64) -> u32 {
+    let files = u32::try_from(open_files.saturating_sub(OPEN_FILES_RESERVED)).unwrap_or(u32::MAX);
+    (flows_max / 2).min(RELAYED_MAX).min(files.max(1))
 }
+
+/// Descriptors that are never relayed transport addresses: without them the relay could not even let control in.
+pub const OPEN_FILES_RESERVED: u64 = 512;
 
 /// Octets of a datagram that can be handed to control.
 pub const PUNT_MAX: usize = 2048;

@@ -18,6 +18,9 @@ use crate::fast_path::FastPath;
 use crate::limits;
 use crate::shared::{Place, Records, Shared};
 
+/// When to look at what: a session, or a flow of it.
+type Timer = (u64, SessionId, Option<FlowId>);
+
 /// What the link thread knows.
 pub struct State {
     pub(super) shared: Arc<Shared>,
@@ -29,8 +32,12 @@ pub struct State {
     relayed: HashMap<SocketAddr, SessionId>,
     /// Flows of a relay before this one: still in XDP, claimed by no session yet.
     pub(super) orphans: HashMap<FlowKey, u32>,
+    /// Policers that the relay before this one gave to sessions: their flows in XDP name them.
+    adopted_policers: HashMap<SessionId, [u32; 2]>,
     /// When to look whether something expired. An entry may be too early, never too late.
-    timers: BinaryHeap<Reverse<(u64, SessionId, Option<FlowId>)>>,
+    timers: BinaryHeap<Reverse<Timer>>,
+    /// So many of them are cleared of what they were for and is gone.
+    timers_max: usize,
     sessions_max: usize,
     /// RTP packets lost on flows that ended.
     pub(super) ended_rtp_lost: u64,
@@ -74,16 +81,19 @@ impl State {
         fast_path: FastPath,
         orphans: Vec<(FlowKey, u32)>,
     ) -> Self {
+        let relayed_max = shared.sockets.places() - limits::LISTENER_PLACES;
         let records = shared.table.records();
         let flows_max = records.len() as u32;
         let taken: Vec<u32> = orphans.iter().map(|(_, slot)| records[*slot as usize].policer()).collect();
         Self {
             policers: PolicerPool::new(Arc::clone(&shared), &taken),
-            sockets: SocketBook::new(Arc::clone(&shared), limits::relayed_max(flows_max)),
+            sockets: SocketBook::new(Arc::clone(&shared), relayed_max),
             sessions: HashMap::new(),
             relayed: HashMap::new(),
+            adopted_policers: adopted_policers(&shared, &orphans),
             orphans: orphans.into_iter().collect(),
             timers: BinaryHeap::new(),
+            timers_max: limits::TIMERS_MIN,
             sessions_max: limits::sessions_max(flows_max),
             ended_rtp_lost: 0,
             shared,
@@ -94,7 +104,9 @@ impl State {
 
     /// Opens and closes listeners; returns what could not be opened, for people.
     pub fn listen(&mut self, listeners: &[Listener]) -> Vec<String> {
-        let wanted: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
+        let mut wanted: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
         let (proper, improper): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|address| concrete(*address));
         let mut problems: Vec<String> =
             improper.iter().map(|address| format!("cannot listen on {address}: not one address and port")).collect();
@@ -169,7 +181,7 @@ impl State {
                 return Err(OperationError::SessionsFull);
             }
             let worker = worker % self.shared.workers.len() as u16;
-            let policers = self.adopted_policers(id);
+            let policers = self.adopted_policers.remove(&id);
             let session = Session {
                 worker,
                 expires_at_ns,
@@ -191,18 +203,6 @@ impl State {
             session.blob = blob.into();
         }
         self.limit_rate(now, id, bits_per_second)
-    }
-
-    /// The policers that a relay before this one gave the session: its flows in XDP name them.
-    fn adopted_policers(&self, id: SessionId) -> Option<[u32; 2]> {
-        let mut pair = [NO_POLICER; 2];
-        for slot in self.orphans.values() {
-            let record = self.shared.table.records().get(*slot as usize)?;
-            if record.session() == id.0 && record.policer() != NO_POLICER {
-                pair[record.direction() as usize] = record.policer();
-            }
-        }
-        (!pair.contains(&NO_POLICER)).then_some(pair)
     }
 
     fn limit_rate(&mut self, now: Instant, id: SessionId, bits_per_second: u64) -> Result<(), OperationError> {
@@ -441,6 +441,9 @@ impl State {
 
     /// Removes the flows that no session has claimed.
     pub fn forget_orphans(&mut self, now: Instant) -> usize {
+        for (_, pair) in self.adopted_policers.drain() {
+            self.policers.give_back(pair, now);
+        }
         let orphans = std::mem::take(&mut self.orphans);
         let count = orphans.len();
         for (key, slot) in orphans {
@@ -452,6 +455,7 @@ impl State {
 
     /// Removes what has expired; calls `ended` with every session that ended.
     pub fn reap(&mut self, now: Instant, mut ended: impl FnMut(SessionId)) {
+        self.tidy_timers();
         while let Some(Reverse((at, id, flow))) = self.timers.peek().copied() {
             if at > now.as_ns() {
                 return;
@@ -470,6 +474,23 @@ impl State {
                 Some(flow) => self.reap_flow(now, id, flow),
             }
         }
+    }
+
+    /// Forgets timers of what is gone, once they are as many as the others: a client that makes and deletes
+    /// allocations would leave them behind for their whole lifetimes.
+    fn tidy_timers(&mut self) {
+        if self.timers.len() <= self.timers_max {
+            return;
+        }
+        let records = self.shared.table.records();
+        let of_session = |(id, session): (&SessionId, &Session)| Reverse((session.expires_at_ns, *id, None));
+        let of_flow = |id: SessionId, (flow, slot): (FlowId, u32)| {
+            Reverse((records[slot as usize].expires_at_ns.load(Relaxed), id, Some(flow)))
+        };
+        let sessions = self.sessions.iter().map(of_session);
+        let flows = self.sessions.iter().flat_map(|(id, session)| session.flows.iter().map(|flow| of_flow(*id, *flow)));
+        self.timers = sessions.chain(flows).collect();
+        self.timers_max = limits::TIMERS_MIN.max(2 * self.timers.len());
     }
 
     fn reap_flow(&mut self, now: Instant, id: SessionId, flow: FlowId) {
@@ -494,5 +515,70 @@ impl State {
         self.policers.collect(now);
         self.writer.collect(&self.shared.quiescence, now);
         self.sockets.advance(now) || self.writer.resting()
+    }
+}
+
+/// Policers by session, of the flows of a relay before this one; of sessions that have both.
+fn adopted_policers(shared: &Shared, orphans: &[(FlowKey, u32)]) -> HashMap<SessionId, [u32; 2]> {
+    let mut pairs: HashMap<SessionId, [u32; 2]> = HashMap::new();
+    for (_, slot) in orphans {
+        let record = &shared.table.records()[*slot as usize];
+        if record.policer() != NO_POLICER {
+            let pair = pairs.entry(SessionId(record.session())).or_insert([NO_POLICER; 2]);
+            pair[record.direction() as usize] = record.policer();
+        }
+    }
+    pairs.retain(|_, pair| !pair.contains(&NO_POLICER));
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use raceway_engine::{Counters, OwnAddresses, Quiescence, Table};
+    use raceway_sys::shared::SharedArray;
+
+    use super::*;
+    use crate::shared::{LinkBell, Port, Sockets};
+
+    fn state() -> State {
+        let records = Records(Arc::new(SharedArray::anonymous(64).expect("memory")));
+        let (table, writer) = Table::new(records, 1, &[]);
+        let shared = Shared {
+            table,
+            policers: Arc::new(SharedArray::anonymous(64).expect("memory")),
+            own: Arc::new(OwnAddresses::default()),
+            sockets: Sockets::new(1, 64),
+            quiescence: Quiescence::new(1),
+            workers: vec![Port::new(64).expect("an eventfd")].into(),
+            link: LinkBell::new().expect("an eventfd"),
+            link_counters: Counters::default(),
+            stopping: false.into(),
+            failed: false.into(),
+        };
+        State::new(Arc::new(shared), writer, FastPath::Off(Vec::new()), Vec::new())
+    }
+
+    #[test]
+    fn deleted_sessions_leave_no_timers_behind_and_the_others_end_in_time() {
+        let (mut state, now) = (state(), Instant::from_ns(1));
+        let end = now.after(Duration::from_secs(600));
+        let put = |until: Instant| Operation::PutSession {
+            worker: 0,
+            expires_at_ns: until.as_ns(),
+            bits_per_second: 0,
+            blob: (&[][..]).into(),
+        };
+        state.apply(now, SessionId(0), &[put(end)], None).expect("room");
+        for id in 1..=4 * limits::TIMERS_MIN as u64 {
+            let later = now.after(Duration::from_secs(3600));
+            state.apply(now, SessionId(id), &[put(later), Operation::RemoveSession], None).expect("room");
+            state.reap(now, |id| panic!("{id:?} has not ended"));
+        }
+        assert!(state.timers.len() <= limits::TIMERS_MIN, "{} timers", state.timers.len());
+        let mut ended = Vec::new();
+        state.reap(end, |id| ended.push(id));
+        assert_eq!(ended, [SessionId(0)]);
     }
 }
