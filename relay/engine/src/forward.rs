@@ -10,7 +10,7 @@ use raceway_abi::{
 };
 use raceway_datapath::channel::CHANNEL_DATA_OCTETS;
 use raceway_datapath::{ChannelHeader, Protocol, measure, police};
-use raceway_stun::{Class, DATA_HEADER_MAX, Endpoint, data_header, header, padding, send_indication};
+use raceway_stun::{Class, DATA_HEADER_MAX, Endpoint, Header, data_header, header, padding, send_indication};
 use raceway_units::{Instant, PrefixBudget};
 
 use crate::limits::{ICMP_BURST, ICMP_CELLS, ICMP_PER_SECOND};
@@ -75,7 +75,7 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
             Protocol::Stun => {
                 let head = header(payload).map_err(|_| DropReason::MalformedStun)?;
                 match head.class {
-                    Class::Indication if head.is_send_indication() => self.indication(now, datagram),
+                    Class::Indication if head.is_send_indication() => self.indication(now, &head, datagram),
                     Class::Request | Class::Indication => Ok(Verdict::Punt),
                     // Nothing was asked of the client.
                     Class::Response => Err(DropReason::UnknownProtocol),
@@ -99,11 +99,11 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
     }
 
     /// RFC 8656 section 11.2.
-    fn indication(&self, now: Instant, datagram: Datagram<'_>) -> Result<Verdict, DropReason> {
+    fn indication(&self, now: Instant, head: &Header, datagram: Datagram<'_>) -> Result<Verdict, DropReason> {
         let Datagram { local, remote, buffer, payload, .. } = datagram;
         let (slot, flow) =
             self.live(&key(remote, local, CHANNEL_INDICATION), now).map_err(|_| DropReason::NoAllocation)?;
-        let send = send_indication(&buffer[payload.clone()]).map_err(|_| DropReason::MalformedStun)?;
+        let send = send_indication(head, &buffer[payload.clone()]).map_err(|_| DropReason::MalformedStun)?;
         let (which, relayed) = relayed_of_family(flow, &send.peer).ok_or(DropReason::NoPermission)?;
         let to = self.reachable(now, send.peer)?;
         let permission = key(to, relayed, CHANNEL_NONE).any_port();

@@ -51,7 +51,8 @@ fn data_indication(message: &[u8]) -> (std::net::SocketAddr, Vec<u8>) {
     assert_eq!(message[..2], [0x00, 0x17]);
     // Send and Data indications have one form.
     message[1] = 0x16;
-    let read = raceway_stun::send_indication(&message).expect("a proper indication");
+    let head = raceway_stun::header(&message).expect("a proper header");
+    let read = raceway_stun::send_indication(&head, &message).expect("a proper indication");
     let peer = raceway_sys::Address { octets: read.peer.address, port: read.peer.port };
     (peer.into(), message[read.data].to_vec())
 }

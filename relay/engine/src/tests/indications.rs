@@ -1,6 +1,6 @@
 //! Send and Data indications, and ICMP reports.
 
-use raceway_stun::{Icmp, MAGIC_COOKIE, send_indication};
+use raceway_stun::{Icmp, MAGIC_COOKIE, header, padding, send_indication};
 
 use super::*;
 use crate::Forward;
@@ -46,7 +46,7 @@ fn read(indication: &[u8]) -> (Endpoint, Vec<u8>) {
     let mut copy = indication.to_vec();
     // Send and Data indications have one form.
     copy[1] = 0x16;
-    let read = send_indication(&copy).unwrap();
+    let read = send_indication(&header(&copy).unwrap(), &copy).unwrap();
     (read.peer, copy[read.data].to_vec())
 }
 
@@ -116,6 +116,8 @@ fn a_permitted_peer_without_channel_comes_as_a_data_indication() {
         assert!(matches!(verdict, Verdict::Forward(Forward { egress: FROM_LISTENER, to: CLIENT, .. })));
         assert_eq!(read(&sent), (peer, data.to_vec()));
         assert_eq!(sent.len() % 4, 0);
+        // Padding is zero: what the buffer held before is somebody else's.
+        assert!(sent[sent.len() - padding(data.len())..].iter().all(|octet| *octet == 0));
     }
     let transaction = |world: &mut World| world.peer_sends(peer, b"x").1[8..20].to_vec();
     assert_ne!(transaction(&mut world), transaction(&mut world));
@@ -182,8 +184,25 @@ fn an_icmp_message_reaches_the_client_of_a_permitted_peer() {
     for kind in [0, 5, 8, 12] {
         assert_eq!(world.forwarder.handle_icmp(NOW, RELAYED, PEER, Icmp { kind, ..icmp }), None);
     }
+    let (relayed, peer) = (v6(1, 50_000), v6(7, 6000));
+    world.put(permission(peer, relayed), [FROM_LISTENER, 0]);
+    let mut told = |kind| world.forwarder.handle_icmp(NOW, relayed, peer, Icmp { kind, ..icmp }).is_some();
+    assert!(
+        (0..=255).filter(|kind| told(*kind)).eq(1..=3),
+        "unreachable, too big, time exceeded (RFC 8656 section 11.5)"
+    );
     world.expire(&permission(PEER, RELAYED).key);
     assert_eq!(world.forwarder.handle_icmp(NOW, RELAYED, PEER, icmp), None);
+}
+
+#[test]
+fn an_icmp_message_about_a_muted_peer_is_told_to_nobody() {
+    let mut world = World::with_call();
+    let muted = v4([192, 0, 2, 8], 6000);
+    let key = key(muted, RELAYED, CHANNEL_NONE).any_port();
+    world.put(spec(key, Action::Drop, Endpoint::default(), Endpoint::default()), [0, 0]);
+    let icmp = Icmp { kind: 3, code: 3, data: 0 };
+    assert_eq!(world.forwarder.handle_icmp(NOW, RELAYED, muted, icmp), None);
 }
 
 #[test]

@@ -106,7 +106,7 @@ mod tests {
             assert_eq!(header(message).unwrap().method, 7);
             // Send and Data indications have one form.
             message[1] = 0x16;
-            let read = send_indication(message).unwrap();
+            let read = send_indication(&header(message).unwrap(), message).unwrap();
             assert_eq!(read.peer, peer);
             assert_eq!(&message[read.data], b"hello");
         }

@@ -50,21 +50,18 @@ pub struct SendIndication {
     pub dont_fragment: bool,
 }
 
-/// Reads a Send indication. Of an attribute that is there twice the first counts (RFC 8489 section 14).
+/// Reads the Send indication whose header `head` is. Of an attribute that is there twice the first counts (RFC 8489
+/// section 14).
 ///
 /// FINGERPRINT is not checked: the UDP checksum was, and nothing multiplexes on this port that could be mistaken.
 ///
 /// # Errors
-/// Any [`StunError`]; [`StunError::NotStun`] also for a message that is no Send indication.
-pub fn send_indication(datagram: &[u8]) -> Result<SendIndication, StunError> {
-    let head = header(datagram)?;
+/// [`StunError::Attribute`], [`StunError::UnknownRequired`], [`StunError::Peer`], [`StunError::NoData`]; or
+/// [`StunError::NotStun`] when the header is of another message.
+pub fn send_indication(head: &Header, datagram: &[u8]) -> Result<SendIndication, StunError> {
     if !head.is_send_indication() {
         return Err(StunError::NotStun);
     }
-    attributes(&head, datagram)
-}
-
-fn attributes(head: &Header, datagram: &[u8]) -> Result<SendIndication, StunError> {
     let (mut peer, mut data, mut dont_fragment) = (None, None, false);
     let mut at = HEADER;
     while let Some((kind, value, next)) = attribute(datagram, at)? {
@@ -126,7 +123,7 @@ fn xor<'a>(out: &mut [u8], value: &[u8], mask: impl Iterator<Item = &'a u8>) {
 
 /// Fuzz entry: reads anything; what is read lies inside the datagram.
 pub fn fuzz(data: &[u8]) {
-    if let Ok(send) = send_indication(data) {
+    if let Ok(send) = header(data).and_then(|head| send_indication(&head, data)) {
         assert!(data.get(send.data.clone()).is_some(), "the data is a part of the datagram");
     }
 }
@@ -158,14 +155,18 @@ mod tests {
         out
     }
 
+    fn read(datagram: &[u8]) -> Result<SendIndication, StunError> {
+        send_indication(&header(datagram)?, datagram)
+    }
+
     fn send(attributes: &[(u16, &[u8])]) -> Result<SendIndication, StunError> {
-        send_indication(&message(0x0016, attributes))
+        read(&message(0x0016, attributes))
     }
 
     #[test]
     fn an_ipv4_send_indication_gives_peer_and_data() {
         let bytes = message(0x0016, &[(XOR_PEER_ADDRESS, &PEER_V4), (DATA, b"hello")]);
-        let read = send_indication(&bytes).unwrap();
+        let read = read(&bytes).unwrap();
         assert_eq!(read.peer, Endpoint { address: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 192, 0, 2, 7], port: 5000 });
         assert_eq!(&bytes[read.data], b"hello");
         assert!(!read.dont_fragment);
@@ -204,7 +205,7 @@ mod tests {
             0x0016,
             &[(XOR_PEER_ADDRESS, &PEER_V4), (XOR_PEER_ADDRESS, &other), (DATA, b"one"), (DATA, b"two")],
         );
-        let read = send_indication(&bytes).unwrap();
+        let read = read(&bytes).unwrap();
         assert_eq!((read.peer.port, &bytes[read.data]), (5000, &b"one"[..]));
     }
 
@@ -235,13 +236,13 @@ mod tests {
         let mut bytes = message(0x0016, &[(XOR_PEER_ADDRESS, &PEER_V4), (DATA, b"hello")]);
         let length_at = bytes.len() - 9;
         bytes[length_at] = 9;
-        assert_eq!(send_indication(&bytes), Err(StunError::Attribute));
+        assert_eq!(read(&bytes), Err(StunError::Attribute));
     }
 
     #[test]
     fn another_method_is_no_send_indication() {
         let bytes = message(0x0017, &[(XOR_PEER_ADDRESS, &PEER_V4), (DATA, b"x")]);
-        assert_eq!(send_indication(&bytes), Err(StunError::NotStun));
+        assert_eq!(read(&bytes), Err(StunError::NotStun));
     }
 
     #[test]
