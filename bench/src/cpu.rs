@@ -35,6 +35,14 @@ pub struct Cost {
     pub wall_ns: u64,
 }
 
+impl Cost {
+    /// Share of the time that the core worked for others than the relay.
+    #[must_use]
+    pub fn foreign(&self) -> f64 {
+        self.core_ns.saturating_sub(self.threads_ns) as f64 / self.wall_ns.max(1) as f64
+    }
+}
+
 /// Reads the core's and the threads' counters. Threads of a process are found anew each time.
 pub fn read(core: usize, pids: &[i32], napi: &[i32]) -> Result<Reading> {
     let mut threads = BTreeMap::new();

@@ -52,6 +52,7 @@ struct Allocation {
 pub fn tables(records: &[Record]) -> Result<String> {
     let setting = &records.first().context("no records")?.setting;
     let mut forwarding = Groups::new();
+    let mut foreign = Vec::new();
     let mut links: BTreeMap<(Subject, bool, u64), Forwarding> = BTreeMap::new();
     let mut allocation: BTreeMap<Subject, Allocation> = BTreeMap::new();
     for record in records {
@@ -67,6 +68,8 @@ pub fn tables(records: &[Record]) -> Result<String> {
                     group.full_cost.push(flat_out.threads_ns_per_packet());
                 }
                 group.limited |= limited;
+                foreign
+                    .extend([Some(common), loss_free.as_ref()].into_iter().flatten().map(|trial| trial.cost.foreign()));
                 group.common_cost.push(common.threads_ns_per_packet());
             }
             Outcome::Link { subject, far_us, socket_buffers, common, flat_out } => {
@@ -83,6 +86,9 @@ pub fn tables(records: &[Record]) -> Result<String> {
         }
     }
     let mut text = about(setting);
+    if let Some(foreign) = median(&foreign) {
+        writeln!(text, "Others took {:.0} % of the relay's core meanwhile (median of trials).", foreign * 100.0)?;
+    }
     for direction in [Direction::ToPeer, Direction::ToClient] {
         forwarding_table(&mut text, direction, &forwarding)?;
     }
