@@ -14,7 +14,7 @@ use raceway_control::boot::account::{self, Account};
 use raceway_control::boot::addresses::MachineAddresses;
 use raceway_control::boot::credentials::{self, Credentials};
 use raceway_control::boot::file::ConfigFile;
-use raceway_control::boot::machine::{SocketType, check_machine, is_served};
+use raceway_control::boot::machine::{Held, SocketType, check_machine, is_served};
 use raceway_control::boot::{directories, greeting};
 use raceway_control::link::{Command, Link, Start};
 use raceway_control::plan::{Plan, plan};
@@ -52,7 +52,7 @@ const GREETING_PATIENCE: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let prepared = match prepare(arguments.config.as_deref()) {
+    let prepared = match prepare(arguments.config.as_deref(), arguments.check) {
         Ok(prepared) => prepared,
         Err(error) => {
             eprintln!("{error:#}");
@@ -82,8 +82,9 @@ struct Prepared {
     control_running: bool,
 }
 
-/// Reads and checks; changes nothing.
-fn prepare(path: Option<&Path>) -> anyhow::Result<Prepared> {
+/// Reads and checks; changes nothing. With `check_only` the relay is taken to have no more rights than this process,
+/// which is how `scripts/up` starts both.
+fn prepare(path: Option<&Path>, check_only: bool) -> anyhow::Result<Prepared> {
     let mut file = ConfigFile::open(path)?;
     let config = file.read()?;
     let paths = Paths::new(&config.node, &directories::surroundings());
@@ -92,7 +93,12 @@ fn prepare(path: Option<&Path>) -> anyhow::Result<Prepared> {
     let machine = MachineAddresses::read().context("addresses of this machine")?;
     let relay_running = is_served(&paths.relay_socket(), SocketType::SeqPacket);
     let control_running = is_served(&paths.admin_socket(), SocketType::Stream);
-    check_machine(&config, &machine, relay_running, control_running)?;
+    let held = Held {
+        listeners: if relay_running { None } else { Some(&[]) },
+        http: control_running,
+        relay_has_rights: !check_only,
+    };
+    check_machine(&config, &machine, held)?;
     // The server prepares names and passwords for comparison, and refuses those that no client can send.
     let plan = plan(&config, &machine, &Credentials::placeholder()).map_err(|error| wrong_policy(&file, &error))?;
     new_server(plan, &Credentials::placeholder()).map_err(|error| wrong_policy(&file, &error))?;

@@ -9,6 +9,21 @@ use raceway_turn::{Policy, PolicyError, Secret, UnauthenticatedBudget, User};
 use crate::boot::addresses::MachineAddresses;
 use crate::boot::credentials::Credentials;
 
+// What the configuration allows is what relay and server take.
+const _: () = {
+    assert!(raceway_config::limits::LISTEN_MAX == raceway_api::limits::LISTENERS_MAX);
+    assert!(raceway_config::limits::LISTEN_PORTS_MAX == raceway_abi::limits::LISTEN_PORTS_MAX);
+    assert!(*raceway_config::limits::FLOWS.end() == raceway_abi::limits::FLOWS_MAX);
+    assert!(raceway_config::limits::RELAY_ADDRESSES_MAX <= raceway_turn::limits::RELAY_ADDRESSES_MAX);
+    assert!(raceway_config::limits::USERS_MAX <= raceway_turn::limits::USERS_MAX);
+    assert!(raceway_config::limits::USER_MAX <= raceway_turn::limits::USERNAME_MAX);
+    assert!(raceway_config::limits::REALM_MAX <= raceway_turn::limits::REALM_MAX);
+    assert!(raceway_config::limits::SECRET_MAX <= raceway_turn::limits::SECRET_MAX);
+    assert!(raceway_config::limits::SHARED_SECRETS_MAX <= raceway_turn::limits::SHARED_SECRETS_MAX);
+    assert!(raceway_config::limits::PEER_NETWORKS_MAX <= raceway_turn::limits::PEER_PREFIXES_MAX);
+    assert!(raceway_config::limits::QUOTA_MAX <= raceway_turn::limits::ALLOCATIONS_MAX);
+};
+
 /// How far a prefix may run ahead of its budget, in seconds of it.
 const BURST_S: u64 = 4;
 
@@ -125,6 +140,11 @@ mod tests {
 
     fn config(text: &str) -> Config {
         raceway_config::parse("", text).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    #[test]
+    fn the_default_flow_table_is_that_of_the_abi() {
+        assert_eq!(config("").relay.flows_max, raceway_abi::limits::FLOWS_DEFAULT);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use raceway_turn::PolicyError;
 use crate::boot::addresses::MachineAddresses;
 use crate::boot::credentials::Credentials;
 use crate::boot::file::{ConfigFile, FileError};
-use crate::boot::machine::check_machine;
+use crate::boot::machine::{Held, check_machine};
 use crate::link::{Command, Gone, Link};
 use crate::log::LevelHandle;
 use crate::plan::{Plan, after_reload, plan};
@@ -73,7 +73,8 @@ impl Running {
         let new = self.file.read()?;
         let machine = MachineAddresses::read().map_err(ReloadError::Addresses)?;
         let config = after_reload(&self.config, &new);
-        check_machine(&new, &machine, true, true)?;
+        let held = Held { listeners: Some(&self.plan.assignment.listeners), http: true, relay_has_rights: true };
+        check_machine(&new, &machine, held)?;
         let policy_error = |error| ReloadError::Policy {
             file: self.file.path().map_or_else(|| "default".to_owned(), |path| path.display().to_string()),
             error,

@@ -9,24 +9,27 @@ use raceway_config::{Config, Interfaces, Problem, Problems, Workers};
 
 use super::addresses::MachineAddresses;
 
+/// What our own programs hold already, so that it is not taken for a stranger's.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a> {
+    /// Where our relay listens; none when there is one and it is not known where.
+    pub listeners: Option<&'a [SocketAddr]>,
+    /// Our control serves HTTP already.
+    pub http: bool,
+    /// The relay may have more rights than this process: a port that this one may not take is no problem.
+    pub relay_has_rights: bool,
+}
+
 /// Refuses a configuration that this machine cannot carry out.
-///
-/// `relay_running`: our own relay holds its ports, so they are not looked at. The same with `control_running` for the
-/// HTTP port.
 ///
 /// # Errors
 /// Everything that does not fit.
-pub fn check_machine(
-    config: &Config,
-    machine: &MachineAddresses,
-    relay_running: bool,
-    control_running: bool,
-) -> Result<(), Problems> {
+pub fn check_machine(config: &Config, machine: &MachineAddresses, held: Held<'_>) -> Result<(), Problems> {
     let mut problems = Vec::new();
-    check_listeners(config, machine, relay_running, &mut problems);
+    check_listeners(config, machine, held, &mut problems);
     check_relay_addresses(config, machine, &mut problems);
     check_hardware(config, &mut problems);
-    if let Some(address) = config.http.listen.filter(|_| !control_running)
+    if let Some(address) = config.http.listen.filter(|_| !held.http)
         && let Err(error) = TcpListener::bind(address)
     {
         problems.push(bind_problem(config, "http.listen", address, &error, "write another port, or \"off\""));
@@ -34,7 +37,7 @@ pub fn check_machine(
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
-fn check_listeners(config: &Config, machine: &MachineAddresses, relay_running: bool, problems: &mut Vec<Problem>) {
+fn check_listeners(config: &Config, machine: &MachineAddresses, held: Held<'_>, problems: &mut Vec<Problem>) {
     let listeners = machine.listeners(&config.turn);
     if listeners.is_empty() {
         let right = "write an address that `ip address` shows";
@@ -48,10 +51,12 @@ fn check_listeners(config: &Config, machine: &MachineAddresses, relay_running: b
         let key = format!("turn.listen[{index}]");
         if !configured.ip().is_unspecified() && !machine.has(configured.ip()) {
             problems.push(not_here(config, &key, configured.ip()));
-        } else if !relay_running {
-            let expanded = listeners.iter().filter(|l| covers(*configured, **l));
-            let first = expanded.filter_map(|l| UdpSocket::bind(l).err().map(|error| (*l, error))).next();
-            if let Some((address, error)) = first {
+        } else if let Some(ours) = held.listeners {
+            let strange = listeners.iter().filter(|l| covers(*configured, **l) && !ours.contains(l));
+            let refused = strange.filter_map(|l| UdpSocket::bind(l).err().map(|error| (*l, error)));
+            let no_matter =
+                |error: &io::Error| held.relay_has_rights && error.kind() == io::ErrorKind::PermissionDenied;
+            if let Some((address, error)) = refused.into_iter().find(|(_, error)| !no_matter(error)) {
                 let right = "stop what listens there (`ss -lunp` names it) or write another port";
                 problems.push(bind_problem(config, &key, address, &error, right));
             }
@@ -162,7 +167,8 @@ mod tests {
     fn check(text: &str) -> String {
         let config = raceway_config::parse("raceway.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
         let machine = MachineAddresses::read().expect("the kernel answers");
-        match check_machine(&config, &machine, false, false) {
+        let held = Held { listeners: Some(&[]), http: false, relay_has_rights: false };
+        match check_machine(&config, &machine, held) {
             Ok(()) => "fits".to_owned(),
             Err(problems) => problems.to_string(),
         }

@@ -6,7 +6,7 @@ use raceway_config::Config;
 use raceway_control::admin::protocol::{Reply, Request, Status};
 use raceway_control::boot::addresses::MachineAddresses;
 use raceway_control::boot::file::ConfigFile;
-use raceway_control::boot::machine::{SocketType, check_machine, is_served};
+use raceway_control::boot::machine::{Held, SocketType, check_machine, is_served};
 use serde::{Deserialize, Serialize};
 
 use crate::ask::{Place, Trouble, ask};
@@ -89,7 +89,9 @@ fn configuration(place: &Place) -> Vec<Check> {
     };
     let relay_running = is_served(&place.paths.relay_socket(), SocketType::SeqPacket);
     let control_running = is_served(&place.paths.admin_socket(), SocketType::Stream);
-    match check_machine(&config, &machine, relay_running, control_running) {
+    let listeners: Option<&[_]> = if relay_running { None } else { Some(&[]) };
+    let held = Held { listeners, http: control_running, relay_has_rights: true };
+    match check_machine(&config, &machine, held) {
         Ok(()) => checks.push(Check::ok("addresses and ports", format!("{} addresses here", machine.all.len()))),
         Err(problems) => checks.extend(problems.0.iter().map(|problem| {
             let found = format!("{}: {}", problem.key, problem.what);

@@ -95,6 +95,15 @@ fn private_peers_are_refused_unless_allowed() {
     let refused = client.ask(CREATE_PERMISSION, &[(XOR_PEER_ADDRESS, &peer)]);
     assert_eq!(refused.error_code(), Some(403));
     appliance.configure("[turn.policy]\nallow_peers = [\"10.0.0.0/8\"]");
+    let taken = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let other = taken.local_addr().expect("bound");
+    let text = std::fs::read_to_string(appliance.config()).expect("was just written");
+    let own = format!("\"{}\"", appliance.listen);
+    std::fs::write(appliance.config(), text.replace(&own, &format!("{own}, \"{other}\""))).expect("our directory");
+    let refused = String::from_utf8(appliance.ctl(&["reload"]).stderr).expect("UTF-8");
+    assert!(refused.contains("turn.listen[1]") && refused.contains("in use by another program"), "{refused}");
+    drop(taken);
+    appliance.configure("[turn.policy]\nallow_peers = [\"10.0.0.0/8\"]");
     let said = appliance.ctl_text(&["reload"]);
     assert_eq!(said, "turn.policy.allow_peers: [] -> [10.0.0.0/8] (applied)\n");
     assert!(client.ask(CREATE_PERMISSION, &[(XOR_PEER_ADDRESS, &peer)]).is_success());

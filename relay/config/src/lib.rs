@@ -63,3 +63,17 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
     reader.problems.sort_by_key(|problem| problem.line);
     Err(Problems(reader.problems))
 }
+
+/// Fuzz entry: whatever the text, the answer is a configuration that differs from itself in nothing, or problems that
+/// stand on lines of the text.
+pub fn fuzz(data: &[u8]) {
+    let Ok(text) = core::str::from_utf8(data) else { return };
+    match parse("fuzz", text) {
+        Ok(config) => assert_eq!(diff(&config, &config), []),
+        Err(Problems(problems)) => {
+            assert!(!problems.is_empty(), "a refusal has a reason");
+            let lines = 1 + text.matches('\n').count();
+            assert!(problems.iter().all(|p| p.line.is_none_or(|line| (1..=lines).contains(&(line as usize)))));
+        }
+    }
+}

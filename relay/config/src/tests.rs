@@ -238,3 +238,23 @@ fn the_example_has_every_option() {
         }
     }
 }
+
+#[test]
+fn no_text_breaks_the_reader() {
+    let example = example_in_full();
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for _ in 0..2_000 {
+        let mut text = example.clone().into_bytes();
+        text.truncate(random(text.len()) + 1);
+        for _ in 0..random(8) {
+            let at = random(text.len());
+            const SIGNS: &[u8] = b"\"[]{}=.#0x-:,\n\\ ";
+            text[at] = SIGNS[random(SIGNS.len())];
+        }
+        fuzz(&text);
+    }
+}
