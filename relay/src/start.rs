@@ -30,12 +30,12 @@ use crate::xdp::{Xdp, XdpError, XdpModeWish, XdpOptions};
 pub fn run(config: &Config, back_end: BackEnd, level: LevelSwitch) -> anyhow::Result<()> {
     let door_path = paths(config).relay_socket();
     let door = Door::open(&door_path).with_context(|| format!("cannot listen at {}", door_path.display()))?;
-    raise_open_files();
+    let open_files = raise_open_files();
     let (fast_path, flows, policers, orphans) = tables(config)?;
     let cores = crew::cores(&config.relay.workers)?;
     let taken: Vec<u32> = orphans.iter().map(|(_, slot)| *slot).collect();
     let (table, writer) = Table::new(Records(flows), random(), &taken);
-    let relayed = relayed_max(config.relay.flows_max);
+    let relayed = relayed_max(config.relay.flows_max, open_files);
     let ports = cores.iter().map(|_| Port::new(LISTENER_PLACES + relayed)).collect::<std::io::Result<_>>()?;
     let shared = Arc::new(Shared {
         table,
@@ -185,13 +185,18 @@ pub fn interfaces(config: &Config) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// As many open files as the system lets us have: each relayed transport address is one.
-fn raise_open_files() {
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
-        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
-        tracing::warn!(%error, soft, hard, "the limit of open files could not be raised");
+/// As many open files as the system lets us have: each relayed transport address is one. Returns how many.
+fn raise_open_files() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return u64::MAX };
+    if soft >= hard {
+        return soft;
+    }
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(error) => {
+            tracing::warn!(%error, soft, hard, "the limit of open files could not be raised");
+            soft
+        }
     }
 }
 

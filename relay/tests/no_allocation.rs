@@ -29,7 +29,7 @@ const CHANNEL: u16 = 0x4001;
 fn shared() -> (Arc<Shared>, State) {
     let flows = Records(Arc::new(SharedArray::anonymous(FLOWS_MAX as usize).unwrap()));
     let (table, writer) = Table::new(flows, 1, &[]);
-    let relayed = relayed_max(FLOWS_MAX);
+    let relayed = relayed_max(FLOWS_MAX, u64::MAX);
     let shared = Arc::new(Shared {
         table,
         policers: Arc::new(SharedArray::anonymous(FLOWS_MAX as usize).unwrap()),

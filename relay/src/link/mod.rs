@@ -42,6 +42,8 @@ const PUNTS_A_TURN: usize = 256;
 const PUNT_AGE_MAX: Duration = Duration::from_secs(3);
 /// How soon to look again at what waits for workers.
 const ADVANCE: Duration = Duration::from_millis(20);
+/// How often refused connections are logged.
+const TURNED_AWAY: Duration = Duration::from_secs(10);
 /// How often XDP is told anew which interfaces it may send to.
 const REFRESH: Duration = Duration::from_secs(2);
 /// Longest sleep: an expiry is noticed this late at most.
@@ -58,6 +60,7 @@ pub struct Link {
     reports: Reports,
     busy: BusyMeter,
     level: LevelSwitch,
+    turned_away: Option<Instant>,
 }
 
 /// Why a connection ended.
@@ -87,6 +90,7 @@ impl Link {
             reports: Reports::default(),
             busy,
             level,
+            turned_away: None,
         }
     }
 
@@ -175,7 +179,16 @@ impl Link {
                 self.reports.clear();
                 self.connections += 1;
             }
-            Err(error) => tracing::warn!(%error, "a connection to the relay's socket was refused"),
+            Err(error) => self.turn_away(&error),
+        }
+    }
+
+    /// Says that somebody could not come in; not more often than [`TURNED_AWAY`], whoever tries.
+    fn turn_away(&mut self, error: &io::Error) {
+        let now = clock::now();
+        if self.turned_away.is_none_or(|last| now.since(last) > TURNED_AWAY) {
+            self.turned_away = Some(now);
+            tracing::warn!(%error, "a connection to the relay's socket was refused");
         }
     }
 
@@ -236,6 +249,7 @@ impl Link {
             ToRelay::Apply { transaction, session, operations, then_send } => {
                 if let Err(failure) = self.state.apply(now, session, &operations, then_send.as_ref()) {
                     let Failure { operation, error } = failure;
+                    tracing::debug!(session = session.0, transaction, operation, ?error, "control's commands failed");
                     answers.push(FromRelay::Failed { transaction, session, operation, error });
                 }
             }

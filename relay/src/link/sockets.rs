@@ -115,9 +115,9 @@ impl SocketBook {
     /// Opens a relayed transport address, received from by `worker`.
     ///
     /// # Errors
-    /// As the kernel says it.
+    /// As the kernel says it; [`OperationError::OpenFiles`] also when as many are open as the relay has places for.
     pub fn open_relayed(&mut self, address: SocketAddr, worker: u16) -> Result<Place, OperationError> {
-        let number = *self.free.last().ok_or(OperationError::FlowsFull)?;
+        let number = *self.free.last().ok_or(OperationError::OpenFiles)?;
         let socket = socket::open(address, Purpose::Relayed).map_err(|error| operation_error(&error))?;
         self.free.pop();
         let place = Place::relayed(number);

@@ -185,7 +185,8 @@ impl State {
             let session = Session {
                 worker,
                 expires_at_ns,
-                bits_per_second: 0,
+                // What adopted policers are set to is not known: no rate that control can name, so it will be set.
+                bits_per_second: if policers.is_some() { u64::MAX } else { 0 },
                 blob: Box::default(),
                 policers,
                 relayed: Vec::new(),
