@@ -1,7 +1,6 @@
 //! `/metrics`, `/healthz`, `/readyz`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -10,13 +9,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus::Histogram;
 use tokio::net::TcpListener;
-use tokio::time::timeout;
 
-use crate::link::{Command, Gone, Link, Overview};
+use crate::link::{Command, Link};
 use crate::metrics;
-
-/// For the relay to give its figures; then the last ones are shown.
-const STATISTICS_MAX: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 struct Shared {
@@ -37,20 +32,8 @@ pub async fn serve(listener: TcpListener, link: Link, punt_latency: Histogram) -
     axum::serve(listener, router).await
 }
 
-/// The state of everything, with the relay's figures of now if it gives them in time.
-///
-/// # Errors
-/// [`Gone`] when the program ends.
-pub async fn overview(link: &Link) -> Result<Overview, Gone> {
-    let fresh = link.ask(|reply| Command::Overview { fresh: true, reply });
-    match timeout(STATISTICS_MAX, fresh).await {
-        Ok(overview) => overview,
-        Err(_) => link.ask(|reply| Command::Overview { fresh: false, reply }).await,
-    }
-}
-
 async fn page(State(shared): State<Arc<Shared>>) -> Response {
-    let Ok(overview) = overview(&shared.link).await else { return ending() };
+    let Ok(overview) = shared.link.overview().await else { return ending() };
     match metrics::page(&overview, &shared.punt_latency) {
         Ok(page) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),

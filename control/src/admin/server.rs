@@ -13,7 +13,6 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::protocol::{Interface, LIMIT_MAX, REQUEST_MAX, RelayAddress, RelayStatus, Reply, Request, Status};
-use crate::http;
 use crate::link::{Command, Gone, Link, Overview, RelayInfo};
 use crate::log::LevelHandle;
 use crate::reload::{Reloaded, Running};
@@ -179,7 +178,7 @@ pub async fn reload(app: &App) -> Reply {
 }
 
 async fn status(app: &App) -> Result<Status, Gone> {
-    let overview = http::overview(&app.link).await?;
+    let overview = app.link.overview().await?;
     let running = app.running.lock().await;
     let plan = &running.plan;
     let relayed = plan.policy.relay_addresses.iter();

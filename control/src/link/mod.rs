@@ -1,5 +1,6 @@
 //! One thread owns the TURN server and the connection to the relay; everybody else sends it commands.
 
+mod clock;
 mod command;
 mod connection;
 mod overview;
@@ -11,16 +12,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use prometheus::Histogram;
 use raceway_turn::Server;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 pub use command::{Command, Flows, Gone, SessionPage};
 pub use overview::{Overview, RelayInfo};
 
 use crate::plan::Assignment;
+
+/// For the relay to give its figures; then the last ones are shown.
+const STATISTICS_MAX: Duration = Duration::from_secs(2);
 
 /// Speaks to the thread; cheap to clone.
 #[derive(Clone, Debug)]
@@ -75,5 +81,17 @@ impl Link {
         let (reply, answer) = oneshot::channel();
         self.tell(make(reply))?;
         answer.await.map_err(|_| Gone)
+    }
+
+    /// The state of everything, with the relay's figures of now if it gives them in time.
+    ///
+    /// # Errors
+    /// [`Gone`] when the thread has ended.
+    pub async fn overview(&self) -> Result<Overview, Gone> {
+        let fresh = self.ask(|reply| Command::Overview { fresh: true, reply });
+        match timeout(STATISTICS_MAX, fresh).await {
+            Ok(overview) => overview,
+            Err(_) => self.ask(|reply| Command::Overview { fresh: false, reply }).await,
+        }
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use prometheus::Histogram;
 use raceway_api::{FromRelay, InterfaceReport, Punt, SessionReport, Statistics, ToRelay};
@@ -12,10 +11,10 @@ use raceway_units::{Instant, UnixTime};
 use tokio::sync::oneshot::Sender;
 
 use super::Start;
+use super::clock::{now, wall};
 use super::command::{Command, Flows, SessionPage};
 use super::connection::Connection;
 use super::overview::{Overview, PROBLEMS_MAX, RelayInfo, allocations};
-use super::thread::now;
 use crate::admin::view::{Flow, Session};
 use crate::plan::Assignment;
 
@@ -373,11 +372,6 @@ impl State {
             punts_dropped: self.punts_dropped,
         }
     }
-}
-
-/// The wall clock: only for credentials that carry their expiry.
-fn wall() -> UnixTime {
-    UnixTime(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 fn invalid(error: raceway_api::DecodeError) -> io::Error {

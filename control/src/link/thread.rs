@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use raceway_units::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::Start;
+use super::clock::now;
 use super::command::Command;
 use super::connection::{Connection, frame_buffer};
 use super::state::{Phase, State};
@@ -50,12 +50,6 @@ pub(super) fn run(start: Start, inbox: Receiver<Command>, wake: &OwnedFd) {
         relay.exchange(&mut state, &mut buffer);
         relay.wait(&state, wake);
     }
-}
-
-/// The kernel's monotonic clock, which XDP reads too.
-pub(super) fn now() -> Instant {
-    let time = clock_gettime(ClockId::Monotonic);
-    Instant::from_ns(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
 /// Carries out what was asked; false when nobody can ask any more.
