@@ -25,7 +25,7 @@ pub fn relayed_max(flows_max: u32, open_files: u64) -> u32 {
 /// Descriptors that are never relayed transport addresses: without them the relay could not even let control in.
 pub const OPEN_FILES_RESERVED: u64 = 512;
 
-/// Timers that may be there before those of what is gone are cleared away. 32 octets each.
+/// Timers that may be there before those of what is gone are cleared away. 24 octets each.
 pub const TIMERS_MIN: usize = 4096;
 
 /// Octets of a datagram that can be handed to control.

@@ -534,7 +534,7 @@ fn adopted_policers(shared: &Shared, orphans: &[(FlowKey, u32)]) -> HashMap<Sess
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use raceway_engine::{Counters, OwnAddresses, Quiescence, Table};
@@ -543,14 +543,15 @@ mod tests {
     use super::*;
     use crate::shared::{LinkBell, Port, Sockets};
 
-    fn state() -> State {
-        let records = Records(Arc::new(SharedArray::anonymous(64).expect("memory")));
+    /// A state with room for so many flows, and no thread but the caller's.
+    pub fn state(flows: usize) -> State {
+        let records = Records(Arc::new(SharedArray::anonymous(flows).expect("memory")));
         let (table, writer) = Table::new(records, 1, &[]);
         let shared = Shared {
             table,
-            policers: Arc::new(SharedArray::anonymous(64).expect("memory")),
+            policers: Arc::new(SharedArray::anonymous(flows).expect("memory")),
             own: Arc::new(OwnAddresses::default()),
-            sockets: Sockets::new(1, 64),
+            sockets: Sockets::new(1, limits::relayed_max(flows as u32 * 2, u64::MAX)),
             quiescence: Quiescence::new(1),
             workers: vec![Port::new(64).expect("an eventfd")].into(),
             link: LinkBell::new().expect("an eventfd"),
@@ -563,7 +564,7 @@ mod tests {
 
     #[test]
     fn deleted_sessions_leave_no_timers_behind_and_the_others_end_in_time() {
-        let (mut state, now) = (state(), Instant::from_ns(1));
+        let (mut state, now) = (state(64), Instant::from_ns(1));
         let end = now.after(Duration::from_secs(600));
         let put = |until: Instant| Operation::PutSession {
             worker: 0,

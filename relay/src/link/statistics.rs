@@ -100,3 +100,59 @@ impl State {
         sum
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant as Stopwatch};
+
+    use raceway_abi::DropReason;
+    use raceway_api::{Flow, FlowAction, FlowId, Framing, Match, Operation, Remote, SessionId};
+
+    use super::*;
+    use crate::clock;
+    use crate::link::state::tests::state;
+
+    const FLOWS: u32 = 100_000;
+    const FLOWS_A_SESSION: u32 = 50;
+
+    /// Sessions full of flows that drop: they need no sockets but one relayed address a session.
+    fn fill(state: &mut State) {
+        let expires_at_ns = clock::now().after(Duration::from_secs(600)).as_ns();
+        for session in 0..FLOWS / FLOWS_A_SESSION {
+            let local = ([127, 0, 0, 3], 10_000 + session as u16).into();
+            let mut operations = vec![
+                Operation::PutSession { worker: 0, expires_at_ns, bits_per_second: 0, blob: (&[][..]).into() },
+                Operation::OpenRelayed { address: local, external: local },
+            ];
+            operations.extend((0..FLOWS_A_SESSION).map(|id| {
+                let remote = Remote::Exact(([192, 0, 2, 1], 1 + id as u16).into());
+                let matches = Match { remote, local, framing: Framing::Plain };
+                Operation::PutFlow(Flow { id: FlowId(id), matches, action: FlowAction::Drop, expires_at_ns })
+            }));
+            state.apply(clock::now(), SessionId(session.into()), &operations, None).expect("room");
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_flows_are_summed_up_in_no_time_and_by_what_they_measured() {
+        let mut state = state(FLOWS as usize + 1);
+        fill(&mut state);
+        for (slot, jitter_q4) in [(0, 16 * 8), (1, 16 * 8 * 3), (2, 16 * 8 * 1000)] {
+            let rtp = &state.shared.table.records()[slot].measured.rtp;
+            rtp.clock_hz.store(8000, Relaxed);
+            rtp.jitter_q4.store(jitter_q4, Relaxed);
+            rtp.lost.store(10, Relaxed);
+        }
+        let mut busy = BusyMeter::new(clock::now(), 1);
+        let started = Stopwatch::now();
+        let statistics = state.statistics(clock::now(), &mut busy);
+        let took = started.elapsed();
+        assert!(took < Duration::from_millis(200), "{took:?}");
+        assert_eq!((statistics.flows_worker, statistics.flows_xdp), (u64::from(FLOWS), 0));
+        assert_eq!(statistics.rtp_lost, 30);
+        // 1, 3 and 1000 ms.
+        assert_eq!(statistics.rtp_jitter_counts, [1, 0, 1, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(statistics.rtp_jitter_sum_us, 1_004_000);
+        assert_eq!(statistics.worker[Counter::drops(DropReason::QueueFull).index() as usize], 0);
+    }
+}
