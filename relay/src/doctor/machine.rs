@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Check, Subject, read};
 
-/// io_uring with deferred task run, needed by the workers.
+/// io_uring with deferred task run, which the workers use.
 const KERNEL_MIN: (u32, u32) = (6, 1);
 /// Descriptors that a relay holds beside one for each allocation.
 const FILES_BESIDE: u64 = 256;
@@ -65,9 +65,13 @@ fn io_uring(disabled: Option<u64>) -> Check {
         Some(1) => Check::advise(
             "io_uring",
             "kernel.io_uring_disabled = 1: only for privileged processes",
-            "sysctl -w kernel.io_uring_disabled=0, or start the relay as root",
+            "sysctl -w kernel.io_uring_disabled=0, or start the relay as root; without it recvmmsg and sendmmsg",
         ),
-        Some(_) => Check::fail("io_uring", "kernel.io_uring_disabled = 2", "sysctl -w kernel.io_uring_disabled=0"),
+        Some(_) => Check::advise(
+            "io_uring",
+            "kernel.io_uring_disabled = 2: for nobody",
+            "sysctl -w kernel.io_uring_disabled=0; without it the workers use recvmmsg and sendmmsg",
+        ),
     }
 }
 

@@ -14,6 +14,8 @@ use crate::io::{Event, Figures, PacketIo, Waker};
 const READY_MAX: usize = 64;
 /// Datagrams of one system call.
 const BATCH: usize = 64;
+// A buffer is sent at most once a turn, so the sends of a turn fit one batch.
+const _: () = assert!(BUFFERS as usize <= crate::io::sends::DATAGRAMS_MAX);
 /// `epoll_event.u64` of the waker; sockets have their number.
 const WAKER: u64 = u64::MAX;
 

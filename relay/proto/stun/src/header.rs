@@ -85,6 +85,14 @@ mod tests {
     const BINDING: [u8; 20] = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
     #[test]
+    fn a_length_is_whole_words() {
+        let mut odd = [0; 22];
+        odd[..20].copy_from_slice(&BINDING);
+        odd[3] = 2;
+        assert_eq!(header(&odd), Err(StunError::Length));
+    }
+
+    #[test]
     fn a_request_is_told_by_class_and_method() {
         let read = header(&BINDING).unwrap();
         assert_eq!((read.class, read.method), (Class::Request, 1));

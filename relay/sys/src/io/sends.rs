@@ -10,7 +10,7 @@ use crate::address::{Address, NAME_MAX};
 use crate::socket::may_be_of_an_earlier_one;
 
 /// Datagrams of a batch.
-const DATAGRAMS_MAX: usize = 1024;
+pub(crate) const DATAGRAMS_MAX: usize = 1024;
 /// Batches before their numbers repeat.
 const BATCHES: u32 = u32::MAX / DATAGRAMS_MAX as u32;
 /// Datagrams of one segmented send (the kernel's `UDP_MAX_SEGMENTS` was 64 before it was 128).
