@@ -71,6 +71,7 @@ impl Server {
         };
         self.sessions.insert(Box::new(allocation), self.credentials.quota_name(user));
         self.counters.allocations_made += 1;
+        self.counters.answered(Method::Allocate, Outcome::Success);
         self.apply_allocation(session, proven.exchange, Purpose::Allocate { wish, attempts: 1 });
         Ok(())
     }
@@ -97,7 +98,6 @@ impl Server {
         let Some(allocation) = self.sessions.get(session) else { return };
         let operations = flows::whole(allocation, &self.peers, self.policy.bits_per_second, self.now);
         let response = datagram(&allocation.tuple, allocated(exchange, allocation, &self.policy));
-        self.counters.answered(Method::Allocate, Outcome::Success);
         let pending = Pending { session, exchange: Some(exchange), purpose, reinstalled: true };
         self.apply(session, operations, pending, Some(response));
     }

@@ -28,6 +28,7 @@ fn a_port_that_is_in_use_is_passed_over() {
     assert_eq!(world.relay.sessions.len(), 1, "nothing is left of the attempts that failed");
     assert_eq!(world.server.session_count(), 1);
     assert!(world.server.counters().relay_failures <= 2);
+    assert_eq!(world.server.counters().requests(Method::Allocate, Outcome::Success), 1, "one answer");
 }
 
 #[test]
