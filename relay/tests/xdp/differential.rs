@@ -149,10 +149,12 @@ fn needs_bpf_the_cost_of_a_packet_is_printed() {
             let mut options = TestRunOptions::new();
             options.data_in = Some(&frame);
             options.repeat = HOPS;
-            let result = xdp.program().expect("loaded").test_run(options).expect("runs");
+            // A signal to the process ends a repeated run early; the next one counts.
+            let Ok(result) = xdp.program().expect("loaded").test_run(options) else { continue };
             assert_eq!(result.return_value, XDP_TX);
             best = best.min(result.duration.as_nanos());
         }
+        assert!(best < u128::MAX, "no run came to its end");
         println!("a relayed packet: {best} ns in the program");
     });
 }
