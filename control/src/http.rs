@@ -1,5 +1,7 @@
 //! `/metrics`, `/healthz`, `/readyz`.
 
+mod connections;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,6 +11,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus::Histogram;
 use tokio::net::TcpListener;
+
+use connections::Connections;
 
 use crate::link::{Command, Link};
 use crate::metrics;
@@ -29,7 +33,7 @@ pub async fn serve(listener: TcpListener, link: Link, punt_latency: Histogram) -
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(Arc::new(Shared { link, punt_latency }));
-    axum::serve(listener, router).await
+    axum::serve(Connections::new(listener), router).await
 }
 
 async fn page(State(shared): State<Arc<Shared>>) -> Response {
