@@ -12,8 +12,8 @@ use raceway_sys::io::PacketIo;
 use raceway_sys::mmsg::Mmsg;
 use raceway_sys::uring::Uring;
 
+use crate::random::random;
 use crate::shared::Shared;
-use crate::start::random;
 use crate::worker::Worker;
 
 /// What workers receive and send through.

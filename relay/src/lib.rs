@@ -7,6 +7,7 @@ pub mod fast_path;
 pub mod limits;
 pub mod link;
 pub mod log;
+mod random;
 pub mod shared;
 pub mod start;
 pub mod worker;

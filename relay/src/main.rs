@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use raceway_config::{Config, Xdp};
 use raceway_relay::crew::BackEnd;
-use raceway_relay::{doctor, log, start};
+use raceway_relay::{doctor, log, start, xdp};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -63,7 +63,7 @@ fn carry_out(command: Command, back_end: BackEnd, config: &Config) -> anyhow::Re
             let code = doctor::print(&doctor::examine(&subject(config)), json);
             return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
         }
-        Command::Detach => start::detach(&config.relay.pin_dir)?,
+        Command::Detach => xdp::detach(&config.relay.pin_dir)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -20,6 +20,7 @@ use crate::fast_path::FastPath;
 use crate::limits::{LISTENER_PLACES, relayed_max};
 use crate::link::{Door, Link, State, stop_workers};
 use crate::log::LevelSwitch;
+use crate::random::random;
 use crate::shared::{LinkBell, Port, Records, Shared, Sockets};
 use crate::xdp::{Xdp, XdpError, XdpModeWish, XdpOptions};
 
@@ -207,18 +208,4 @@ fn stop_signal() -> anyhow::Result<std::os::unix::net::UnixStream> {
         signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
     }
     Ok(read)
-}
-
-/// A random number.
-#[must_use]
-pub fn random() -> u64 {
-    getrandom::u64().expect("the kernel has random numbers")
-}
-
-/// Removes pinned maps and links: flows in XDP end.
-///
-/// # Errors
-/// They cannot be removed.
-pub fn detach(pin_dir: &Path) -> Result<(), XdpError> {
-    crate::xdp::detach(pin_dir)
 }
