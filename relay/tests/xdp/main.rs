@@ -6,6 +6,7 @@ mod lifecycle;
 mod load;
 mod net;
 mod place;
+#[allow(dead_code, reason = "shared with the tests of the packet logic, which use all of it")]
 #[path = "../../../ebpf/datapath/tests/support/mod.rs"]
 mod support;
 mod wire;

@@ -76,7 +76,7 @@ fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
 
 /// Makes both ends of a link know each other's MAC: sends to a port that nobody listens on until the refusal is here.
 fn greet(host: &Host, targets: &[&'static str]) {
-    for target in targets.to_vec() {
+    for &target in targets {
         host.run(move || {
             let any = if target.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
             let socket = UdpSocket::bind(any).expect("free");
