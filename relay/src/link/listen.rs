@@ -25,6 +25,12 @@ fn lock(path: &Path) -> io::Result<fs::File> {
     }
 }
 
+/// Whether `us` may serve in a directory of `owner`, who may command the relay. Root decides who that is; anybody else
+/// must not find another user's directory in the place of an own one, which in `/tmp` anyone can make.
+const fn may_serve(us: u32, owner: u32) -> bool {
+    us == 0 || owner == us || owner == 0
+}
+
 /// Listens at `RUN_DIR/relay.sock`; removes the socket when dropped.
 pub struct Door {
     socket: Socket,
@@ -34,13 +40,18 @@ pub struct Door {
 }
 
 impl Door {
-    /// Makes the directory (mode 0755) if it is missing, and listens.
+    /// Makes the directory if it is missing, and listens. Others may pass through it (mode 0711) but not open it: they
+    /// could hold its lock.
     ///
     /// # Errors
-    /// Another relay listens there already (`AddrInUse`), or what the kernel says.
+    /// Another relay listens there already (`AddrInUse`), the directory is another user's (`PermissionDenied`), or what
+    /// the kernel says.
     pub fn open(path: &Path) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+            fs::DirBuilder::new().recursive(true).mode(0o711).create(directory)?;
+            if !may_serve(geteuid().as_raw(), fs::metadata(directory)?.uid()) {
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the directory belongs to another user"));
+            }
         }
         let lock = lock(path.parent().unwrap_or(Path::new(".")))?;
         let address = SockAddr::unix(path)?;
@@ -83,5 +94,26 @@ impl Drop for Door {
     fn drop(&mut self) {
         // Left behind it would only refuse connections; the next relay removes it.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_root_serves_in_the_directory_of_another_ordinary_user() {
+        assert!(may_serve(0, 7) && may_serve(7, 7) && may_serve(7, 0));
+        assert!(!may_serve(7, 8));
+    }
+
+    #[test]
+    fn others_pass_through_the_directory_and_cannot_open_it() {
+        let parent = std::env::temp_dir().join(format!("raceway-door-{}", std::process::id()));
+        let door = Door::open(&parent.join("run/relay.sock")).expect("an own directory");
+        let mode = fs::metadata(parent.join("run")).expect("made").mode() & 0o777;
+        assert_eq!(mode, 0o711);
+        drop(door);
+        fs::remove_dir_all(parent).expect("an own directory");
     }
 }

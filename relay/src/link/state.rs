@@ -41,6 +41,8 @@ pub struct State {
     sessions_max: usize,
     /// RTP packets lost on flows that ended.
     pub(super) ended_rtp_lost: u64,
+    /// The most that was told of RTP packets lost: the sum never goes down.
+    pub(super) rtp_lost_told: u64,
 }
 
 /// A session.
@@ -96,6 +98,7 @@ impl State {
             timers_max: limits::TIMERS_MIN,
             sessions_max: limits::sessions_max(flows_max),
             ended_rtp_lost: 0,
+            rtp_lost_told: 0,
             shared,
             writer,
             fast_path,
@@ -448,6 +451,7 @@ impl State {
         let orphans = std::mem::take(&mut self.orphans);
         let count = orphans.len();
         for (key, slot) in orphans {
+            self.ended_rtp_lost += u64::from(self.record(slot).measured.rtp.lost.load(Relaxed));
             self.fast_path.remove(&key);
             self.writer.rest(&self.shared.quiescence, now, slot);
         }
