@@ -38,7 +38,8 @@ pub struct DirectoryError {
 /// [`DirectoryError`].
 pub fn make(paths: &Paths, account: Option<&Account>) -> Result<(), DirectoryError> {
     let wrong = |error| DirectoryError { path: paths.run_dir.clone(), key: "run_dir", error };
-    make_one(&paths.run_dir, 0o755, account).map_err(wrong)?;
+    // As the relay makes it: others pass through, and cannot open it to hold the relay's lock.
+    make_one(&paths.run_dir, 0o711, account).map_err(wrong)?;
     if let Some(account) = account {
         hand_over(&paths.run_dir, account).map_err(wrong)?;
     }
