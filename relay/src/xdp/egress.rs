@@ -7,6 +7,7 @@ use nix::net::if_::if_nametoindex;
 use raceway_abi::{ALWAYS_REDIRECT, Egress};
 use raceway_api::XdpMode;
 
+use super::far_end::has_program;
 use super::probe::is_veth;
 use super::{XdpError, XdpInterface};
 
@@ -41,7 +42,8 @@ pub(super) fn refresh(
     map: &mut HashMap<MapData, u32, [u8; OCTETS]>,
     interfaces: &[XdpInterface],
 ) -> Result<(), XdpError> {
-    let wanted = entries(interfaces, &vlans(), |name| if_nametoindex(name).ok(), is_veth);
+    let loses_tx = |name: &str| is_veth(name) && !has_program(name);
+    let wanted = entries(interfaces, &vlans(), |name| if_nametoindex(name).ok(), loses_tx);
     let gone: Vec<u32> =
         map.keys().filter_map(Result::ok).filter(|key| !wanted.iter().any(|(other, _)| other == key)).collect();
     for key in gone {
@@ -59,13 +61,13 @@ fn entries(
     interfaces: &[XdpInterface],
     vlans: &[Vlan],
     index: impl Fn(&str) -> Option<u32>,
-    is_veth: impl Fn(&str) -> bool,
+    loses_tx: impl Fn(&str) -> bool,
 ) -> Vec<(u32, Egress)> {
     let native = interfaces.iter().any(|interface| interface.mode == XdpMode::Native);
     let mut entries = Vec::new();
     for interface in interfaces.iter().filter(|interface| interface.mode != XdpMode::Off) {
         let only_itself = u16::from(native && interface.mode == XdpMode::Generic);
-        let flag = if is_veth(&interface.name) { ALWAYS_REDIRECT } else { 0 };
+        let flag = if loses_tx(&interface.name) { ALWAYS_REDIRECT } else { 0 };
         let egress = Egress { ifindex: interface.ifindex | flag, vlan_tci: 0, only_itself };
         entries.push((interface.ifindex, egress));
         let above = vlans.iter().filter(|vlan| vlan.parent == interface.name);
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn veth_is_always_redirected_to() {
+    fn what_loses_xdp_tx_is_always_redirected_to() {
         let got = entries(&[interface("veth0", 2, XdpMode::Native)], &[], |_| None, |_| true);
         assert_eq!(got, [(2, Egress { ifindex: 2 | ALWAYS_REDIRECT, ..Egress::default() })]);
     }

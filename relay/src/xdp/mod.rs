@@ -6,6 +6,7 @@
 mod attach;
 mod egress;
 mod error;
+mod far_end;
 mod pins;
 mod probe;
 
@@ -197,8 +198,8 @@ impl Xdp {
         &self.interfaces
     }
 
-    /// Tells the program anew which interfaces it may send to. VLAN interfaces may come and go: call it now and
-    /// then (once a second is plenty).
+    /// Tells the program anew which interfaces it may send to, and how. VLAN interfaces, and programs at the far end of
+    /// a veth, come and go: call it now and then (once a second is plenty).
     ///
     /// # Errors
     ///
@@ -214,6 +215,12 @@ impl Xdp {
     /// Not in the object, which no object that loaded can cause.
     pub fn program(&mut self) -> Result<&mut Program, XdpError> {
         program(&mut self.object, PROGRAM)
+    }
+
+    /// The table of interfaces to send to.
+    #[must_use]
+    pub fn egress(&self) -> &HashMap<MapData, u32, [u8; 8]> {
+        &self.egress
     }
 
     /// The table of interfaces to send to, for tests that have none.

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use raceway_abi::{Counter, Direction, FLAG_LOCAL_DESTINATION, FlowSpec};
+use raceway_abi::{ALWAYS_REDIRECT, Counter, Direction, FLAG_LOCAL_DESTINATION, FlowSpec};
 use raceway_api::XdpMode;
 use raceway_relay::xdp::Xdp;
 
@@ -148,6 +148,31 @@ fn needs_bpf_two_clients_on_one_link_meet_in_one_pass() {
             assert_eq!(receive(&one), (message, listener));
         }
         assert_eq!(wire.relayed(), 200, "two flows each");
+    });
+}
+
+/// Frames that veth sends by `XDP_TX` arrive only if the far end has a program, so which way is taken follows that.
+#[test]
+fn needs_bpf_veth_sends_back_directly_when_the_far_end_has_a_program() {
+    with_bpf("wire far end", |place| {
+        let mut wire = Wire::new(place);
+        let ifindex = nix::net::if_::if_nametoindex("c0").expect("linked");
+        let way = |wire: &Wire| {
+            let [a, b, c, d, ..] = wire.xdp.egress().get(&ifindex, 0).expect("attached");
+            u32::from_ne_bytes([a, b, c, d])
+        };
+        assert_eq!(way(&wire), ifindex | ALWAYS_REDIRECT);
+        let far = wire.client.run(|| {
+            let mut place = Place::new();
+            place.options.interfaces = vec!["c1".to_owned()];
+            place.open().expect("opens");
+            place
+        });
+        wire.xdp.refresh_egress().expect("room");
+        assert_eq!(way(&wire), ifindex);
+        drop(far);
+        wire.xdp.refresh_egress().expect("room");
+        assert_eq!(way(&wire), ifindex | ALWAYS_REDIRECT);
     });
 }
 
