@@ -12,7 +12,7 @@ use crate::record::{Outcome, Record, Setting};
 use crate::subject::Subject;
 use crate::suite::COMMON_RATE;
 use crate::topology::Arms;
-use crate::trial::LOSS_FREE;
+use crate::trial::{ATTEMPTS, LOSS_FREE};
 
 /// Between these lines of docs/BENCHMARKS.md the tables stand.
 const BEGIN: &str = "<!-- tables: begin (written by scripts/bench) -->";
@@ -157,7 +157,7 @@ fn forwarding_table(text: &mut String, direction: Direction, groups: &Groups) ->
     targets(text, &of, two_arms)?;
     writeln!(
         text,
-        "\n`>=`: the generator or its core was the limit. Without loss: at most a share of {LOSS_FREE} lost. At most: flat out \
+        "\n`>=`: the generator or its core was the limit. Without loss: at most a share of {LOSS_FREE} lost in one of {ATTEMPTS} trials. At most: flat out \
          for what stays in XDP (beyond its ring nothing costs it time), else the rate without loss. CPU: the relay's \
          threads and its side's NAPI threads. Median of rounds: {}.",
         groups.values().map(|group| group.common_cost.len()).max().unwrap_or(0)

@@ -15,6 +15,8 @@ use crate::topology::Topology;
 pub const LOSS_FREE: f64 = 1e-4;
 /// Share of the asked rate below which the generator, not the relay, was the limit.
 const KEPT_UP: f64 = 0.97;
+/// Trials at one rate before it counts as one with loss: another process of the machine may have been the reason.
+pub const ATTEMPTS: u32 = 3;
 /// Time for what is under way to arrive.
 const DRAIN: Duration = Duration::from_millis(60);
 
@@ -117,6 +119,20 @@ impl Stand<'_> {
         self.sinks.iter().map(|sink| sink.seen()).sum()
     }
 
+    /// The first of [`ATTEMPTS`] trials without loss, or the last one.
+    fn probe(&self, generator: &mut dyn Sender, rate: u64, time: Duration) -> Result<Trial> {
+        let mut attempt = 1;
+        loop {
+            let trial = self.trial(generator, rate, time)?;
+            log(&trial);
+            // Half lost is no accident.
+            if trial.loss() <= LOSS_FREE || trial.loss() > 0.5 || attempt == ATTEMPTS {
+                return Ok(trial);
+            }
+            attempt += 1;
+        }
+    }
+
     /// The highest rate without loss that `probes` trials find, and its trial. Ends early where the generator is
     /// the limit: then `limited` says so.
     pub fn search(&self, generator: &mut dyn Sender, start: u64, time: Duration, probes: u32) -> Result<Found> {
@@ -125,8 +141,7 @@ impl Stand<'_> {
         let mut limited = false;
         let mut rate = start;
         for _ in 0..probes {
-            let trial = self.trial(generator, rate, time)?;
-            log(&trial);
+            let trial = self.probe(generator, rate, time)?;
             let kept_up = trial.kept_up();
             if trial.loss() <= LOSS_FREE && (kept_up || best.is_none()) {
                 low = rate;
