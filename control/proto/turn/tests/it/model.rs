@@ -284,6 +284,8 @@ impl Run {
     }
 
     fn fill(&mut self) {
+        // What has ended leaves no room behind.
+        assert!(self.world.relay.reap(self.world.now.as_ns()).is_empty());
         let count = self.world.relay.sessions.values().map(|session| session.flows.len()).sum();
         self.world.relay.flows_max = Some(count);
         self.model.full = true;
