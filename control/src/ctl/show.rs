@@ -121,7 +121,7 @@ fn sessions(sessions: &[Session], total: usize) -> String {
             vec![
                 session.id.to_string(),
                 session.client.to_string(),
-                session.user.clone(),
+                printable(&session.user),
                 relayed.join(" "),
                 session.permissions.len().to_string(),
                 session.channels.len().to_string(),
@@ -141,10 +141,25 @@ fn sessions(sessions: &[Session], total: usize) -> String {
     rest(table(&headings, &rows), sessions.len(), total, "sessions")
 }
 
+/// A name that a client chose (shared-secret credentials hold any text), without what moves a terminal's cursor or
+/// turns the direction of a line.
+fn printable(name: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut text = String::with_capacity(name.len());
+    for c in name.chars() {
+        if c.is_control() || turns(c) { text.extend(c.escape_unicode()) } else { text.push(c) }
+    }
+    text
+}
+
 fn session(session: &Session, flows: Option<&[Flow]>) -> String {
     let mut text = format!(
         "session {}: user {}, client {} at {}, worker {}\n",
-        session.id, session.user, session.client, session.listener, session.worker
+        session.id,
+        printable(&session.user),
+        session.client,
+        session.listener,
+        session.worker
     );
     for r in &session.relayed {
         let seen = if r.internal == r.external { String::new() } else { format!(" (here {})", r.internal) };
@@ -231,6 +246,12 @@ mod tests {
     #[test]
     fn durations_have_two_units() {
         assert_eq!([5, 65, 3700, 90_000].map(duration), ["5 s", "1 min 5 s", "1 h 1 min", "1 d 1 h"]);
+    }
+
+    #[test]
+    fn a_name_cannot_forge_a_row_or_reach_the_terminal() {
+        assert_eq!(printable("17:eve\u{1b}[2J\nroot\u{202e}"), "17:eve\\u{1b}[2J\\u{a}root\\u{202e}");
+        assert_eq!(printable("17:Zoë 東京"), "17:Zoë 東京");
     }
 
     #[test]
