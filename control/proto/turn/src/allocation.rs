@@ -113,7 +113,7 @@ pub(crate) struct Allocation {
     pub v4: Option<Leg>,
     pub v6: Option<Leg>,
     /// Relayed address of a family that was deleted: the relay closes it with the session.
-    pub closed: Option<SocketAddr>,
+    pub closed: Option<Relayed>,
     pub permissions: Vec<Permission>,
     pub channels: Vec<Channel>,
     pub next_permission: u32,

@@ -99,7 +99,7 @@ pub(crate) fn decode(report: &SessionReport<'_>) -> Option<Allocation> {
         granted: Granted {
             transaction: TransactionId::from(blob.transaction),
             lifetime_s: blob.lifetime_s,
-            reservation: blob.reservation.map(|held| Reservation {
+            reservation: blob.reservation.as_ref().map(|held| Reservation {
                 token: held.token,
                 relayed: held.leg.relayed(),
                 expires_at: held.leg.leg().expires_at,
@@ -109,9 +109,16 @@ pub(crate) fn decode(report: &SessionReport<'_>) -> Option<Allocation> {
         },
         v4: blob.v4.as_ref().map(LegBlob::leg),
         v6: blob.v6.as_ref().map(LegBlob::leg),
-        closed: None,
+        closed: closed(&blob, report),
         permissions: Vec::new(),
         channels: Vec::new(),
         next_permission: 0,
     })
+}
+
+/// The relayed address that the relay holds open although its family was deleted.
+fn closed(blob: &Blob<'_>, report: &SessionReport<'_>) -> Option<Relayed> {
+    let is_live = |address: &SocketAddr| blob.v4.iter().chain(&blob.v6).any(|leg| leg.internal == *address);
+    let closed = report.relayed.iter().find(|(internal, _)| !is_live(internal));
+    closed.map(|&(internal, external)| Relayed { internal, external })
 }

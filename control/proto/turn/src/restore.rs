@@ -6,6 +6,7 @@ use raceway_api::{SessionId, SessionReport};
 use raceway_units::Instant;
 
 use crate::allocation::Allocation;
+use crate::ports::Relayed;
 use crate::server::Server;
 use crate::{blob, flows};
 
@@ -44,10 +45,12 @@ impl Server {
     pub fn restore_end(&mut self, now: Instant) {
         self.now = self.now.max(now);
         let Restoring { allocations, broken } = std::mem::take(&mut self.restoring);
-        let mut removed: Vec<SessionId> = broken.into_iter().collect();
+        let mut wrong: Vec<SessionId> = broken.into_iter().collect();
         for (id, allocation) in allocations {
-            if !self.adopt(allocation, now) {
-                removed.push(id);
+            if allocation.ends_at() <= now {
+                self.tell_removed(id, None);
+            } else if !self.adopt(allocation, now) {
+                wrong.push(id);
             }
         }
         let held: Vec<_> = self.sessions.iter().filter_map(|allocation| allocation.granted.reservation).collect();
@@ -56,17 +59,17 @@ impl Server {
                 self.reservations.hold(reservation);
             }
         }
-        self.counters.restore_failures += removed.len() as u64;
-        removed.into_iter().for_each(|session| self.tell_removed(session, None));
+        self.counters.restore_failures += wrong.len() as u64;
+        wrong.into_iter().for_each(|session| self.tell_removed(session, None));
     }
 
     fn adopt(&mut self, mut allocation: Box<Allocation>, now: Instant) -> bool {
-        if allocation.ends_at() <= now || self.sessions.id_of(&allocation.tuple).is_some() {
+        if self.sessions.id_of(&allocation.tuple).is_some() {
             return false;
         }
-        let claimed: Vec<_> =
-            allocation.legs().map(|(_, leg)| leg.relayed).filter(|relayed| self.ports.claim(*relayed)).collect();
-        if claimed.len() < allocation.legs().count() {
+        let open: Vec<Relayed> = allocation.legs().map(|(_, leg)| leg.relayed).chain(allocation.closed).collect();
+        let claimed: Vec<&Relayed> = open.iter().filter(|relayed| self.ports.claim(**relayed)).collect();
+        if claimed.len() < open.len() {
             claimed.iter().for_each(|relayed| self.ports.release(relayed.internal));
             return false;
         }

@@ -78,8 +78,8 @@ impl Server {
     pub(crate) fn forget(&mut self, session: SessionId) -> Option<Box<Allocation>> {
         let credentials = &self.credentials;
         let allocation = self.sessions.remove(session, |name| credentials.quota_name(name))?;
-        let open = allocation.legs().map(|(_, leg)| leg.relayed.internal).chain(allocation.closed);
-        open.for_each(|internal| self.ports.release(internal));
+        let open = allocation.legs().map(|(_, leg)| leg.relayed).chain(allocation.closed);
+        open.for_each(|relayed| self.ports.release(relayed.internal));
         Some(allocation)
     }
 
@@ -103,7 +103,7 @@ impl Server {
         let dropped = self.sessions.change(session, |allocation| {
             let mut gone = flows::ids(allocation, family);
             gone.push(flows::Role::Relayed(family).id());
-            allocation.closed = allocation.forget_family(family).map(|leg| leg.relayed.internal);
+            allocation.closed = allocation.forget_family(family).map(|leg| leg.relayed);
             let mut operations: Vec<_> = gone.into_iter().map(Operation::RemoveFlow).collect();
             operations.push(Operation::PutFlow(flows::unwrap(allocation)));
             operations.push(flows::put_session(allocation, bits_per_second));

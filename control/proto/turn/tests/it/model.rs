@@ -513,9 +513,6 @@ impl Run {
                     *end = now + CHANNEL_S;
                 }
             }
-            // A deleted family's port is not remembered.
-            let live: BTreeSet<u8> = ends.keys().copied().collect();
-            allocation.ports.retain(|(family, _)| live.contains(family));
         }
         // Which tokens still hold depends on whether their owners are there: nobody uses them here.
         self.model.reservations.clear();

@@ -159,6 +159,9 @@ fn the_port_of_a_deleted_half_is_free_when_the_other_half_ends() {
     let mut other = Client::new("192.0.2.10:2", "alice", "wonderland");
     let v6 = family(REQUESTED_ADDRESS_FAMILY, 2);
     assert_eq!(other.allocate(&mut world, std::slice::from_ref(&v6)).error(), 508, "the relay has it open");
+    world.restart_control();
+    assert_eq!(other.allocate(&mut world, std::slice::from_ref(&v6)).error(), 508, "and says so");
+    assert_eq!(world.server.counters().relay_failures, 0);
     client.refresh(&mut world, Some(0));
     assert!(other.allocate(&mut world, &[v6]).is_success());
 }
