@@ -7,7 +7,11 @@ use raceway_abi::{AtomicU64, Policer};
 /// Rates below this cost so much an octet that a datagram's cost would not fit; they are taken more coarsely.
 const COARSE_FROM: u64 = 1 << 47;
 
-/// Takes `octets` (at most 65535) from a limit at `now_ns`. False, and nothing taken, when they are too many.
+/// What a datagram costs beside its application data: its IPv4 and UDP headers, so that empty ones are limited too.
+const HEADER_OCTETS: u64 = 28;
+
+/// Takes a datagram of `octets` (at most 65535) of application data from a limit at `now_ns`. False, and nothing
+/// taken, when that is too much.
 ///
 /// Two CPUs that race take one datagram too many at most: nobody waits for anybody.
 #[inline(always)]
@@ -32,10 +36,10 @@ pub(crate) fn takes(arrival_ns: &AtomicU64, cost_ns: u64, burst_ns: u64, now_ns:
     true
 }
 
-/// What octets cost. Below 2^60 for any rate, so that a sum with the clock cannot overflow.
+/// What a datagram costs. Below 2^61 for any rate, so that a sum with the clock cannot overflow.
 #[inline(always)]
 const fn cost_ns(ns_per_octet_q20: u64, octets: u32) -> u64 {
-    let octets = (octets & 0xffff) as u64;
+    let octets = (octets & 0xffff) as u64 + HEADER_OCTETS;
     if ns_per_octet_q20 < COARSE_FROM { (octets * ns_per_octet_q20) >> 20 } else { octets * (ns_per_octet_q20 >> 20) }
 }
 
@@ -67,24 +71,31 @@ mod tests {
     #[test]
     fn the_long_run_rate_is_the_one_configured() {
         let policer = policer(80_000, SECOND / 10);
-        let taken = (0..10_000).filter(|tick| conforms(&policer, 100, SECOND + tick * 1_000_000)).count();
-        // 10 s at 10,000 octets/s are 1000 datagrams, and a burst of 10.
+        let taken = (0..10_000).filter(|tick| conforms(&policer, 72, SECOND + tick * 1_000_000)).count();
+        // With its headers a datagram is 100 octets: 10 s at 10,000 octets/s are 1000 datagrams, and a burst of 10.
         assert!((1000..=1011).contains(&taken), "{taken}");
     }
 
     #[test]
     fn a_refusal_takes_nothing() {
         let policer = policer(8000, SECOND);
-        assert!(conforms(&policer, 1000, SECOND));
+        assert!(conforms(&policer, 972, SECOND));
         assert!(!conforms(&policer, 1, SECOND));
-        assert!(conforms(&policer, 1, SECOND + 1_000_000));
+        assert!(conforms(&policer, 1, SECOND + 29_000_000));
     }
 
     #[test]
     fn an_idle_limit_saves_no_more_than_its_burst() {
         let policer = policer(8000, SECOND);
-        assert!(conforms(&policer, 1000, 100 * SECOND));
+        assert!(conforms(&policer, 972, 100 * SECOND));
         assert!(!conforms(&policer, 1, 100 * SECOND));
+    }
+
+    #[test]
+    fn empty_datagrams_cost_their_headers() {
+        let policer = policer(8 * 28, SECOND);
+        assert!(conforms(&policer, 0, SECOND));
+        assert!(!conforms(&policer, 0, SECOND));
     }
 
     #[test]
@@ -94,10 +105,10 @@ mod tests {
 
     #[test]
     fn rates_from_one_bit_to_terabits_cost_what_they_say() {
-        assert_eq!(cost_ns(ns_per_octet_q20(1), 65_535), 65_535 * 8_000_000_000);
-        assert_eq!(cost_ns(ns_per_octet_q20(8_000_000_000), 1000), 1000);
-        assert_eq!(cost_ns(ns_per_octet_q20(8_000_000_000_000), 10_000), 9);
-        assert!(cost_ns(u64::MAX, u32::MAX) < 1 << 60);
+        assert_eq!(cost_ns(ns_per_octet_q20(1), 65_507), 65_535 * 8_000_000_000);
+        assert_eq!(cost_ns(ns_per_octet_q20(8_000_000_000), 972), 1000);
+        assert_eq!(cost_ns(ns_per_octet_q20(8_000_000_000_000), 9972), 9);
+        assert!(cost_ns(u64::MAX, u32::MAX) < 1 << 61);
         assert_eq!(ns_per_octet_q20(0), 0);
         assert_eq!(ns_per_octet_q20(u64::MAX), 1);
     }

@@ -117,7 +117,7 @@ def policed(world):
     call = new_call(world, per_second=300).start()
     world.wait(3)
     call.stop()
-    octets = 172 * 8
+    octets = (172 + 28) * 8
     for stream in (call.out, call.back):
         passed = (stream.sent - stream.lost) * octets / 3
         assert 0.6 * rate < passed < 1.8 * rate, f"{passed:.0f} of {rate} bit/s: {call}"
