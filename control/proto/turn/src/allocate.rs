@@ -69,7 +69,7 @@ impl Server {
             Source::One(_, wish) | Source::Both(wish) => Some(wish),
             Source::Token(_) => None,
         };
-        self.sessions.insert(Box::new(allocation), self.credentials.quota_name(user));
+        self.sessions.insert(Box::new(allocation));
         self.counters.allocations_made += 1;
         self.counters.answered(Method::Allocate, Outcome::Success);
         self.apply_allocation(session, proven.exchange, Purpose::Allocate { wish, attempts: 1 });
@@ -104,7 +104,6 @@ impl Server {
 
     /// RFC 8656 section 7.2 item 10: 486.
     fn check_quota(&self, user: &str) -> Result<(), Refusal> {
-        let user = self.credentials.quota_name(user);
         let is_full = self.sessions.len() >= self.policy.quota_total
             || self.sessions.user_count(user) >= self.policy.quota_per_user;
         if is_full { Err(Refusal::AllocationQuotaReached) } else { Ok(()) }
@@ -208,8 +207,7 @@ impl Server {
                 }
             }
         }
-        let credentials = &self.credentials;
-        let mut allocation = self.sessions.remove(session, |name| credentials.quota_name(name))?;
+        let mut allocation = self.sessions.remove(session)?;
         for (family, relayed) in others {
             if let Some(leg) = allocation.leg_mut(family) {
                 self.ports.release(leg.relayed.internal);
@@ -219,8 +217,7 @@ impl Server {
         self.move_reservation(&mut allocation);
         allocation.id = self.new_session_id();
         let session = allocation.id;
-        let user = allocation.user.clone();
-        self.sessions.insert(allocation, self.credentials.quota_name(&user));
+        self.sessions.insert(allocation);
         Some(session)
     }
 

@@ -183,9 +183,6 @@ pub(crate) fn frame(datagram: &[u8]) -> Result<(&[u8], Message<'_>), Silence> {
     }
     let length = datagram.get(2..4).ok_or(Silence::Malformed)?;
     let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
-    if !length.is_multiple_of(4) {
-        return Err(Silence::Malformed);
-    }
     let octets = datagram.get(..MessageHeader::LENGTH + length).ok_or(Silence::Malformed)?;
     match Message::from_bytes(octets) {
         Ok(message) => Ok((octets, message)),

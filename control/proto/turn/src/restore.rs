@@ -74,8 +74,7 @@ impl Server {
             return false;
         }
         flows::unbound(&mut allocation, now);
-        let user = allocation.user.clone();
-        self.sessions.insert(allocation, self.credentials.quota_name(&user));
+        self.sessions.insert(allocation);
         true
     }
 }

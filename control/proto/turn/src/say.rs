@@ -76,8 +76,7 @@ impl Server {
 
     /// Forgets a session and gives its ports back.
     pub(crate) fn forget(&mut self, session: SessionId) -> Option<Box<Allocation>> {
-        let credentials = &self.credentials;
-        let allocation = self.sessions.remove(session, |name| credentials.quota_name(name))?;
+        let allocation = self.sessions.remove(session)?;
         let open = allocation.legs().map(|(_, leg)| leg.relayed).chain(allocation.closed);
         open.for_each(|relayed| self.ports.release(relayed.internal));
         Some(allocation)

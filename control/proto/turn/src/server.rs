@@ -128,7 +128,6 @@ impl Server {
         let credentials = Credentials::new(&policy)?;
         let rate_changed = self.policy.bits_per_second != policy.bits_per_second;
         self.policy = Settings::new(&policy);
-        self.sessions.recount_users(|name| credentials.quota_name(name));
         self.credentials = credentials;
         self.configure_nonces(&policy);
         self.ports.configure(&policy.relay_addresses, policy.ports);

@@ -9,6 +9,7 @@ use raceway_api::SessionId;
 use raceway_units::Instant;
 
 use crate::allocation::{Allocation, Family, Tuple};
+use crate::auth::quota_name;
 
 /// The allocations. What it costs: one box each, and about 100 octets in the indexes.
 #[derive(Debug, Default)]
@@ -30,8 +31,9 @@ impl Sessions {
         self.families[family as usize]
     }
 
-    pub fn user_count(&self, quota_name: &str) -> u32 {
-        self.by_user.get(quota_name).copied().unwrap_or(0)
+    /// Allocations that count against the quota of this name's user.
+    pub fn user_count(&self, name: &str) -> u32 {
+        self.by_user.get(quota_name(name)).copied().unwrap_or(0)
     }
 
     pub fn get(&self, id: SessionId) -> Option<&Allocation> {
@@ -62,14 +64,15 @@ impl Sessions {
     }
 
     /// Adds one. Neither its name nor its 5-tuple may be there already.
-    pub fn insert(&mut self, allocation: Box<Allocation>, quota_name: &str) {
+    pub fn insert(&mut self, allocation: Box<Allocation>) {
         let id = allocation.id;
         let hash = self.hasher.hash_one(allocation.tuple);
         self.count_families(&allocation, 1);
         self.by_expiry.insert((allocation.next_expiry(), id));
-        match self.by_user.get_mut(quota_name) {
+        let user = quota_name(&allocation.user);
+        match self.by_user.get_mut(user) {
             Some(count) => *count += 1,
-            None => drop(self.by_user.insert(quota_name.into(), 1)),
+            None => drop(self.by_user.insert(user.into(), 1)),
         }
         self.by_id.insert(id, allocation);
         let (by_id, hasher) = (&self.by_id, &self.hasher);
@@ -77,7 +80,7 @@ impl Sessions {
     }
 
     /// Takes one out.
-    pub fn remove(&mut self, id: SessionId, quota_name: impl FnOnce(&str) -> &str) -> Option<Box<Allocation>> {
+    pub fn remove(&mut self, id: SessionId) -> Option<Box<Allocation>> {
         let tuple = self.by_id.get(&id)?.tuple;
         let hash = self.hasher.hash_one(tuple);
         if let Ok(entry) = self.by_tuple.find_entry(hash, |other| *other == id) {
@@ -86,11 +89,11 @@ impl Sessions {
         let allocation = self.by_id.remove(&id)?;
         self.by_expiry.remove(&(allocation.next_expiry(), id));
         self.count_families(&allocation, -1);
-        let quota_name = quota_name(&allocation.user);
-        if let Some(count) = self.by_user.get_mut(quota_name) {
+        let user = quota_name(&allocation.user);
+        if let Some(count) = self.by_user.get_mut(user) {
             *count -= 1;
             if *count == 0 {
-                self.by_user.remove(quota_name);
+                self.by_user.remove(user);
             }
         }
         Some(allocation)
@@ -113,14 +116,5 @@ impl Sessions {
             let count = &mut self.families[family as usize];
             *count = count.saturating_add_signed(by);
         }
-    }
-
-    /// Counts users anew: a policy decides which part of a name is the user.
-    pub fn recount_users<'a>(&'a mut self, quota_name: impl Fn(&'a str) -> &'a str) {
-        let mut by_user: HashMap<Box<str>, u32, RandomState> = HashMap::default();
-        for allocation in self.by_id.values() {
-            *by_user.entry(quota_name(&allocation.user).into()).or_insert(0) += 1;
-        }
-        self.by_user = by_user;
     }
 }

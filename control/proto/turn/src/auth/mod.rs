@@ -4,7 +4,7 @@ mod credentials;
 mod key;
 mod nonce;
 
-pub(crate) use credentials::{Credentials, Identity};
+pub(crate) use credentials::{Credentials, Identity, quota_name};
 pub use key::verify_integrity;
 pub(crate) use key::{IntegrityKind, Key, PasswordAlgorithm, set_length};
 pub use nonce::NonceKey;

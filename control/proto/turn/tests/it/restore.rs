@@ -96,13 +96,29 @@ fn what_cannot_be_understood_is_removed() {
     assert_eq!(world.server.counters().restore_failures, blobs.len() as u64);
 }
 
+/// A relay with a session of each of two worlds, which know nothing of each other.
+fn merged(ports: [u16; 2], clients: [&str; 2]) -> World {
+    let mut worlds = ports.map(|port| World::with(|policy| (policy.ports.first, policy.ports.last) = (port, port)));
+    for (world, client) in worlds.iter_mut().zip(clients) {
+        assert!(Client::new(client, "alice", "wonderland").allocate(world, &[]).is_success());
+    }
+    let [mut world, other] = worlds;
+    let session = other.relay.sessions.into_values().next().unwrap();
+    world.relay.sessions.insert(SessionId(77), session);
+    world.restart_control();
+    world
+}
+
 #[test]
 fn of_two_sessions_with_one_5_tuple_or_one_port_one_stays() {
-    let (mut world, _client) = allocated();
-    let good = world.relay.sessions.values().next().unwrap().clone();
-    world.relay.sessions.insert(SessionId(77), good);
-    world.restart_control();
-    assert_eq!((world.server.session_count(), world.relay.sessions.len()), (1, 1));
+    let (one, two) = ("192.0.2.10:1", "192.0.2.10:2");
+    for (ports, clients, left) in
+        [([5, 6], [one, two], 2), ([5, 6], [one, one], 1), ([5, 5], [one, two], 1), ([5, 5], [one, one], 1)]
+    {
+        let world = merged(ports, clients);
+        assert_eq!((world.server.session_count(), world.relay.sessions.len()), (left, left), "{ports:?} {clients:?}");
+        assert_eq!(world.server.counters().restore_failures, 2 - left as u64);
+    }
 }
 
 #[test]
