@@ -32,7 +32,7 @@ pub struct Options {
     #[arg(long, default_value = "bench/results")]
     pub results: PathBuf,
     /// Milliseconds of one trial.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 600)]
     pub ms: u64,
     /// How often everything is repeated; tables show the median.
     #[arg(long, default_value_t = 3)]
