@@ -107,8 +107,9 @@ fn over_its_rate_a_flow_drops_and_says_so() {
     world.policers[2].burst_ns.store(100_000_000, Relaxed);
     let client = v4([10, 0, 0, 10], 1);
     let mut send = |size| world.take(Arrival::Listener, client, LISTENER, &channel_data(&vec![0; size])).0;
-    assert!(matches!(send(100), Verdict::Forward(_)));
-    assert_eq!(send(1), Verdict::Drop(DropReason::Policed));
+    // 100 octets with the headers: the whole burst.
+    assert!(matches!(send(72), Verdict::Forward(_)));
+    assert_eq!(send(0), Verdict::Drop(DropReason::Policed));
     let flow = world.flow(&limited.key);
     assert_eq!((flow.measured.packets.load(Relaxed), flow.measured.dropped.load(Relaxed)), (1, 1));
 }
