@@ -275,6 +275,19 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_nobody_sent_to_is_not_chosen_while_there_is_a_better_one() {
+        let (mut ports, mut random) = (Ports::new(), random());
+        let addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(|ip| address(ip, ip));
+        ports.configure(&addresses, RelayPorts { first: 1000, last: 1099 });
+        for relay in addresses {
+            for _ in 0..30 {
+                let relayed = ports.take(true, relay.internal, PortWish::Any, &mut random).unwrap();
+                assert_eq!(relayed.internal.ip(), relay.internal);
+            }
+        }
+    }
+
+    #[test]
     fn an_external_address_is_told_beside_the_internal_one() {
         let relayed = ports(7, 7).take(true, NEAR, PortWish::Any, &mut random()).unwrap();
         assert_eq!(

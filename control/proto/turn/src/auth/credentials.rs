@@ -248,6 +248,21 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_or_expired_user_costs_as_many_comparisons_as_a_known_one() {
+        let known = credentials(&[("alice", "p")], &[]).unwrap();
+        let shared = credentials(&[], &["north"]).unwrap();
+        for (credentials, name) in [(&known, "alice"), (&known, "bob"), (&shared, "12:bob"), (&shared, "99:bob")] {
+            let count = std::cell::Cell::new(0);
+            let fits = |_: &Key| {
+                count.set(count.get() + 1);
+                false
+            };
+            credentials.key(name, PasswordAlgorithm::Md5, Some(UnixTime(50)), fits);
+            assert_eq!(count.get(), 1, "{name}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_prepared_is_refused() {
         let error = |users| credentials(users, &[]).unwrap_err();
         assert_eq!(error(&[("a\u{0}", "p")]), PolicyError::UserName("a\u{0}".to_owned()));

@@ -101,6 +101,21 @@ fn a_reload_that_offers_less_leaves_clients_their_choice() {
 }
 
 #[test]
+fn an_algorithm_that_was_not_offered_is_a_bad_request() {
+    let mut world = World::with(|policy| {
+        policy.users[1].password = Secret::ha1(md5_key("bob", REALM_NAME, "builder").try_into().unwrap());
+    });
+    let mut client = Client::alice();
+    client.fetch_nonce(&mut world);
+    let chosen =
+        |number| [transport(), (PASSWORD_ALGORITHMS, vec![0, 1, 0, 0]), (PASSWORD_ALGORITHM, vec![0, number, 0, 0])];
+    let octets = client.signed(ALLOCATE, [1; 12], &chosen(2));
+    assert_eq!(world.ask(client.address, &octets).error(), 400);
+    let octets = client.signed(ALLOCATE, [1; 12], &chosen(1));
+    assert!(world.ask(client.address, &octets).is_success());
+}
+
+#[test]
 fn a_nonce_whose_features_were_taken_away_is_stale() {
     let mut world = World::new();
     let mut client = Client::alice();

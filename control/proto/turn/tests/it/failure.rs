@@ -63,6 +63,17 @@ fn a_reserved_pair_moves_together() {
     assert_eq!(others, [first, first + 1], "the pair of the first attempt is free again");
 }
 
+#[test]
+fn a_pair_that_cannot_be_opened_is_given_back_whole() {
+    let mut world = World::with(|policy| (policy.ports.first, policy.ports.last) = (50000, 50001));
+    world.relay.failing = vec![OperationError::AddressInUse];
+    assert_eq!(Client::alice().allocate(&mut world, &[even_port_reserved()]).error(), 508, "there is one pair");
+    for port in [1, 2] {
+        let mut client = Client::new(&format!("192.0.2.10:{port}"), "alice", "wonderland");
+        assert!(client.allocate(&mut world, &[]).is_success());
+    }
+}
+
 fn password_of(user: &str) -> String {
     if user == "alice" { "wonderland".to_owned() } else { "builder".to_owned() }
 }

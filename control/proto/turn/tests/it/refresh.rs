@@ -144,6 +144,8 @@ fn half_of_a_dual_allocation_can_be_deleted() {
     };
     assert!(world.flow(&client, 2).is_none(), "its relayed address has no flow");
     assert_eq!(world.flows(&client).len(), 5, "channel and permission of IPv4 stay");
+    let view = world.server.sessions(world.now).next().unwrap();
+    assert_eq!((view.permissions.len(), view.channels.len()), (1, 1));
     assert_eq!(client.permit(&mut world, &[peer_v6()]).error(), 443);
     assert!(client.permit(&mut world, &[address(PEER)]).is_success());
     assert_eq!(client.call(&mut world, REFRESH, &[only(2)]).error(), 443);

@@ -122,6 +122,33 @@ fn of_two_sessions_with_one_5_tuple_or_one_port_one_stays() {
 }
 
 #[test]
+fn a_session_that_contradicts_another_leaves_no_port_taken() {
+    let single = |policy: &mut raceway_turn::Policy| (policy.ports.first, policy.ports.last) = (5, 5);
+    let (mut world, mut other) = (World::with(single), World::with(single));
+    Client::new("192.0.2.10:1", "alice", "wonderland").allocate(&mut world, &[]);
+    let dual = family(ADDITIONAL_ADDRESS_FAMILY, 2);
+    Client::new("192.0.2.10:2", "alice", "wonderland").allocate(&mut other, &[dual]);
+    other.relay.snapshot().iter().for_each(|report| {
+        let report = raceway_api::SessionReport { id: SessionId(77), ..report.clone() };
+        world.server.restore(&report);
+    });
+    world.server.restore_end(world.now);
+    world.settle();
+    assert_eq!(world.server.session_count(), 1);
+    let v6 = family(REQUESTED_ADDRESS_FAMILY, 2);
+    assert!(Client::new("192.0.2.10:3", "bob", "builder").allocate(&mut world, &[v6]).is_success());
+}
+
+#[test]
+fn a_blob_of_another_version_is_not_understood() {
+    let (mut world, _client) = allocated();
+    world.relay.sessions.values_mut().next().unwrap().blob[0] += 1;
+    world.restart_control();
+    assert_eq!((world.server.session_count(), world.relay.sessions.len()), (0, 0));
+    assert_eq!(world.server.counters().restore_failures, 1);
+}
+
+#[test]
 fn a_session_that_ended_meanwhile_is_not_restored() {
     let (mut world, _client) = allocated();
     world.now = world.now.after(std::time::Duration::from_secs(600));
