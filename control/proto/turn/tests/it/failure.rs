@@ -193,6 +193,16 @@ fn a_lost_session_whose_port_is_gone_ends() {
 }
 
 #[test]
+fn a_lost_session_for_which_there_is_no_room_ends() {
+    let (mut world, mut client) = allocated();
+    client.bind(&mut world, 0x4000, address(PEER));
+    world.relay.sessions.clear();
+    world.relay.flows_max = Some(3);
+    assert_eq!(client.permit(&mut world, &[address(PEER)]).error(), 508);
+    assert_eq!((world.server.session_count(), world.relay.sessions.len()), (0, 0), "not half of it");
+}
+
+#[test]
 fn a_retransmitted_allocate_survives_a_failure_under_way() {
     let mut world = World::new();
     let mut client = Client::alice();

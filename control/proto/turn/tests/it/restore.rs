@@ -197,6 +197,18 @@ fn a_new_relay_is_told_everything() {
 }
 
 #[test]
+fn a_new_relay_is_not_told_what_has_ended() {
+    let (mut world, mut client) = allocated();
+    client.permit(&mut world, &[address(PEER)]);
+    world.pass_s(300);
+    world.server.handle_timeout(world.now);
+    world.relay.sessions.clear();
+    world.server.reinstall();
+    world.settle();
+    assert_eq!(world.relay.sessions.values().next().unwrap().flows.len(), 2);
+}
+
+#[test]
 fn a_session_whose_port_the_new_relay_cannot_open_ends() {
     let (mut world, mut client) = allocated();
     let relayed = world.relay.sessions.values().next().unwrap().relayed[0].0;
