@@ -130,8 +130,8 @@ impl<'a> Request<'a> {
                 self.fingerprint = true;
                 return;
             }
-            // Known, and nothing to do. DONT-FRAGMENT in an Allocate asks whether the server can set DF (RFC 8656 section
-            // 18.9): the relay can, and does for each Send indication that has the attribute.
+            // Known, and nothing to do. DONT-FRAGMENT in an Allocate asks whether the server can set DF (RFC 8656
+            // section 18.9): the relay can, and does for each Send indication that has the attribute.
             MAPPED_ADDRESS
             | ErrorCode::TYPE
             | UnknownAttributes::TYPE

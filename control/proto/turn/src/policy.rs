@@ -243,10 +243,16 @@ pub enum PolicyError {
     #[error("a shared secret must have 1 to {} octets", limits::SECRET_MAX)]
     SharedSecretLength,
     /// Empty, too long, with a colon, or not an OpaqueString.
-    #[error("user name `{0}` is not usable: 1 to {max} octets, characters that RFC 8265 (OpaqueString) allows", max = limits::USERNAME_MAX)]
+    #[error(
+        "user name `{0}` is not usable: 1 to {max} octets, no colon, characters that RFC 8265 (OpaqueString) allows",
+        max = limits::USERNAME_MAX
+    )]
     UserName(String),
     /// Empty, too long, or not an OpaqueString.
-    #[error("password of user `{0}` is not usable: 1 to {max} octets, characters that RFC 8265 (OpaqueString) allows", max = limits::SECRET_MAX)]
+    #[error(
+        "password of user `{0}` is not usable: 1 to {max} octets, characters that RFC 8265 (OpaqueString) allows",
+        max = limits::SECRET_MAX
+    )]
     Password(String),
     /// Given twice.
     #[error("user `{0}` is given twice")]
