@@ -13,7 +13,7 @@ use crate::client::{
 };
 use crate::machine::{Appliance, PASSWORD, Udp};
 
-const LOOPBACK_PEERS: &str = "[turn.policy]\nallow_peers = [\"127.0.0.0/8\"]";
+const LOOPBACK_PEERS: &str = "[turn.policy]\nallow_peers = [\"127.0.0.1/32\"]";
 
 /// A peer, and a client with a channel to it.
 fn channel(appliance: &Appliance, number: u16) -> (UdpSocket, Udp, SocketAddr) {

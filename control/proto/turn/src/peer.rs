@@ -81,16 +81,24 @@ impl Peers {
     ///
     /// In this order: `deny_peers` denies; a relayed address of this machine is allowed; `allow_peers` allows; own
     /// addresses and the default list deny; the rest is allowed. An IPv4 address inside an IPv6 one counts as well.
+    /// A network in `allow_peers` leaves own addresses out: each has to be named by itself, since behind it are the
+    /// services of this machine.
     pub fn allows(&self, address: IpAddr, port: Option<u16>) -> bool {
         let inner = embedded(address);
         let forms = || std::iter::once(address).chain(inner.iter().flatten().map(|&v4| IpAddr::V4(v4)));
         if forms().any(|form| contains(&self.deny, form)) {
             return false;
         }
-        if self.is_relayed(address, port) || contains(&self.allow, address) {
+        if self.is_relayed(address, port) || self.is_allowed(address) {
             return true;
         }
-        !forms().any(|form| !contains(&self.allow, form) && (self.own.contains(&form) || is_denied_by_default(form)))
+        !forms().any(|form| !self.is_allowed(form) && (self.own.contains(&form) || is_denied_by_default(form)))
+    }
+
+    fn is_allowed(&self, address: IpAddr) -> bool {
+        let by_itself = |net: &IpNet| net.prefix_len() == net.max_prefix_len();
+        let is_own = self.own.contains(&address);
+        self.allow.iter().any(|net| net.contains(&address) && (!is_own || by_itself(net)))
     }
 
     fn is_relayed(&self, address: IpAddr, port: Option<u16>) -> bool {
@@ -165,6 +173,16 @@ mod tests {
 
     fn allows(peers: &Peers, address: &str) -> bool {
         peers.allows(address.parse().unwrap(), Some(5000))
+    }
+
+    #[test]
+    fn a_network_that_is_allowed_leaves_own_addresses_out() {
+        let wide = peers(&["10.0.0.0/8", "203.0.113.0/24", "198.51.100.0/24"], &[]);
+        for own in ["10.0.0.1", "203.0.113.9", "198.51.100.1", "198.51.100.2", "::ffff:203.0.113.9"] {
+            assert!(!allows(&wide, own), "{own}");
+        }
+        assert!(allows(&wide, "10.0.0.2") && allows(&wide, "203.0.113.8"));
+        assert!(allows(&peers(&["203.0.113.9/32"], &[]), "203.0.113.9"));
     }
 
     #[test]
