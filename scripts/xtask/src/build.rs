@@ -27,7 +27,7 @@ pub fn object(root: &Path) -> Result<()> {
     let linker = linker()?;
     let program = root.join("ebpf/prog");
     run(Command::new("cargo")
-        .args(["build", "--release", "--locked"])
+        .args(["build", "--release", "--locked", "--config", &anonymous_paths(root)?])
         .current_dir(&program)
         .env("RUSTC", COMPILER)
         .env("RUSTC_BOOTSTRAP", "1")
@@ -51,6 +51,17 @@ pub fn object(root: &Path) -> Result<()> {
     fs::write(root.join(STAMP), stamp.to_text())?;
     print!("{}", stamp.to_text());
     Ok(())
+}
+
+/// Cargo's setting that keeps the places of this machine out of the object's line information.
+fn anonymous_paths(root: &Path) -> Result<String> {
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
+    let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from).or(home).context("neither CARGO_HOME nor HOME")?;
+    let root = root.canonicalize()?;
+    let (root, cargo) = (root.display(), cargo.display());
+    Ok(format!(
+        "target.bpfel-unknown-none.rustflags=['--remap-path-prefix={root}=raceway','--remap-path-prefix={cargo}=cargo']"
+    ))
 }
 
 /// bpf-linker of the wanted version: the one on the path, else the one of its own prefix, else a fresh one there.
