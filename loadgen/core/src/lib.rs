@@ -1,0 +1,7 @@
+//! The generator without I/O: what streams send and when, and what receivers make of it.
+//!
+//! Everything here takes octets and a time and returns decisions. `raceway-loadgen` is the shell around it.
+
+mod stamp;
+
+pub use stamp::{Clock, PATTERN_PERIOD, STAMP, Stamp, StampError, check, fill};
