@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use raceway_api::{Listener, RelayPorts, ToRelay};
+use raceway_api::{Listener, RelayAddress, RelayPorts, ToRelay};
 use raceway_config::{Config, Effect, UserKey};
 use raceway_turn::{Policy, PolicyError, Secret, UnauthenticatedBudget, User};
 
@@ -32,6 +32,8 @@ const BURST_S: u64 = 4;
 pub struct Assignment {
     /// Where clients send to.
     pub listeners: Vec<SocketAddr>,
+    /// Where relayed addresses are made.
+    pub relay_addresses: Vec<RelayAddress>,
     /// Ports of relayed addresses.
     pub ports: RelayPorts,
     /// Budget of XDP, by prefix.
@@ -44,6 +46,7 @@ impl Assignment {
     pub fn message(&self) -> ToRelay<'static> {
         ToRelay::Configure {
             listeners: self.listeners.iter().map(|address| Listener { address: *address }).collect(),
+            relay_addresses: self.relay_addresses.clone(),
             relay_ports: self.ports,
             stun_requests_per_second: self.stun_requests_per_second,
         }
@@ -68,6 +71,7 @@ pub fn plan(config: &Config, machine: &MachineAddresses, credentials: &Credentia
     let ports = RelayPorts { first: turn.port_range.first, last: turn.port_range.last };
     let listeners = machine.listeners(turn);
     let realm = turn.realm.clone().unwrap_or_else(|| credentials.realm.clone());
+    let relay_addresses = machine.relay_addresses(turn);
     let rate = turn.policy.unauthenticated_octets_per_second;
     let policy = Policy {
         users: users(config, credentials),
@@ -85,11 +89,11 @@ pub fn plan(config: &Config, machine: &MachineAddresses, credentials: &Credentia
         nonce_lifetime: turn.nonce_lifetime,
         software: turn.software.then(|| format!("Raceway {}", env!("CARGO_PKG_VERSION"))),
         unauthenticated: UnauthenticatedBudget { octets_per_second: rate, burst: rate.saturating_mul(BURST_S) },
-        ..Policy::new(realm, machine.relay_addresses(turn))
+        ..Policy::new(realm, relay_addresses.clone())
     };
     policy.check()?;
     let stun_requests_per_second = turn.policy.stun_requests_per_second;
-    Ok(Plan { policy, assignment: Assignment { listeners, ports, stun_requests_per_second } })
+    Ok(Plan { policy, assignment: Assignment { listeners, relay_addresses, ports, stun_requests_per_second } })
 }
 
 /// Whether the user of `credentials.toml` is the one that counts.

@@ -12,13 +12,13 @@ use nix::unistd::geteuid;
 use raceway_abi::{Flow, FlowKey, Policer};
 use raceway_api::XdpMode;
 use raceway_config::{Config, Interfaces, Paths, Surroundings, Xdp as XdpChoice};
-use raceway_engine::{OwnAddresses, Quiescence, Table};
+use raceway_engine::{Quiescence, Table};
 use raceway_sys::shared::SharedArray;
 
 use crate::crew::{self, BackEnd};
 use crate::fast_path::FastPath;
 use crate::limits::{LISTENER_PLACES, relayed_max};
-use crate::link::{Door, Link, State, endpoint, stop_workers};
+use crate::link::{Door, Link, State, stop_workers};
 use crate::log::LevelSwitch;
 use crate::random::random;
 use crate::shared::{LinkBell, Port, Records, Shared, Sockets};
@@ -41,7 +41,7 @@ pub fn run(config: &Config, back_end: BackEnd, level: LevelSwitch) -> anyhow::Re
     let shared = Arc::new(Shared {
         table,
         policers,
-        own: Arc::new(own_addresses(config)),
+        own: Arc::default(),
         sockets: Sockets::new(cores.len(), relayed),
         quiescence: Quiescence::new(cores.len()),
         workers: ports,
@@ -156,32 +156,6 @@ fn report(xdp: &Xdp) {
     }
 }
 
-/// Addresses that relayed transport addresses may be made on, known from the start: a client may send to a peer that is
-/// relayed there, and to nothing else that listens there, also before the first allocation on that address. (An
-/// address that a later configuration brings becomes known with its first allocation.)
-fn own_addresses(config: &Config) -> OwnAddresses {
-    let of_machine = || -> Vec<IpAddr> {
-        let addresses = getifaddrs().into_iter().flatten().filter_map(|entry| entry.address);
-        addresses
-            .filter_map(|address| {
-                let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-                v4.or(address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
-            })
-            .filter(|ip| !ip.is_loopback())
-            .collect()
-    };
-    let own = OwnAddresses::default();
-    for internal in config.turn.relay_addresses.clone().unwrap_or_else(of_machine) {
-        let external = config.turn.external_addresses.get(&internal).copied().unwrap_or(internal);
-        let octets = |ip: IpAddr| endpoint((ip, 0).into()).address;
-        if own.add(octets(internal), octets(external)).is_err() {
-            tracing::warn!("more own addresses than the relay can protect; name fewer in [turn] relay_addresses");
-            break;
-        }
-    }
-    own
-}
-
 /// Interfaces for XDP: those named, or those that carry an address that is served; loopback never by itself.
 #[must_use]
 pub fn interfaces(config: &Config) -> Vec<String> {
@@ -234,21 +208,4 @@ fn stop_signal() -> anyhow::Result<std::os::unix::net::UnixStream> {
         signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
     }
     Ok(read)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn configured_relay_addresses_are_ours_before_anybody_allocates() {
-        let text = "[turn]\nrelay_addresses = [\"10.0.0.2\", \"10.0.0.3\"]\n\
-                    external_addresses = { \"10.0.0.3\" = \"203.0.113.3\" }\n";
-        let config = raceway_config::parse("test", text).expect("a proper configuration");
-        let own = own_addresses(&config);
-        let octets = |ip: &str| endpoint((ip.parse::<IpAddr>().expect("an address"), 0).into()).address;
-        assert_eq!(own.internal(octets("10.0.0.2")), Some(octets("10.0.0.2")));
-        assert_eq!(own.internal(octets("203.0.113.3")), Some(octets("10.0.0.3")));
-        assert_eq!(own.internal(octets("10.0.0.4")), None);
-    }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use raceway_api::RelayAddress;
 use raceway_config::Turn;
-use raceway_turn::RelayAddress;
 
 /// The machine's addresses, in the order of its interfaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use raceway_api::{
-    Datagram, FlowReport, FrameWriter, FromRelay, Operation, Punt, RelayPorts, SessionId, SessionReport, ToRelay,
+    Datagram, FlowReport, FrameWriter, FromRelay, Operation, Punt, RelayAddress, RelayPorts, SessionId, SessionReport,
+    ToRelay,
 };
 use raceway_control::link::{Command, Link, Overview, Start};
 use raceway_control::metrics;
 use raceway_control::plan::Assignment;
-use raceway_turn::{NonceKey, Policy, RelayAddress, Secret, Server, User};
+use raceway_turn::{NonceKey, Policy, Secret, Server, User};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept, bind, listen, recv, send,
     socket_with, sockopt,
@@ -64,8 +65,11 @@ impl ScriptedRelay {
             connections: 1,
             interfaces: Vec::new(),
         });
-        let ToRelay::Configure { listeners, .. } = self.next() else { panic!("Configure comes first") };
+        let ToRelay::Configure { listeners, relay_addresses, .. } = self.next() else {
+            panic!("Configure comes first")
+        };
         assert_eq!(listeners.iter().map(|l| l.address).collect::<Vec<_>>(), [address(LISTENER)]);
+        assert_eq!(relay_addresses.iter().map(|r| r.internal).collect::<Vec<_>>(), [address(LISTENER).ip()]);
     }
 
     /// A fresh control asks for a snapshot; there is nothing in it.
@@ -146,8 +150,8 @@ impl Drop for ScriptedRelay {
 fn owned(message: ToRelay<'_>) -> ToRelay<'static> {
     match message {
         ToRelay::Hello { version } => ToRelay::Hello { version: version.into_owned().into() },
-        ToRelay::Configure { listeners, relay_ports, stun_requests_per_second } => {
-            ToRelay::Configure { listeners, relay_ports, stun_requests_per_second }
+        ToRelay::Configure { listeners, relay_addresses, relay_ports, stun_requests_per_second } => {
+            ToRelay::Configure { listeners, relay_addresses, relay_ports, stun_requests_per_second }
         }
         ToRelay::Snapshot => ToRelay::Snapshot,
         ToRelay::Synchronised => ToRelay::Synchronised,
@@ -190,7 +194,7 @@ fn start(relay: &ScriptedRelay) -> Link {
         users: vec![user],
         listeners: vec![address(LISTENER)],
         ports,
-        ..Policy::new("realm".to_owned(), addresses)
+        ..Policy::new("realm".to_owned(), addresses.clone())
     };
     let mut next = 0u8;
     let random = Box::new(move |octets: &mut [u8]| {
@@ -200,7 +204,8 @@ fn start(relay: &ScriptedRelay) -> Link {
         }
     });
     let server = Server::new(policy, NonceKey::new([7; 32]), random).expect("a valid policy");
-    let assignment = Assignment { listeners: vec![address(LISTENER)], ports, stun_requests_per_second: 0 };
+    let listeners = vec![address(LISTENER)];
+    let assignment = Assignment { listeners, relay_addresses: addresses, ports, stun_requests_per_second: 0 };
     let relay_socket = relay.path.clone();
     let start = Start { server, assignment, relay_socket, punt_latency: metrics::punt_latency() };
     Link::start(start).expect("a thread").0

@@ -151,7 +151,9 @@ impl Limited for ToRelay<'_> {
                         .all(|o| !matches!(o, Operation::PutSession { blob, .. } if blob.len() > limits::BLOB_MAX))
             }
             Self::Send(datagram) => datagram.within_limits(),
-            Self::Configure { listeners, .. } => listeners.len() <= limits::LISTENERS_MAX,
+            Self::Configure { listeners, relay_addresses, .. } => {
+                listeners.len() <= limits::LISTENERS_MAX && relay_addresses.len() <= limits::RELAY_ADDRESSES_MAX
+            }
             Self::Hello { .. }
             | Self::Snapshot
             | Self::Synchronised
@@ -197,7 +199,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{FlowId, Listener, Punt, RelayPorts, SessionId};
+    use crate::{FlowId, Listener, Punt, RelayAddress, RelayPorts, SessionId};
     use alloc::borrow::Cow;
     use alloc::vec;
 
@@ -222,13 +224,19 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_frame_gives_back_its_messages_in_order() {
-        let configure = ToRelay::Configure {
-            listeners: vec![Listener { address: "10.0.0.1:3478".parse().unwrap() }],
+    fn configure(listeners: usize, relay_addresses: usize) -> ToRelay<'static> {
+        let relay = RelayAddress { internal: "10.0.0.1".parse().unwrap(), external: "192.0.2.1".parse().unwrap() };
+        ToRelay::Configure {
+            listeners: vec![Listener { address: "10.0.0.1:3478".parse().unwrap() }; listeners],
+            relay_addresses: vec![relay; relay_addresses],
             relay_ports: RelayPorts { first: 49152, last: 65535 },
             stun_requests_per_second: 5,
-        };
+        }
+    }
+
+    #[test]
+    fn a_frame_gives_back_its_messages_in_order() {
+        let configure = configure(1, 1);
         let mut writer = FrameWriter::new();
         assert!(writer.push(&configure) && writer.push(&apply(20)));
         let read: Result<Vec<ToRelay<'_>>, _> = decode(writer.frame()).unwrap().collect();
@@ -253,9 +261,16 @@ mod tests {
 
     #[test]
     fn a_message_over_a_limit_is_refused() {
+        let listeners = configure(limits::LISTENERS_MAX + 1, 1);
+        let relay_addresses = configure(1, limits::RELAY_ADDRESSES_MAX + 1);
+        for message in [apply(limits::DATAGRAM_MAX + 1), listeners, relay_addresses] {
+            let mut writer = FrameWriter::new();
+            assert!(writer.push(&message));
+            assert_eq!(decode::<ToRelay<'_>>(writer.frame()).unwrap().next(), Some(Err(DecodeError::Limit)));
+        }
         let mut writer = FrameWriter::new();
-        assert!(writer.push(&apply(limits::DATAGRAM_MAX + 1)));
-        assert_eq!(decode::<ToRelay<'_>>(writer.frame()).unwrap().next(), Some(Err(DecodeError::Limit)));
+        assert!(writer.push(&configure(limits::LISTENERS_MAX, limits::RELAY_ADDRESSES_MAX)));
+        assert!(decode::<ToRelay<'_>>(writer.frame()).unwrap().all(|message| message.is_ok()));
     }
 
     #[test]

@@ -21,9 +21,9 @@ pub use from_relay::{
     FlowReport, FromRelay, InterfaceReport, OperationError, Punt, SessionReport, Statistics, XdpMode,
 };
 pub use to_relay::{
-    Datagram, Destination, Flow, FlowAction, FlowId, Framing, Listener, Match, Operation, RelayPorts, Remote,
-    SessionId, ToRelay,
+    Datagram, Destination, Flow, FlowAction, FlowId, Framing, Listener, Match, Operation, RelayAddress, RelayPorts,
+    Remote, SessionId, ToRelay,
 };
 
 /// Version of every message; each frame carries it, and each side refuses another.
-pub const API_VERSION: u16 = 1;
+pub const API_VERSION: u16 = 2;

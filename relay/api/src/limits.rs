@@ -15,4 +15,7 @@ pub const OPERATIONS_MAX: usize = 64;
 /// Addresses that the relay listens on for TURN clients.
 pub const LISTENERS_MAX: usize = 64;
 
+/// Addresses that relayed transport addresses are made on.
+pub const RELAY_ADDRESSES_MAX: usize = 64;
+
 const _: () = assert!(FRAME_MAX > OPERATIONS_MAX * (BLOB_MAX + 256));

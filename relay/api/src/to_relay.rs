@@ -22,12 +22,14 @@ pub enum ToRelay<'a> {
         /// Control's program version, for people.
         version: Cow<'a, str>,
     },
-    /// The whole list of addresses to answer TURN clients on, and of relayed transport addresses; replaces the
-    /// one before. Sockets that stay in the list stay open.
+    /// The whole list of addresses to answer TURN clients on, and of those that relayed transport addresses are made
+    /// on; replaces the one before. Sockets that stay in the list stay open.
     Configure {
         /// Where clients send to.
         listeners: Vec<Listener>,
-        /// Where peers send to.
+        /// Where peers send to. A peer that is one of these must be relayed there, from now on until the relay ends.
+        relay_addresses: Vec<RelayAddress>,
+        /// Ports of relayed transport addresses.
         relay_ports: RelayPorts,
         /// Short STUN requests a second that XDP lets pass from one source prefix (/24, /56); zero means all.
         stun_requests_per_second: u32,
@@ -68,6 +70,15 @@ pub enum ToRelay<'a> {
 pub struct Listener {
     /// Concrete address, never a wildcard.
     pub address: SocketAddr,
+}
+
+/// An address that relayed transport addresses are made on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RelayAddress {
+    /// Address of this machine.
+    pub internal: IpAddr,
+    /// The same as clients and peers see it; equal without a 1:1 NAT. Same family.
+    pub external: IpAddr,
 }
 
 /// Ports of relayed transport addresses.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use raceway_abi::{Counter, DropReason};
-use raceway_api::{DecodeError, FromRelay, Listener, Punt, RelayPorts, ToRelay, decode};
+use raceway_api::{DecodeError, FromRelay, Punt, ToRelay, decode};
 use raceway_units::Instant;
 
 use connection::Connection;
@@ -242,8 +242,11 @@ impl Link {
                 tracing::info!(%version, "control is here");
                 answers.push(self.hello());
             }
-            ToRelay::Configure { listeners, relay_ports, stun_requests_per_second } => {
-                let problems = self.configure(&listeners, relay_ports, stun_requests_per_second);
+            ToRelay::Configure { listeners, relay_addresses, relay_ports, stun_requests_per_second } => {
+                let mut problems = self.state.listen(&listeners);
+                problems.extend(self.state.relay_on(&relay_addresses));
+                problems.extend(self.state.fast_path.configure(&listeners, relay_ports, stun_requests_per_second));
+                problems.iter().for_each(|problem| tracing::error!("{problem}"));
                 answers.extend(problems.into_iter().map(|problem| FromRelay::Problem(problem.into())));
             }
             ToRelay::Apply { transaction, session, operations, then_send } => {
@@ -283,15 +286,6 @@ impl Link {
             connections: self.connections,
             interfaces: self.state.fast_path.interfaces(),
         }
-    }
-
-    fn configure(&mut self, listeners: &[Listener], ports: RelayPorts, stun_per_second: u32) -> Vec<String> {
-        let mut problems = self.state.listen(listeners);
-        problems.extend(self.state.fast_path.configure(listeners, ports, stun_per_second));
-        for problem in &problems {
-            tracing::error!("{problem}");
-        }
-        problems
     }
 
     fn pass_punts(&self, now: Instant, connection: &mut Connection) {

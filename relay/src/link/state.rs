@@ -2,12 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use raceway_abi::{Counter, DropReason, FlowKey, FlowSpec, NO_POLICER};
-use raceway_api::{Datagram, Flow, FlowAction, FlowId, Listener, Operation, OperationError, Remote, SessionId};
+use raceway_api::{
+    Datagram, Flow, FlowAction, FlowId, Listener, Operation, OperationError, RelayAddress, Remote, SessionId,
+};
 use raceway_engine::{NO_EGRESS, TableWriter};
 use raceway_units::Instant;
 
@@ -113,16 +115,26 @@ impl State {
         let (proper, improper): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|address| concrete(*address));
         let mut problems: Vec<String> =
             improper.iter().map(|address| format!("cannot listen on {address}: not one address and port")).collect();
-        for address in &proper {
-            let ip = endpoint(*address).address;
-            if self.shared.own.add(ip, ip).is_err() {
-                problems
-                    .push(format!("too many own addresses since the relay started to protect {address}; restart it"));
-            }
-        }
+        problems.extend(proper.iter().filter_map(|address| self.protect(address.ip(), address.ip())));
         let failed = self.sockets.listen(&proper);
         problems.extend(failed.iter().map(|(address, error)| format!("cannot listen on {address}: {error}")));
         problems
+    }
+
+    /// Learns where relayed transport addresses are made, so that a client reaches what is relayed there and nothing
+    /// else, also before anybody has allocated there; returns what could not be learnt, for people.
+    pub fn relay_on(&mut self, addresses: &[RelayAddress]) -> Vec<String> {
+        addresses.iter().filter_map(|address| self.protect(address.internal, address.external)).collect()
+    }
+
+    /// Makes an address one of our own; a complaint when it cannot be.
+    fn protect(&self, internal: IpAddr, external: IpAddr) -> Option<String> {
+        let octets = |ip: IpAddr| endpoint((ip, 0).into()).address;
+        self.shared
+            .own
+            .add(octets(internal), octets(external))
+            .err()
+            .map(|_| format!("too many own addresses since the relay started to protect {internal}; restart it"))
     }
 
     /// Carries out operations until one fails; then sends the datagram, if none did.

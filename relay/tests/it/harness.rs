@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use raceway_api::{
     Datagram, Destination, Flow, FlowAction, FlowId, FrameWriter, Framing, FromRelay, Listener, Match, Operation,
-    RelayPorts, Remote, SessionId, SessionReport, ToRelay, decode, limits,
+    RelayAddress, RelayPorts, Remote, SessionId, SessionReport, ToRelay, decode, limits,
 };
 use raceway_relay::clock;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -183,8 +183,13 @@ impl Control {
     }
 
     pub fn configure(&mut self, listeners: &[SocketAddr]) {
+        self.configure_with(listeners, &[]);
+    }
+
+    pub fn configure_with(&mut self, listeners: &[SocketAddr], relay_addresses: &[RelayAddress]) {
         self.say(&ToRelay::Configure {
             listeners: listeners.iter().map(|address| Listener { address: *address }).collect(),
+            relay_addresses: relay_addresses.to_vec(),
             relay_ports: RelayPorts { first: 49152, last: 65535 },
             stun_requests_per_second: 0,
         });

@@ -108,6 +108,7 @@ fn an_address_that_cannot_be_listened_on_is_a_problem_told() {
     let mut control = Control::connect(&relay);
     control.say(&ToRelay::Configure {
         listeners: vec![raceway_api::Listener { address: "192.0.2.1:3478".parse().unwrap() }],
+        relay_addresses: Vec::new(),
         relay_ports: raceway_api::RelayPorts { first: 49152, last: 65535 },
         stun_requests_per_second: 0,
     });
@@ -121,7 +122,8 @@ fn nonsense_ends_the_connection_and_nothing_else() {
     let (mut control, listeners) = relay.control(&["127.0.0.1"]);
     let call = Call::new(1, listeners[0], "127.0.0.1");
     call.install(&mut control, LONG);
-    for frame in [&[9, 0, 1][..], &[1], &[1, 0, 255, 255, 255, 255, 0], &[7; 3000]] {
+    const VERSION: u8 = raceway_api::API_VERSION as u8;
+    for frame in [&[9, 0, 1][..], &[1], &[VERSION, 0, 255, 255, 255, 255, 0], &[7; 3000]] {
         let mut fool = Control::connect(&relay);
         fool.say_octets(frame);
         assert!(matches!(fool.hear(), FromRelay::Problem(_)));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use raceway_abi::{Counter, Direction, DropReason};
-use raceway_api::{FromRelay, Operation};
+use raceway_api::{FromRelay, Operation, RelayAddress};
 
 use crate::harness::{CHANNEL, Call, End, Relay, channel_data};
 
@@ -92,6 +92,19 @@ fn padding_behind_channel_data_is_not_relayed() {
     padded.extend_from_slice(&[0; 3]);
     call.client.send(call.listener, &padded);
     assert_eq!(call.peer.receive().0, b"hello");
+}
+
+#[test]
+fn an_address_to_relay_on_is_ours_from_when_control_names_it() {
+    let relay = Relay::start("[0]");
+    let (mut control, call) = call(&relay, ["127.0.0.1", "127.0.0.1"]);
+    call.client.send(call.listener, &send_indication(&call, b"not ours"));
+    assert_eq!(call.peer.receive(), (b"not ours".to_vec(), call.relayed));
+    let (internal, external) = (call.peer.address().ip(), "203.0.113.9".parse().unwrap());
+    control.configure_with(&[call.listener], &[RelayAddress { internal, external }]);
+    call.client.send(call.listener, &send_indication(&call, b"a service of this machine"));
+    call.peer.receives_nothing();
+    assert_eq!(control.statistics().worker[Counter::drops(DropReason::NoPermission).index() as usize], 1);
 }
 
 #[test]

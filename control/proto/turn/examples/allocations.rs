@@ -9,8 +9,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
-use raceway_api::ToRelay;
-use raceway_turn::{NonceKey, Policy, RelayAddress, Secret, Server, UnauthenticatedBudget};
+use raceway_api::{RelayAddress, ToRelay};
+use raceway_turn::{NonceKey, Policy, Secret, Server, UnauthenticatedBudget};
 use raceway_units::{Instant, UnixTime};
 use sha1::Sha1;
 

@@ -3,11 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use raceway_api::{FrameWriter, OperationError, ToRelay};
+use raceway_api::{FrameWriter, OperationError, RelayAddress, ToRelay};
 use raceway_units::{Instant, UnixTime};
 
 use crate::auth::{IntegrityKind, Key, NonceKey, PasswordAlgorithm, set_length};
-use crate::policy::{Policy, RelayAddress, Secret, User};
+use crate::policy::{Policy, Secret, User};
 use crate::server::Server;
 
 /// Octets of datagrams, signed requests, time and failures, in any order.

@@ -6,7 +6,8 @@
 //! # Example
 //! ```
 //! use std::net::Ipv4Addr;
-//! use raceway_turn::{NonceKey, Policy, RelayAddress, Server};
+//! use raceway_api::{RelayAddress, ToRelay};
+//! use raceway_turn::{NonceKey, Policy, Server};
 //! use raceway_units::{Instant, UnixTime};
 //!
 //! let address = RelayAddress { internal: Ipv4Addr::LOCALHOST.into(), external: Ipv4Addr::LOCALHOST.into() };
@@ -17,7 +18,7 @@
 //! let binding = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 //! let (listener, client) = ("127.0.0.1:3478".parse().unwrap(), "127.0.0.1:4000".parse().unwrap());
 //! server.handle_punt(Instant::from_ns(1), UnixTime(0), 0, listener, client, &binding);
-//! assert!(matches!(server.poll_output(), Some(raceway_api::ToRelay::Send(_))));
+//! assert!(matches!(server.poll_output(), Some(ToRelay::Send(_))));
 //! ```
 
 mod allocate;
@@ -51,7 +52,7 @@ pub use allocation::Family;
 pub use auth::{NonceKey, verify_integrity};
 pub use counters::{Counters, Method, Outcome, Refusal, Silence};
 pub use fuzz::fuzz;
-pub use policy::{Policy, PolicyError, RelayAddress, Secret, UnauthenticatedBudget, User};
+pub use policy::{Policy, PolicyError, Secret, UnauthenticatedBudget, User};
 pub use random::RandomSource;
 pub use server::Server;
 pub use view::{ChannelView, PermissionView, RelayedView, SessionView};

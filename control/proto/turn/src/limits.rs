@@ -34,8 +34,8 @@ pub const USERS_MAX: usize = 100_000;
 /// Shared secrets that are live at once; a wrong password costs one HMAC of each.
 pub const SHARED_SECRETS_MAX: usize = 8;
 
-/// Addresses that relayed transport addresses are taken from, 8 KiB each.
-pub const RELAY_ADDRESSES_MAX: usize = 64;
+/// Addresses that relayed transport addresses are taken from, 8 KiB each: as many as the relay is told.
+pub const RELAY_ADDRESSES_MAX: usize = raceway_api::limits::RELAY_ADDRESSES_MAX;
 
 /// Prefixes in each of the peer lists; a permission looks at all of them.
 pub const PEER_PREFIXES_MAX: usize = 1024;

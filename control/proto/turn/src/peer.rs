@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use raceway_api::RelayPorts;
+use raceway_api::{RelayAddress, RelayPorts};
 
-use crate::policy::{Policy, RelayAddress};
+use crate::policy::Policy;
 
 /// Peer addresses that are denied unless `allow_peers` names them: what is not the public unicast Internet, and
 /// where clouds answer with credentials.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use raceway_api::RelayPorts;
+use raceway_api::{RelayAddress, RelayPorts};
 use zeroize::Zeroizing;
 
 use crate::limits;
@@ -63,15 +63,6 @@ pub struct User {
     pub name: String,
     /// Password, before OpaqueString preparation, or a key in its place.
     pub password: Secret,
-}
-
-/// An address that relayed transport addresses are taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RelayAddress {
-    /// Address of this machine.
-    pub internal: IpAddr,
-    /// The same as peers see it; equal without a 1:1 NAT. Same family.
-    pub external: IpAddr,
 }
 
 /// Answers to those who have not proven who they are, beyond the size of their own requests

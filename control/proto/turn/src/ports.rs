@@ -2,10 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use raceway_api::RelayPorts;
+use raceway_api::{RelayAddress, RelayPorts};
 
 use crate::limits;
-use crate::policy::RelayAddress;
 use crate::random::Random;
 
 /// Words of a bitmap over all ports.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use raceway_api::{Destination, FlowAction, Framing, Operation, Remote, ToRelay};
-use raceway_turn::{Family, Method, Outcome, RelayAddress};
+use raceway_api::{Destination, FlowAction, Framing, Operation, RelayAddress, Remote, ToRelay};
+use raceway_turn::{Family, Method, Outcome};
 
 use crate::auth::shared_client;
 use crate::wire::*;

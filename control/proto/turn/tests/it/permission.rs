@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use raceway_api::{Destination, FlowAction, Framing, Remote};
-use raceway_turn::{RelayAddress, limits};
+use raceway_api::{Destination, FlowAction, Framing, RelayAddress, Remote};
+use raceway_turn::limits;
 
 use crate::wire::*;
 use crate::world::*;

@@ -1,7 +1,7 @@
 //! Restarts of control and of the relay, and what the operator does to sessions.
 
-use raceway_api::SessionId;
-use raceway_turn::{Family, RelayAddress};
+use raceway_api::{RelayAddress, SessionId};
+use raceway_turn::Family;
 
 use crate::wire::*;
 use crate::world::*;

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use raceway_api::{Flow, FlowId, SessionId};
-use raceway_turn::{NonceKey, Policy, RelayAddress, Secret, Server, User};
+use raceway_api::{Flow, FlowId, RelayAddress, SessionId};
+use raceway_turn::{NonceKey, Policy, Secret, Server, User};
 use raceway_units::{Instant, UnixTime};
 
 use crate::relay::Relay;
