@@ -80,7 +80,7 @@ impl Member {
         let waker = self.shared.workers[self.number].waker.clone();
         let uring = match back_end {
             BackEnd::Mmsg => None,
-            BackEnd::Auto | BackEnd::IoUring => Some(Uring::new(places, waker.clone())),
+            BackEnd::Auto | BackEnd::IoUring => Some(Uring::new(places, 0, waker.clone())),
         };
         match (uring, back_end) {
             (Some(Ok(uring)), _) => self.go(uring, started),
@@ -94,7 +94,7 @@ impl Member {
     }
 
     fn go_without(self, waker: raceway_sys::io::Waker, places: u32, started: &Sender<io::Result<()>>) {
-        match Mmsg::new(places, waker) {
+        match Mmsg::new(places, 0, waker) {
             Ok(mmsg) => self.go(mmsg, started),
             Err(error) => tell(started, Err(error)),
         }

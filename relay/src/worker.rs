@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use raceway_abi::{DropReason, KEEP_DSCP};
 use raceway_engine::{Arrival, Datagram, Endpoint, Forward, Forwarder, Icmp, Verdict};
-use raceway_sys::io::{Buffer, Event, HEADROOM, PacketIo};
+use raceway_sys::io::{Buffer, Event, HEADROOM, PacketIo, Wait};
 use raceway_sys::{Address, socket};
 use raceway_units::Instant;
 
@@ -86,7 +86,7 @@ impl<I: PacketIo> Worker<I> {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn turn(&mut self) -> io::Result<()> {
-        self.io.wait(self.gather)?;
+        self.io.wait(if self.gather { Wait::Gather } else { Wait::Event })?;
         // All that was sent is with the kernel, and nothing that was looked up before is held.
         self.shared.quiescence.pass(self.number);
         self.count_failed_sends();

@@ -151,12 +151,12 @@ fn take_punts(shared: &Shared) -> usize {
 
 #[test]
 fn a_warm_worker_over_io_uring_allocates_nothing_whatever_arrives() {
-    allocates_nothing(|places, waker| Uring::new(places, waker).expect("io_uring"));
+    allocates_nothing(|places, waker| Uring::new(places, 0, waker).expect("io_uring"));
 }
 
 #[test]
 fn a_warm_worker_over_system_calls_allocates_nothing_whatever_arrives() {
-    allocates_nothing(|places, waker| Mmsg::new(places, waker).expect("epoll"));
+    allocates_nothing(|places, waker| Mmsg::new(places, 0, waker).expect("epoll"));
 }
 
 fn allocates_nothing<I: PacketIo>(back_end: impl FnOnce(u32, Waker) -> I) {

@@ -3,19 +3,18 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use crate::Address;
 use crate::address::NAME_MAX;
-use crate::io::memory::{BUFFERS, Buffer, CONTROL, HEADROOM, Memory, PAYLOAD_MAX, traffic_class};
+use crate::io::memory::{BUFFERS, Buffer, CONTROL, HEADROOM, Memory, OWN_MAX, PAYLOAD_MAX, traffic_class};
 use crate::io::sends::Sends;
-use crate::io::{Event, Figures, PacketIo, Waker};
+use crate::io::{Event, Figures, PacketIo, Wait, Waker};
 
 /// Sockets that are looked at in one turn.
 const READY_MAX: usize = 64;
 /// Datagrams of one system call.
 const BATCH: usize = 64;
-// A buffer is sent at most once a turn, so the sends of a turn fit one batch.
-const _: () = assert!(BUFFERS as usize <= crate::io::sends::DATAGRAMS_MAX);
 /// `epoll_event.u64` of the waker; sockets have their number.
 const WAKER: u64 = u64::MAX;
 
@@ -24,6 +23,8 @@ pub struct Mmsg {
     epoll: OwnedFd,
     memory: Memory,
     free: Vec<u16>,
+    /// Free ones for datagrams of the caller's own.
+    own: Vec<u16>,
     used: Vec<u16>,
     sends: Sends,
     sockets: Box<[RawFd]>,
@@ -84,11 +85,13 @@ impl Slots {
 }
 
 impl Mmsg {
-    /// For sockets numbered below `sockets_max`, used by one thread alone.
+    /// For sockets numbered below `sockets_max`, used by one thread alone, with `own` buffers (at most [`OWN_MAX`]) for
+    /// datagrams of its own.
     ///
     /// # Errors
     /// What epoll_create1(2) says.
-    pub fn new(sockets_max: u32, waker: Waker) -> io::Result<Self> {
+    pub fn new(sockets_max: u32, own: u16, waker: Waker) -> io::Result<Self> {
+        let own = own.min(OWN_MAX);
         // SAFETY: no pointers; the result is checked.
         let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if epoll < 0 {
@@ -98,9 +101,10 @@ impl Mmsg {
         let epoll = unsafe { OwnedFd::from_raw_fd(epoll) };
         let mut back_end = Self {
             epoll,
-            memory: Memory::new()?,
+            memory: Memory::new(own)?,
             free: (0..BUFFERS).collect(),
-            used: Vec::with_capacity(usize::from(BUFFERS)),
+            own: (BUFFERS..BUFFERS + own).collect(),
+            used: Vec::with_capacity(usize::from(BUFFERS + own)),
             sends: Sends::new(),
             sockets: vec![-1; sockets_max as usize].into(),
             ready: vec![libc::epoll_event { events: 0, u64: 0 }; READY_MAX].into(),
@@ -133,6 +137,12 @@ impl Mmsg {
             self.events.push(Event::NetworkError { socket });
         }
         self.receive_batch(socket);
+    }
+
+    /// Sends everything that was queued.
+    fn flush(&mut self) {
+        self.figures.sends_failed += self.sends.send_all();
+        self.sends.clear();
     }
 
     fn receive_batch(&mut self, socket: u32) {
@@ -178,14 +188,25 @@ impl PacketIo for Mmsg {
         }
     }
 
-    fn wait(&mut self, _gather: bool) -> io::Result<()> {
-        self.figures.sends_failed += self.sends.send_all();
-        self.sends.clear();
-        self.free.append(&mut self.used);
-        let timeout = if self.events.is_empty() { -1 } else { 0 };
+    fn wait(&mut self, wait: Wait) -> io::Result<()> {
+        self.flush();
+        for id in self.used.drain(..) {
+            if id >= BUFFERS { self.own.push(id) } else { self.free.push(id) }
+        }
+        let longest = match wait {
+            _ if !self.events.is_empty() => Some(Duration::ZERO),
+            Wait::Event | Wait::Gather => None,
+            Wait::AtMost(longest) => Some(longest),
+        };
+        let longest = longest.map(|longest| libc::timespec {
+            tv_sec: longest.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+            tv_nsec: longest.subsec_nanos().into(),
+        });
+        let longest = longest.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
         let (ready, most) = (self.ready.as_mut_ptr(), READY_MAX as i32);
-        // SAFETY: the kernel writes at most `READY_MAX` events, which is what `ready` has room for.
-        let count = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), ready, most, timeout) };
+        // SAFETY: the kernel writes at most `READY_MAX` events, which is what `ready` has room for, and reads a time that
+        // lives until the end of this function, or none; no mask of signals is given.
+        let count = unsafe { libc::epoll_pwait2(self.epoll.as_raw_fd(), ready, most, longest, std::ptr::null()) };
         let Ok(count) = usize::try_from(count) else {
             let error = io::Error::last_os_error();
             return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
@@ -204,13 +225,23 @@ impl PacketIo for Mmsg {
     }
 
     #[inline]
+    fn originate(&mut self) -> Option<Buffer> {
+        self.own.pop().map(Buffer)
+    }
+
+    #[inline]
     fn memory(&mut self, buffer: &Buffer) -> &mut [u8] {
         self.memory.of(buffer)
     }
 
     fn send(&mut self, from: RawFd, to: Address, traffic_class: u8, buffer: Buffer, payload: Range<usize>) {
         match self.memory.of(&buffer).get_mut(payload) {
-            Some(payload) => self.sends.push(from, to, traffic_class, payload),
+            Some(payload) => {
+                self.sends.push(from, to, traffic_class, payload);
+                if self.sends.is_full() {
+                    self.flush();
+                }
+            }
             None => self.figures.sends_failed += 1,
         }
         self.release(buffer);

@@ -24,16 +24,19 @@ pub(crate) const STRIDE: usize = (HEADROOM + PAYLOAD_MAX + TAILROOM).next_multip
 const _: () = assert!(BUFFERS.is_power_of_two());
 const _: () = assert!(HEADROOM >= 64 && !STRIDE.is_power_of_two());
 
+/// Buffers for datagrams of the caller's own, at most: no more fit a batch of sends.
+pub const OWN_MAX: u16 = super::sends::DATAGRAMS_MAX as u16;
+
 /// A buffer that its holder may use.
 #[derive(Debug)]
 pub struct Buffer(pub(crate) u16);
 
-/// All buffers of a back end.
+/// All buffers of a back end: [`BUFFERS`] to receive into, and behind them those for datagrams of the caller's own.
 pub(crate) struct Memory(Pages);
 
 impl Memory {
-    pub(crate) fn new() -> io::Result<Self> {
-        Pages::new(usize::from(BUFFERS) * STRIDE).map(Self)
+    pub(crate) fn new(own: u16) -> io::Result<Self> {
+        Pages::new((usize::from(BUFFERS) + usize::from(own)) * STRIDE).map(Self)
     }
 
     /// The whole of a buffer.
@@ -44,7 +47,7 @@ impl Memory {
 
     /// Where a buffer starts.
     pub(crate) fn start(&self, id: u16) -> *mut u8 {
-        // In bounds of the pages for any number below `BUFFERS`; computing an address needs no more.
+        // In bounds of the pages for the number of any buffer; computing an address needs no more.
         self.0.start().wrapping_add(usize::from(id) * STRIDE)
     }
 }

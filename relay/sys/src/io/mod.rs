@@ -9,10 +9,11 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Address;
 
-pub use memory::{Buffer, HEADROOM, PAYLOAD_MAX};
+pub use memory::{Buffer, HEADROOM, OWN_MAX, PAYLOAD_MAX};
 
 /// Datagrams in and out, for one thread. Sockets have numbers that the caller chooses.
 ///
@@ -28,15 +29,16 @@ pub trait PacketIo {
 
     /// Hands everything that was queued to the kernel and waits until something happened.
     ///
-    /// With `gather` it may wait a little for more than one event: under load, being woken for each datagram costs
-    /// more than anything that is done with it.
-    ///
     /// # Errors
     /// What the kernel says; nothing that goes away by itself.
-    fn wait(&mut self, gather: bool) -> io::Result<()>;
+    fn wait(&mut self, wait: Wait) -> io::Result<()>;
 
     /// What happened, until `None`.
     fn next_event(&mut self) -> Option<Event>;
+
+    /// A buffer for a datagram of the caller's own, to be sent or released. `None` while all those that the back end was
+    /// made with are in use: they come back in [`wait`](Self::wait).
+    fn originate(&mut self) -> Option<Buffer>;
 
     /// The whole memory of a buffer; a payload is received at [`HEADROOM`].
     fn memory(&mut self, buffer: &Buffer) -> &mut [u8];
@@ -50,6 +52,18 @@ pub trait PacketIo {
 
     /// Figures since the start.
     fn figures(&self) -> Figures;
+}
+
+/// How long [`PacketIo::wait`] may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Until something happened.
+    Event,
+    /// Until something happened, or a little longer: under load, being woken for each datagram costs more than anything
+    /// that is done with it.
+    Gather,
+    /// Until something happened, but no longer than this.
+    AtMost(Duration),
 }
 
 /// What happened.

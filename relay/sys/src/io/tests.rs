@@ -13,13 +13,13 @@ trait Make: PacketIo + Sized {
 
 impl Make for Uring {
     fn make(waker: Waker) -> Self {
-        Self::new(8, waker).expect("io_uring")
+        Self::new(8, 4, waker).expect("io_uring")
     }
 }
 
 impl Make for Mmsg {
     fn make(waker: Waker) -> Self {
-        Self::new(8, waker).expect("epoll")
+        Self::new(8, 4, waker).expect("epoll")
     }
 }
 
@@ -49,7 +49,7 @@ impl<I: Make> Pair<I> {
     fn forward(&mut self, count: usize, to: Address) -> Vec<(usize, Option<Address>)> {
         let mut seen = Vec::new();
         while seen.len() < count {
-            self.io.wait(false).unwrap();
+            self.io.wait(Wait::Event).unwrap();
             while let Some(event) = self.io.next_event() {
                 if let Event::Received { buffer, length, remote, traffic_class, .. } = event {
                     seen.push((length, remote));
@@ -60,7 +60,7 @@ impl<I: Make> Pair<I> {
         }
         // The last batch is still to be handed over.
         self.waker.wake();
-        self.io.wait(false).unwrap();
+        self.io.wait(Wait::Event).unwrap();
         while self.io.next_event().is_some() {}
         seen
     }
@@ -116,7 +116,7 @@ fn more_datagrams_than_buffers_pass_in_several_batches<I: Make>() {
 fn an_oversized_datagram_is_marked<I: Make>() {
     let mut pair = Pair::<I>::new("127.0.0.1");
     peer("127.0.0.1").send_to(&[1; PAYLOAD_MAX + 1], bound(&pair.inside)).unwrap();
-    pair.io.wait(false).unwrap();
+    pair.io.wait(Wait::Event).unwrap();
     let Some(Event::Received { length, truncated, buffer, .. }) = pair.io.next_event() else { panic!("a datagram") };
     assert_eq!((length, truncated), (PAYLOAD_MAX, true));
     pair.io.release(buffer);
@@ -127,7 +127,7 @@ fn a_stopped_socket_says_so_and_receives_no_more<I: Make>() {
     let from = peer("127.0.0.1");
     pair.io.stop(1);
     let stopped = loop {
-        pair.io.wait(false).unwrap();
+        pair.io.wait(Wait::Event).unwrap();
         if let Some(Event::Stopped { socket }) = pair.io.next_event() {
             break socket;
         }
@@ -135,7 +135,7 @@ fn a_stopped_socket_says_so_and_receives_no_more<I: Make>() {
     assert_eq!(stopped, 1);
     from.send_to(b"late", bound(&pair.inside)).unwrap();
     pair.waker.wake();
-    pair.io.wait(false).unwrap();
+    pair.io.wait(Wait::Event).unwrap();
     assert!(matches!(pair.io.next_event(), Some(Event::Woken)));
     assert!(pair.io.next_event().is_none());
 }
@@ -145,12 +145,12 @@ fn an_unreachable_peer_is_told_and_receiving_goes_on<I: Make>() {
     pair.io.receive(2, pair.outside.as_raw_fd());
     let closed = peer("127.0.0.1").local_addr().unwrap();
     socket::send_to(pair.outside.as_raw_fd(), closed.into(), b"x").unwrap();
-    pair.io.wait(false).unwrap();
+    pair.io.wait(Wait::Event).unwrap();
     assert!(matches!(pair.io.next_event(), Some(Event::NetworkError { socket: 2 })));
     assert!(socket::network_error(pair.outside.as_raw_fd()).is_some());
     peer("127.0.0.1").send_to(b"hello", bound(&pair.outside)).unwrap();
     loop {
-        pair.io.wait(false).unwrap();
+        pair.io.wait(Wait::Event).unwrap();
         if let Some(Event::Received { socket, length, buffer, .. }) = pair.io.next_event() {
             assert_eq!((socket, length), (2, 5));
             pair.io.release(buffer);
@@ -166,7 +166,7 @@ fn a_traffic_class_survives<I: Make>() {
     from.send_to(b"ef", bound(&pair.inside)).unwrap();
     pair.forward(1, bound(&to.inside).into());
     let mut to = to;
-    to.io.wait(false).unwrap();
+    to.io.wait(Wait::Event).unwrap();
     let Some(Event::Received { traffic_class, buffer, .. }) = to.io.next_event() else { panic!("a datagram") };
     assert_eq!(traffic_class, 46 << 2);
     to.io.release(buffer);
@@ -177,7 +177,7 @@ fn gathering_ends_by_itself<I: Make>() {
     peer("127.0.0.1").send_to(b"alone", bound(&pair.inside)).unwrap();
     let mut waits = 0;
     let buffer = loop {
-        pair.io.wait(true).unwrap();
+        pair.io.wait(Wait::Gather).unwrap();
         waits += 1;
         if let Some(Event::Received { buffer, .. }) = pair.io.next_event() {
             break buffer;
@@ -185,6 +185,32 @@ fn gathering_ends_by_itself<I: Make>() {
     };
     assert!(waits < 1000, "one datagram is enough in the end");
     pair.io.release(buffer);
+}
+
+fn a_wait_ends_at_its_time<I: Make>() {
+    let mut pair = Pair::<I>::new("127.0.0.1");
+    let begun = std::time::Instant::now();
+    pair.io.wait(Wait::AtMost(Duration::from_millis(30))).unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(29) && pair.io.next_event().is_none());
+    pair.io.wait(Wait::AtMost(Duration::ZERO)).unwrap();
+}
+
+fn own_datagrams_leave_and_their_buffers_come_back<I: Make>() {
+    let (mut pair, to) = (Pair::<I>::new("127.0.0.1"), peer("127.0.0.1"));
+    for round in 0..3 {
+        let own: Vec<Buffer> = std::iter::from_fn(|| pair.io.originate()).collect();
+        assert_eq!(own.len(), 4, "as many as were asked for");
+        for buffer in own {
+            pair.io.memory(&buffer)[..3].copy_from_slice(&[b'a', b'b', round]);
+            pair.io.send(pair.outside.as_raw_fd(), to.local_addr().unwrap().into(), 0, buffer, 0..3);
+        }
+        pair.io.wait(Wait::AtMost(Duration::ZERO)).unwrap();
+    }
+    let mut buffer = [0; 8];
+    for at in 0..12 {
+        assert_eq!(to.recv(&mut buffer).unwrap(), 3);
+        assert_eq!(buffer[..3], [b'a', b'b', at / 4]);
+    }
 }
 
 macro_rules! with_each_back_end {
@@ -206,4 +232,6 @@ with_each_back_end! {
     an_unreachable_peer_is_told_and_receiving_goes_on
     a_traffic_class_survives
     gathering_ends_by_itself
+    a_wait_ends_at_its_time
+    own_datagrams_leave_and_their_buffers_come_back
 }

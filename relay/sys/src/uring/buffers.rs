@@ -29,20 +29,22 @@ pub(super) struct Buffers {
     template: Box<libc::msghdr>,
     tail: u16,
     used: Vec<u16>,
+    /// Free ones for datagrams of the caller's own.
+    own: Vec<u16>,
 }
 
 impl Buffers {
-    pub(super) fn new(ring: &IoUring) -> io::Result<Self> {
+    pub(super) fn new(ring: &IoUring, own: u16) -> io::Result<Self> {
         let entries = Pages::new(usize::from(BUFFERS) * size_of::<BufRingEntry>())?;
-        let memory = Memory::new()?;
+        let memory = Memory::new(own)?;
         // SAFETY: `entries` is page aligned, large enough, and outlives the ring: `Uring` drops the ring first.
         unsafe { ring.submitter().register_buf_ring_with_flags(entries.start() as u64, BUFFERS, GROUP, 0)? };
         // SAFETY: a C structure of integers and pointers, for which zero is a value.
         let mut template: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
         template.msg_namelen = NAME_MAX as u32;
         template.msg_controllen = CONTROL as _;
-        let used = (0..BUFFERS).collect();
-        let mut buffers = Self { entries, memory, template, tail: 0, used };
+        let used = (0..BUFFERS + own).collect();
+        let mut buffers = Self { entries, memory, template, tail: 0, used, own: Vec::with_capacity(usize::from(own)) };
         buffers.recycle();
         Ok(buffers)
     }
@@ -80,14 +82,23 @@ impl Buffers {
     }
 
     #[inline]
+    pub(super) fn originate(&mut self) -> Option<Buffer> {
+        self.own.pop().map(Buffer)
+    }
+
+    #[inline]
     pub(super) fn release(&mut self, buffer: Buffer) {
         self.used.push(buffer.0);
     }
 
-    /// Gives used buffers to the kernel.
+    /// Gives used buffers to the kernel, but the caller's own to the caller.
     pub(super) fn recycle(&mut self) {
         let first = self.entries.start().cast::<BufRingEntry>();
         for id in self.used.drain(..) {
+            if id >= BUFFERS {
+                self.own.push(id);
+                continue;
+            }
             let at = usize::from(self.tail & (BUFFERS - 1));
             // SAFETY: `at` is below the entries that `entries` holds, and this thread is the only one that writes
             // entries between the kernel's head and the tail.

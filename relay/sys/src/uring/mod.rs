@@ -15,13 +15,14 @@ mod buffers;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::time::Duration;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 use crate::Address;
-use crate::io::memory::Buffer;
+use crate::io::memory::{Buffer, OWN_MAX};
 use crate::io::sends::Sends;
-use crate::io::{Event, Figures, PacketIo, Waker};
+use crate::io::{Event, Figures, PacketIo, Wait, Waker};
 use buffers::{Buffers, GROUP};
 
 /// Completions taken from the ring at a time.
@@ -76,11 +77,12 @@ pub struct Uring {
 }
 
 impl Uring {
-    /// A ring for sockets numbered below `sockets_max`, used by the calling thread alone.
+    /// A ring for sockets numbered below `sockets_max`, used by the calling thread alone, with `own` buffers (at most
+    /// [`OWN_MAX`](crate::io::OWN_MAX)) for datagrams of its own.
     ///
     /// # Errors
     /// What io_uring_setup(2) says: the kernel is too old (6.1 is needed), or io_uring is switched off.
-    pub fn new(sockets_max: u32, waker: Waker) -> io::Result<Self> {
+    pub fn new(sockets_max: u32, own: u16, waker: Waker) -> io::Result<Self> {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -88,7 +90,7 @@ impl Uring {
             .setup_clamp()
             .setup_submit_all()
             .build(SUBMISSIONS)?;
-        let buffers = Buffers::new(&ring)?;
+        let buffers = Buffers::new(&ring, own.min(OWN_MAX))?;
         let gathers = ring.params().is_feature_min_timeout();
         let mut uring = Self {
             ring,
@@ -213,6 +215,12 @@ impl Uring {
         passing(self.ring.submit_and_wait(want))
     }
 
+    fn enter_at_most(&mut self, longest: Duration) -> io::Result<()> {
+        let longest = types::Timespec::from(longest);
+        let arguments = types::SubmitArgs::new().timespec(&longest);
+        passing(self.ring.submitter().submit_with_args(1, &arguments))
+    }
+
     fn enter_gathering(&mut self) -> io::Result<()> {
         let arguments = types::SubmitArgs::new().min_wait_usec(GATHER_US);
         passing(self.ring.submitter().submit_with_args(GATHER, &arguments))
@@ -253,7 +261,7 @@ impl PacketIo for Uring {
         }
     }
 
-    fn wait(&mut self, gather: bool) -> io::Result<()> {
+    fn wait(&mut self, wait: Wait) -> io::Result<()> {
         self.done.drain(..self.next);
         self.next = 0;
         self.queue_sends();
@@ -264,10 +272,12 @@ impl PacketIo for Uring {
             self.collect();
             self.recycle();
         }
-        match (self.done.is_empty(), gather && self.gathers) {
-            (false, _) => self.enter(0)?,
-            (true, false) => self.enter(1)?,
-            (true, true) => self.enter_gathering()?,
+        match wait {
+            _ if !self.done.is_empty() => self.enter(0)?,
+            Wait::AtMost(Duration::ZERO) => self.enter(0)?,
+            Wait::AtMost(longest) => self.enter_at_most(longest)?,
+            Wait::Gather if self.gathers => self.enter_gathering()?,
+            Wait::Event | Wait::Gather => self.enter(1)?,
         }
         self.collect();
         self.recycle();
@@ -283,6 +293,11 @@ impl PacketIo for Uring {
             }
         }
         None
+    }
+
+    #[inline]
+    fn originate(&mut self) -> Option<Buffer> {
+        self.buffers.originate()
     }
 
     #[inline]
