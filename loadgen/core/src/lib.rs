@@ -2,6 +2,12 @@
 //!
 //! Everything here takes octets and a time and returns decisions. `raceway-loadgen` is the shell around it.
 
+mod random;
+mod schedule;
 mod stamp;
+mod wheel;
 
+pub use random::Random;
+pub use schedule::Schedule;
 pub use stamp::{Clock, PATTERN_PERIOD, STAMP, Stamp, StampError, check, fill};
+pub use wheel::{STREAMS_MAX, Wheel};
