@@ -5,6 +5,7 @@
 mod random;
 mod schedule;
 mod stamp;
+pub mod turn;
 mod wheel;
 
 pub use random::Random;
