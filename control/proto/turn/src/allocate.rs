@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use raceway_api::SessionId;
+use raceway_units::Instant;
 use turn_types::AddressFamily;
 use turn_types::attribute::{
     AdditionalAddressFamily, AddressErrorCode, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport,
@@ -13,6 +14,7 @@ use crate::allocation::{Allocation, Family, Granted, Leg, RESERVATION_LIFETIME, 
 use crate::auth::Key;
 use crate::counters::{Method, Outcome, Refusal};
 use crate::flows::{self, Role};
+use crate::limits;
 use crate::message::{Request, typed};
 use crate::pending::{Pending, Purpose};
 use crate::ports::{PortWish, Relayed};
@@ -41,6 +43,13 @@ enum Source {
     Both(PortWish),
 }
 
+impl Source {
+    /// Whether the next higher port is to be held.
+    const fn reserves(&self) -> bool {
+        matches!(self, Self::One(_, PortWish::EvenAndNext))
+    }
+}
+
 /// Addresses that an Allocate gets, and why not another.
 #[derive(Clone, Copy, Debug, Default)]
 struct Obtained {
@@ -61,7 +70,7 @@ impl Server {
             return Err(Refusal::InsufficientCapacity);
         }
         let user = proven.other_user.as_deref().ok_or(Refusal::ServerError)?;
-        self.check_quota(user)?;
+        self.check_quota(user, &wishes.source)?;
         let obtained = self.obtain(&wishes.source, proven)?;
         let allocation = self.new_allocation(proven, user, &wishes, &obtained);
         let session = allocation.id;
@@ -102,10 +111,21 @@ impl Server {
         self.apply(session, operations, pending, Some(response));
     }
 
-    /// RFC 8656 section 7.2 item 10: 486.
-    fn check_quota(&self, user: &str) -> Result<(), Refusal> {
-        let is_full = self.sessions.len() >= self.policy.quota_total
-            || self.sessions.user_count(user) >= self.policy.quota_per_user;
+    /// RFC 8656 section 7.2 item 10: 486. A held port counts as an allocation of the user that it is held for, until its
+    /// time is over or an allocation takes its place: it outlives the allocation that it was asked for with.
+    fn check_quota(&self, user: &str, source: &Source) -> Result<(), Refusal> {
+        let reserves = source.reserves();
+        let takes_over = match *source {
+            Source::Token(token) => self.reservations.holder(token, user),
+            Source::One(..) | Source::Both(_) => None,
+        };
+        let reserved = self.reservations.user_count(user);
+        let more = 1 + u32::from(reserves);
+        let of_user = self.sessions.user_count(user) + reserved + more - u32::from(takes_over == Some(true));
+        let of_all = self.sessions.len() + self.reservations.len() + more as usize - usize::from(takes_over.is_some());
+        let is_full = of_user > self.policy.quota_per_user
+            || of_all > self.policy.quota_total
+            || (reserves && reserved >= limits::RESERVATIONS_PER_USER_MAX);
         if is_full { Err(Refusal::AllocationQuotaReached) } else { Ok(()) }
     }
 
@@ -116,11 +136,11 @@ impl Server {
                 Ok(Obtained::default().with(relayed))
             }
             Source::One(family, wish) => {
-                if wish == PortWish::EvenAndNext && self.reservations.is_full() {
+                if source.reserves() && self.reservations.is_full() {
                     return Err(Refusal::InsufficientCapacity);
                 }
                 let relayed = self.take_port(family, wish, proven)?;
-                let reserved = (wish == PortWish::EvenAndNext).then(|| relayed.next());
+                let reserved = source.reserves().then(|| relayed.next());
                 Ok(Obtained { reserved, ..Obtained::default().with(relayed) })
             }
             Source::Both(wish) => self.obtain_both(wish, proven),
@@ -153,7 +173,7 @@ impl Server {
         let lifetime_s = granted_lifetime(&self.policy, wishes.lifetime_s);
         let expires_at = now.after(Duration::from_secs(lifetime_s.into()));
         let leg = |relayed: Option<Relayed>| relayed.map(|relayed| Leg { relayed, expires_at });
-        let reservation = obtained.reserved.map(|relayed| self.reserve(relayed, proven));
+        let reservation = obtained.reserved.map(|relayed| self.reserve(relayed, user, proven.arrival.now));
         let id = self.new_session_id();
         Allocation {
             id,
@@ -178,10 +198,10 @@ impl Server {
     }
 
     /// Holds a port that [`crate::ports::Ports`] has taken.
-    fn reserve(&mut self, relayed: Relayed, proven: &Proven<'_>) -> Reservation {
-        let expires_at = proven.arrival.now.after(RESERVATION_LIFETIME);
+    fn reserve(&mut self, relayed: Relayed, user: &str, now: Instant) -> Reservation {
+        let expires_at = now.after(RESERVATION_LIFETIME);
         let reservation = Reservation { token: self.random.u64(), relayed, expires_at };
-        self.reservations.hold(reservation);
+        self.reservations.hold(reservation, user);
         reservation
     }
 
@@ -230,7 +250,7 @@ impl Server {
         let beside = allocation.legs().next().map(|(_, leg)| leg.relayed.next());
         let reservation = beside.map(|relayed| Reservation { relayed, ..held });
         allocation.granted.reservation = reservation;
-        reservation.into_iter().for_each(|reservation| self.reservations.hold(reservation));
+        reservation.into_iter().for_each(|reservation| self.reservations.hold(reservation, &allocation.user));
     }
 }
 

@@ -25,6 +25,7 @@ mod allocate;
 mod allocation;
 mod auth;
 mod blob;
+mod by_user;
 mod channel;
 mod counters;
 mod failure;

@@ -53,10 +53,10 @@ impl Server {
                 wrong.push(id);
             }
         }
-        let held: Vec<_> = self.sessions.iter().filter_map(|allocation| allocation.granted.reservation).collect();
-        for reservation in held {
+        for allocation in self.sessions.iter() {
+            let Some(reservation) = allocation.granted.reservation else { continue };
             if reservation.expires_at > now && self.ports.claim(reservation.relayed) {
-                self.reservations.hold(reservation);
+                self.reservations.hold(reservation, &allocation.user);
             }
         }
         self.counters.restore_failures += wrong.len() as u64;

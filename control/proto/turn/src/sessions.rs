@@ -9,7 +9,7 @@ use raceway_api::SessionId;
 use raceway_units::Instant;
 
 use crate::allocation::{Allocation, Family, Tuple};
-use crate::auth::quota_name;
+use crate::by_user::ByUser;
 
 /// The allocations. What it costs: one box each, and about 100 octets in the indexes.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(crate) struct Sessions {
     by_id: HashMap<SessionId, Box<Allocation>, RandomState>,
     by_tuple: HashTable<SessionId>,
     hasher: RandomState,
-    by_user: HashMap<Box<str>, u32, RandomState>,
+    by_user: ByUser<u32>,
     by_expiry: BTreeSet<(Instant, SessionId)>,
     families: [usize; 2],
 }
@@ -33,7 +33,7 @@ impl Sessions {
 
     /// Allocations that count against the quota of this name's user.
     pub fn user_count(&self, name: &str) -> u32 {
-        self.by_user.get(quota_name(name)).copied().unwrap_or(0)
+        self.by_user.of(name)
     }
 
     pub fn get(&self, id: SessionId) -> Option<&Allocation> {
@@ -69,11 +69,7 @@ impl Sessions {
         let hash = self.hasher.hash_one(allocation.tuple);
         self.count_families(&allocation, 1);
         self.by_expiry.insert((allocation.next_expiry(), id));
-        let user = quota_name(&allocation.user);
-        match self.by_user.get_mut(user) {
-            Some(count) => *count += 1,
-            None => drop(self.by_user.insert(user.into(), 1)),
-        }
+        self.by_user.change(&allocation.user, |count| *count += 1);
         self.by_id.insert(id, allocation);
         let (by_id, hasher) = (&self.by_id, &self.hasher);
         self.by_tuple.insert_unique(hash, id, |id| hasher.hash_one(by_id[id].tuple));
@@ -89,13 +85,7 @@ impl Sessions {
         let allocation = self.by_id.remove(&id)?;
         self.by_expiry.remove(&(allocation.next_expiry(), id));
         self.count_families(&allocation, -1);
-        let user = quota_name(&allocation.user);
-        if let Some(count) = self.by_user.get_mut(user) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_user.remove(user);
-            }
-        }
+        self.by_user.change(&allocation.user, |count| *count -= 1);
         Some(allocation)
     }
 

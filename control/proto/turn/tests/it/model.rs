@@ -80,6 +80,8 @@ enum Ports {
 
 const FIRST_PORT: u16 = 50000;
 const CLIENTS: usize = 4;
+/// Allocations and reservations of one user.
+const QUOTA: usize = 3;
 
 /// Peers: two ports of one address, others, one that is denied, and IPv6.
 fn peer(at: usize) -> SocketAddr {
@@ -107,8 +109,20 @@ struct Allocation {
     channels: BTreeMap<u16, (SocketAddr, u64)>,
     request: Vec<u8>,
     response: Vec<u8>,
+    /// The one that it was made with.
+    reservation: Option<Reservation>,
     /// The relay has forgotten it.
     lost: bool,
+}
+
+/// A port that is held.
+#[derive(Clone, Debug)]
+struct Reservation {
+    token: Vec<u8>,
+    port: u16,
+    end: u64,
+    /// Whose quota it counts against.
+    user: &'static str,
 }
 
 #[derive(Debug)]
@@ -116,8 +130,7 @@ struct Model {
     ports: Ports,
     now: u64,
     allocations: BTreeMap<usize, Allocation>,
-    /// Token, port, end.
-    reservations: Vec<(Vec<u8>, u16, u64)>,
+    reservations: Vec<Reservation>,
     last_token: Vec<u8>,
     full: bool,
 }
@@ -138,11 +151,11 @@ impl Model {
             allocation.channels.retain(|_, (peer, end)| *end > now && lives(&peer.ip()));
         }
         self.allocations.retain(|_, allocation| !allocation.ends.is_empty());
-        self.reservations.retain(|(_, _, end)| *end > now);
+        self.reservations.retain(|held| held.end > now);
     }
 
     fn taken(&self) -> BTreeSet<(u8, u16)> {
-        let held = self.reservations.iter().map(|(_, port, _)| (1, *port));
+        let held = self.reservations.iter().map(|held| (1, held.port));
         self.allocations.values().flat_map(|allocation| allocation.ports.iter().copied()).chain(held).collect()
     }
 
@@ -172,21 +185,27 @@ impl Model {
         if protocol != 17 {
             return 442;
         }
-        let quota = 2;
         if let Source::Family(other) = source
             && ![1, 2].contains(&other)
         {
             return 440;
         }
-        let same_user = self.allocations.keys().filter(|other| user(**other) == user(client)).count();
-        if same_user >= quota {
+        let allocations = self.allocations.keys().filter(|other| user(**other) == user(client)).count();
+        let own = self.reservations.iter().filter(|held| held.user == user(client).0);
+        let reserved = own.clone().count();
+        let more = match source {
+            Source::EvenAndNext => 2,
+            Source::Token => usize::from(!own.clone().any(|held| held.token == self.last_token)),
+            Source::Default | Source::Family(_) | Source::Dual | Source::Even => 1,
+        };
+        if allocations + reserved + more > QUOTA {
             return 486;
         }
         let has_room = match source {
             Source::Default | Source::Even | Source::EvenAndNext => self.has_port(1, source),
             Source::Family(family) => self.has_port(family, source),
             Source::Dual => self.has_port(1, source) || self.has_port(2, source),
-            Source::Token => self.reservations.iter().any(|(token, ..)| *token == self.last_token),
+            Source::Token => self.reservations.iter().any(|held| held.token == self.last_token),
         };
         if has_room { 0 } else { 508 }
     }
@@ -229,7 +248,7 @@ impl Run {
         };
         let world = World::with(|policy| {
             (policy.ports.first, policy.ports.last) = (*model.range().start(), *model.range().end());
-            policy.quota_per_user = 2;
+            policy.quota_per_user = QUOTA as u32;
             policy.nonce_lifetime = std::time::Duration::from_secs(500);
         });
         let client = |at: usize| Client {
@@ -314,7 +333,7 @@ impl Run {
         if matches!(source, Source::Token) && expected == 508 && cannot_open {
             // The token may have been good, and is used up.
             let token = self.model.last_token.clone();
-            self.model.reservations.retain(|(other, ..)| *other != token);
+            self.model.reservations.retain(|held| held.token != token);
         }
         if expected != 0 {
             return;
@@ -345,15 +364,19 @@ impl Run {
         if matches!(source, Source::Even | Source::EvenAndNext) {
             assert_eq!(relayed[0].port() % 2, 0);
         }
+        let mut reservation = None;
         match (source, response.get(RESERVATION_TOKEN)) {
             (Source::EvenAndNext, Some(token)) => {
                 self.model.last_token = token.to_vec();
-                self.model.reservations.push((token.to_vec(), relayed[0].port() + 1, self.model.now + 30));
+                let (port, end) = (relayed[0].port() + 1, self.model.now + 30);
+                let held = Reservation { token: token.to_vec(), port, end, user: user(client).0 };
+                reservation = Some(held.clone());
+                self.model.reservations.push(held);
             }
             (Source::Token, None) => {
                 let token = self.model.last_token.clone();
-                let at = self.model.reservations.iter().position(|(other, ..)| *other == token).unwrap();
-                assert_eq!(self.model.reservations.remove(at).1, relayed[0].port());
+                let at = self.model.reservations.iter().position(|held| held.token == token).unwrap();
+                assert_eq!(self.model.reservations.remove(at).port, relayed[0].port());
             }
             (_, token) => assert_eq!(token, None),
         }
@@ -363,6 +386,7 @@ impl Run {
             ports: relayed.iter().map(|relayed| (number_of(relayed.ip()), relayed.port())).collect(),
             request,
             response: response.octets.clone(),
+            reservation,
             ..Allocation::default()
         };
         self.model.allocations.insert(client, allocation);
@@ -514,9 +538,12 @@ impl Run {
                 }
             }
         }
-        // Which tokens still hold depends on whether their owners are there: nobody uses them here.
+        // Tokens come back with the allocations that they were given with, used ones too, unless the port is taken.
         self.model.reservations.clear();
-        self.model.last_token = vec![0; 8];
+        let taken = self.model.taken();
+        let told = self.model.allocations.values().filter_map(|allocation| allocation.reservation.clone());
+        let held = told.filter(|held| held.end > now && !taken.contains(&(1, held.port)));
+        self.model.reservations = held.collect();
     }
 
     fn restart_relay(&mut self) {
