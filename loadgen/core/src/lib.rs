@@ -2,7 +2,11 @@
 //!
 //! Everything here takes octets and a time and returns decisions. `raceway-loadgen` is the shell around it.
 
+pub mod limits;
 mod random;
+pub mod receive;
+pub mod report;
+pub mod rtp;
 mod schedule;
 mod stamp;
 pub mod turn;

@@ -1,0 +1,18 @@
+//! What the generator's memory is bounded by.
+
+use core::time::Duration;
+
+/// Sequence numbers behind the newest in which a receiver tells late packets from duplicates: 128 octets a stream.
+///
+/// A packet further behind stays lost and is counted as a stray.
+pub const REORDER_WINDOW: u64 = 1024;
+/// Octets that a receiver of one stream may take: 50,000 streams fit into 68 MB.
+pub const RECEIVER_OCTETS: usize = 1344;
+/// An unstamped packet this far ahead is a restart, not a loss (`MAX_DROPOUT` of RFC 3550 appendix A.1).
+pub const DROPOUT_MAX: u16 = 3000;
+/// Longest delay that the histograms of a run tell apart; longer ones count as this.
+pub const DELAY_MAX: Duration = Duration::from_secs(60);
+/// Points of a time series. When there would be more, two become one. 80 octets each.
+pub const SERIES_MAX: usize = 3600;
+/// Streams with a row of their own in a report, the worst ones. About 400 octets each.
+pub const ROWS_MAX: usize = 10_000;

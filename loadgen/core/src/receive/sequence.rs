@@ -1,0 +1,359 @@
+//! Where a packet belongs in its stream: what is missing, late or there twice (RFC 3550 appendices A.1 and A.3).
+
+use core::cmp::Ordering;
+
+use crate::limits::{DROPOUT_MAX, REORDER_WINDOW};
+
+const WORDS: usize = REORDER_WINDOW as usize / 64;
+
+/// Where a packet belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Newer than all before it; so many numbers in between are missing.
+    Newest {
+        /// Numbers that were skipped.
+        missing: u32,
+    },
+    /// Older than the newest, and not seen before (RFC 4737 section 3.3); it had been taken as missing.
+    Reordered {
+        /// How many numbers behind the newest.
+        behind: u32,
+    },
+    /// Older than the first that arrived; so many numbers in between are missing.
+    Earlier {
+        /// Numbers between it and the first.
+        missing: u32,
+        /// How many numbers behind the newest.
+        behind: u32,
+    },
+    /// Seen before.
+    Duplicate,
+    /// Too far from the others to say.
+    Stray,
+}
+
+/// Sequence numbers of one stream, extended to 64 bits.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    newest: u64,
+    first: u64,
+    /// Numbers that should have arrived. Not `newest - first`: restarts leave a hole.
+    expected: u64,
+    distinct: u64,
+    /// The number that confirms a restart, if it comes next (RFC 3550 appendix A.1, `bad_seq`).
+    restart: Option<u16>,
+    seen: Window,
+}
+
+impl Sequence {
+    /// A stream whose first packet to arrive has this number.
+    #[must_use]
+    pub const fn new(first: u16) -> Self {
+        // A cycle ahead, so that earlier ones have room below.
+        let first = 1 << 16 | first as u64;
+        Self { newest: first, first, expected: 1, distinct: 1, restart: None, seen: Window::new() }
+    }
+
+    /// Places a packet. `age` is its age against the newest as its stamp says, `Greater` for younger, if it has one.
+    #[inline]
+    pub fn place(&mut self, sequence: u16, age: Option<Ordering>) -> Place {
+        let ahead = sequence.wrapping_sub(self.newest as u16);
+        let forward = match age {
+            // A stamp knows the order whatever the distance; as many cycles as it takes are not known.
+            Some(Ordering::Greater) => true,
+            Some(Ordering::Less) => false,
+            Some(Ordering::Equal) => ahead != 0 && ahead <= 1 << 15,
+            None => ahead != 0 && ahead < DROPOUT_MAX,
+        };
+        if forward { self.advance(ahead) } else { self.back(sequence, ahead.wrapping_neg(), age.is_some()) }
+    }
+
+    /// Numbers that should have arrived so far.
+    #[must_use]
+    pub const fn expected(&self) -> u64 {
+        self.expected
+    }
+
+    /// Numbers that arrived.
+    #[must_use]
+    pub const fn distinct(&self) -> u64 {
+        self.distinct
+    }
+
+    /// The newest number with its cycles, as a report block has it (RFC 3550 section 6.4.1).
+    #[must_use]
+    pub const fn extended_highest(&self) -> u32 {
+        (self.newest - (1 << 16)) as u32
+    }
+
+    /// Lost packets and runs of them, as far as it can be said now.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        self.seen.settled(self.newest)
+    }
+
+    fn advance(&mut self, ahead: u16) -> Place {
+        let step = if ahead == 0 { 1 << 16 } else { u64::from(ahead) };
+        self.seen.advance(self.newest, step);
+        self.newest += step;
+        self.expected += step;
+        self.distinct += 1;
+        self.restart = None;
+        Place::Newest { missing: (step - 1) as u32 }
+    }
+
+    fn back(&mut self, sequence: u16, behind: u16, stamped: bool) -> Place {
+        let number = self.newest - u64::from(behind);
+        if u64::from(behind) >= REORDER_WINDOW {
+            return self.far(sequence, stamped);
+        }
+        if number < self.first {
+            return self.earlier(number, behind.into());
+        }
+        if !self.seen.mark(number) {
+            return Place::Duplicate;
+        }
+        self.distinct += 1;
+        Place::Reordered { behind: behind.into() }
+    }
+
+    fn earlier(&mut self, number: u64, behind: u32) -> Place {
+        let missing = self.first - number - 1;
+        (number + 1..self.first).for_each(|number| self.seen.unmark(number));
+        self.expected += missing + 1;
+        self.distinct += 1;
+        self.first = number;
+        Place::Earlier { missing: missing as u32, behind }
+    }
+
+    /// A number far from the others: a restart once the next one follows it, if no stamp says otherwise.
+    fn far(&mut self, sequence: u16, stamped: bool) -> Place {
+        if stamped {
+            return Place::Stray;
+        }
+        if self.restart != Some(sequence) {
+            self.restart = Some(sequence.wrapping_add(1));
+            return Place::Stray;
+        }
+        self.restart = None;
+        self.seen.restart(self.newest);
+        self.newest = ((self.newest & !0xffff) + (1 << 16)) | u64::from(sequence);
+        self.first = self.newest;
+        self.expected += 1;
+        self.distinct += 1;
+        Place::Newest { missing: 0 }
+    }
+}
+
+/// What was lost, and in how many runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Lost packets.
+    pub packets: u64,
+    /// Runs of lost packets without one between them that arrived.
+    pub runs: u64,
+}
+
+/// Which of the last [`REORDER_WINDOW`] numbers arrived, and the losses among older ones.
+#[derive(Clone, Debug)]
+struct Window {
+    bits: [u64; WORDS],
+    losses: Losses,
+    /// The last number that left the window was lost.
+    in_run: bool,
+}
+
+impl Window {
+    /// All marked: what was before the first packet is not missed.
+    const fn new() -> Self {
+        Self { bits: [u64::MAX; WORDS], losses: Losses { packets: 0, runs: 0 }, in_run: false }
+    }
+
+    /// Moves on from `newest` by `step`, and marks where that leads.
+    fn advance(&mut self, newest: u64, step: u64) {
+        if step == 1 {
+            self.leave(newest + 1);
+        } else {
+            for number in newest + 1..=newest + step.min(REORDER_WINDOW) {
+                self.leave(number);
+                self.unmark(number);
+            }
+            self.skip(step.saturating_sub(REORDER_WINDOW));
+        }
+        self.set(newest + step);
+    }
+
+    /// The number that has the bit of `number` leaves the window.
+    fn leave(&mut self, number: u64) {
+        let lost = !self.has(number);
+        self.losses.packets += u64::from(lost);
+        self.losses.runs += u64::from(lost && !self.in_run);
+        self.in_run = lost;
+    }
+
+    /// So many lost numbers enter and leave at once, in a gap longer than the window.
+    fn skip(&mut self, lost: u64) {
+        if lost != 0 {
+            self.losses.packets += lost;
+            self.losses.runs += u64::from(!self.in_run);
+            self.in_run = true;
+        }
+    }
+
+    /// Everything leaves: the numbers start anew.
+    fn restart(&mut self, newest: u64) {
+        self.losses = self.settled(newest);
+        self.in_run = false;
+        self.bits = [u64::MAX; WORDS];
+    }
+
+    /// The losses, had all left.
+    fn settled(&self, newest: u64) -> Losses {
+        let mut rest = self.clone();
+        (newest + 1..=newest + REORDER_WINDOW).for_each(|number| rest.leave(number));
+        rest.losses
+    }
+
+    /// Marks a number; false if it was.
+    fn mark(&mut self, number: u64) -> bool {
+        let fresh = !self.has(number);
+        self.set(number);
+        fresh
+    }
+
+    const fn has(&self, number: u64) -> bool {
+        self.bits[Self::word(number)] & 1 << (number % 64) != 0
+    }
+
+    const fn set(&mut self, number: u64) {
+        self.bits[Self::word(number)] |= 1 << (number % 64);
+    }
+
+    const fn unmark(&mut self, number: u64) {
+        self.bits[Self::word(number)] &= !(1 << (number % 64));
+    }
+
+    const fn word(number: u64) -> usize {
+        (number % REORDER_WINDOW / 64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn newest(missing: u32) -> Place {
+        Place::Newest { missing }
+    }
+
+    #[test]
+    fn skipped_numbers_are_missing_until_they_arrive() {
+        let mut sequence = Sequence::new(10);
+        assert_eq!(sequence.place(14, None), newest(3));
+        assert_eq!(sequence.place(12, None), Place::Reordered { behind: 2 });
+        assert_eq!((sequence.expected(), sequence.distinct()), (5, 3));
+        assert_eq!(sequence.losses(), Losses { packets: 2, runs: 2 });
+    }
+
+    #[test]
+    fn a_number_seen_before_is_a_duplicate_and_not_distinct() {
+        let mut sequence = Sequence::new(10);
+        assert_eq!(sequence.place(10, None), Place::Duplicate);
+        assert_eq!(sequence.place(12, None), newest(1));
+        assert_eq!(sequence.place(11, None), Place::Reordered { behind: 1 });
+        assert_eq!(sequence.place(11, None), Place::Duplicate);
+        assert_eq!((sequence.expected(), sequence.distinct()), (3, 3));
+    }
+
+    #[test]
+    fn numbers_wrap_and_the_report_block_has_the_cycle() {
+        let mut sequence = Sequence::new(65_534);
+        for number in [65_535, 0, 1] {
+            assert_eq!(sequence.place(number, None), newest(0));
+        }
+        assert_eq!(sequence.extended_highest(), 0x1_0001);
+        assert_eq!(sequence.place(65_535, None), Place::Duplicate);
+    }
+
+    #[test]
+    fn packets_that_overtook_the_first_are_expected_too() {
+        let mut sequence = Sequence::new(10);
+        assert_eq!(sequence.place(7, None), Place::Earlier { missing: 2, behind: 3 });
+        assert_eq!(sequence.place(8, None), Place::Reordered { behind: 2 });
+        assert_eq!(sequence.place(7, None), Place::Duplicate);
+        assert_eq!((sequence.expected(), sequence.distinct()), (4, 3));
+        assert_eq!(sequence.losses(), Losses { packets: 1, runs: 1 });
+    }
+
+    #[test]
+    fn an_unstamped_leap_is_a_restart_once_it_is_confirmed() {
+        let mut sequence = Sequence::new(10);
+        assert_eq!(sequence.place(30_000, None), Place::Stray);
+        assert_eq!(sequence.place(11, None), newest(0));
+        assert_eq!(sequence.place(30_000, None), Place::Stray);
+        assert_eq!(sequence.place(30_001, None), newest(0));
+        assert_eq!(sequence.place(30_003, None), newest(1));
+        assert_eq!((sequence.expected(), sequence.distinct()), (5, 4));
+        assert_eq!(sequence.losses(), Losses { packets: 1, runs: 1 });
+    }
+
+    #[test]
+    fn a_stamped_leap_is_a_loss_however_far() {
+        let mut sequence = Sequence::new(10);
+        assert_eq!(sequence.place(60_010, Some(Ordering::Greater)), newest(59_999));
+        assert_eq!(sequence.place(60_010, Some(Ordering::Greater)), newest(65_535));
+        assert_eq!(sequence.place(10_000, Some(Ordering::Less)), Place::Stray);
+        assert_eq!(sequence.losses(), Losses { packets: 59_999 + 65_535, runs: 2 });
+    }
+
+    #[test]
+    fn what_is_behind_the_window_stays_lost() {
+        let mut sequence = Sequence::new(0);
+        sequence.place(1024 + 2, None);
+        assert_eq!(sequence.place(2, None), Place::Stray);
+        assert_eq!(sequence.place(3, None), Place::Reordered { behind: 1023 });
+    }
+
+    proptest! {
+        /// Any disorder within the window, judged by a set of all that arrived.
+        #[test]
+        fn losses_and_duplicates_are_those_of_a_model(
+            first: u16,
+            steps in prop::collection::vec((0..40u64, 0..6u64), 1..400),
+        ) {
+            let (mut sequence, mut seen) = (Sequence::new(first), BTreeSet::from([u64::from(first) + 1000]));
+            let mut newest = u64::from(first) + 1000;
+            for (back, ahead) in steps {
+                let number = newest + ahead - back.min(newest - 1000);
+                let place = sequence.place((number - 1000) as u16, None);
+                prop_assert_eq!(place == Place::Duplicate, !seen.insert(number), "{:?}", place);
+                newest = newest.max(number);
+            }
+            let (low, high) = (*seen.first().unwrap(), *seen.last().unwrap());
+            let lost: Vec<u64> = (low..high).filter(|number| !seen.contains(number)).collect();
+            let runs = lost.iter().filter(|number| seen.contains(&(*number - 1))).count() as u64;
+            prop_assert_eq!(sequence.losses(), Losses { packets: lost.len() as u64, runs });
+            prop_assert_eq!(sequence.expected() - sequence.distinct(), lost.len() as u64);
+        }
+
+        #[test]
+        fn no_order_of_numbers_loses_the_balance(numbers: Vec<(u16, Option<bool>)>) {
+            let mut sequence = Sequence::new(7);
+            let (mut missing, mut filled) = (0, 0);
+            for (number, younger) in numbers {
+                let age = younger.map(|younger| if younger { Ordering::Greater } else { Ordering::Less });
+                match sequence.place(number, age) {
+                    Place::Newest { missing: more } | Place::Earlier { missing: more, .. } => missing += u64::from(more),
+                    Place::Reordered { .. } => filled += 1,
+                    Place::Duplicate | Place::Stray => {}
+                }
+            }
+            prop_assert_eq!(sequence.expected() - sequence.distinct(), missing - filled);
+            prop_assert_eq!(sequence.losses().packets, missing - filled);
+        }
+    }
+}
