@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 use raceway_abi::{Flow, Policer};
-use raceway_engine::{Arrival, Counters, Endpoint, OwnAddresses, Quiescence, Table};
+use raceway_engine::{Arrival, Counters, OwnAddresses, Quiescence, Table};
 use raceway_sys::io::Waker;
 use raceway_sys::shared::SharedArray;
+use raceway_units::Endpoint;
 
 use crate::limits::{COMMANDS_MAX, LISTENER_PLACES, PUNT_MAX, PUNTS_MAX};
 

@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use raceway_abi::{DropReason, KEEP_DSCP};
-use raceway_engine::{Arrival, Datagram, Endpoint, Forward, Forwarder, Icmp, Verdict};
+use raceway_engine::{Arrival, Datagram, Forward, Forwarder, Icmp, Verdict};
 use raceway_sys::io::{Buffer, Event, HEADROOM, PacketIo, Wait};
-use raceway_sys::{Address, socket};
-use raceway_units::Instant;
+use raceway_sys::socket;
+use raceway_units::{Endpoint, Instant};
 
 use crate::clock;
 use crate::limits::NETWORK_ERRORS_MAX;
@@ -168,12 +168,11 @@ impl<I: PacketIo> Worker<I> {
         &mut self,
         now: Instant,
         source: Source,
-        remote: Address,
+        remote: Endpoint,
         buffer: Buffer,
         length: usize,
         traffic_class: u8,
     ) {
-        let remote = Endpoint { address: remote.octets, port: remote.port };
         let payload = HEADROOM..HEADROOM + length;
         let datagram = Datagram {
             arrival: source.arrival,
@@ -193,7 +192,6 @@ impl<I: PacketIo> Worker<I> {
     fn send(&mut self, now: Instant, forward: Forward, buffer: Buffer, traffic_class: u8) {
         let Forward { egress, to, payload, dont_fragment, dscp } = forward;
         let fd = self.shared.sockets.fd(Place(egress), self.number);
-        let to = Address { octets: to.address, port: to.port };
         let traffic_class = if dscp == KEEP_DSCP { traffic_class } else { dscp << 2 | traffic_class & 3 };
         if dont_fragment {
             return self.send_unfragmented(now, Place(egress), to, buffer, payload);
@@ -202,7 +200,7 @@ impl<I: PacketIo> Worker<I> {
     }
 
     #[cold]
-    fn send_unfragmented(&mut self, now: Instant, from: Place, to: Address, buffer: Buffer, payload: Range<usize>) {
+    fn send_unfragmented(&mut self, now: Instant, from: Place, to: Endpoint, buffer: Buffer, payload: Range<usize>) {
         let fd = self.shared.sockets.fd(from, self.number);
         let sent = self.io.memory(&buffer).get(payload).map(|payload| socket::send_unfragmented(fd, to, payload));
         self.io.release(buffer);
@@ -233,12 +231,10 @@ impl<I: PacketIo> Worker<I> {
         let Some(source) = self.sockets.get(socket as usize).copied().flatten() else { return };
         for _ in 0..NETWORK_ERRORS_MAX {
             let Some(error) = socket::network_error(source.fd) else { return };
-            let peer = Endpoint { address: error.destination.octets, port: error.destination.port };
             let icmp = Icmp { kind: error.kind, code: error.code, data: error.mtu };
-            let Some(report) = self.forwarder.handle_icmp(now, source.local, peer, icmp) else { continue };
+            let Some(report) = self.forwarder.handle_icmp(now, source.local, error.destination, icmp) else { continue };
             let fd = self.shared.sockets.fd(Place(report.egress), self.number);
-            let to = Address { octets: report.to.address, port: report.to.port };
-            if socket::send_to(fd, to, report.message()).is_err() {
+            if socket::send_to(fd, report.to, report.message()).is_err() {
                 self.forwarder.dropped(DropReason::SendFailed);
             }
         }

@@ -10,8 +10,8 @@ use raceway_abi::{
 };
 use raceway_datapath::channel::CHANNEL_DATA_OCTETS;
 use raceway_datapath::{ChannelHeader, Protocol, measure, police};
-use raceway_stun::{Class, DATA_HEADER_MAX, Endpoint, Header, data_header, header, padding, send_indication};
-use raceway_units::{Instant, PrefixBudget};
+use raceway_stun::{Class, DATA_HEADER_MAX, Header, data_header, header, padding, send_indication};
+use raceway_units::{Endpoint, Instant, PrefixBudget};
 
 use crate::limits::{ICMP_BURST, ICMP_CELLS, ICMP_PER_SECOND};
 use crate::verdict::{Arrival, Datagram, Forward, Verdict, key};

@@ -4,8 +4,8 @@ use core::net::{IpAddr, Ipv6Addr};
 use core::ops::Deref;
 
 use raceway_abi::{CHANNEL_NONE, Flow, Policer};
-use raceway_stun::{Endpoint, ICMP_MAX, Icmp, icmp_indication};
-use raceway_units::Instant;
+use raceway_stun::{ICMP_MAX, Icmp, icmp_indication};
+use raceway_units::{Endpoint, Instant};
 
 use crate::forward::{Forwarder, towards_client};
 use crate::verdict::key;

@@ -22,6 +22,6 @@ pub use forward::Forwarder;
 pub use hairpin::{OwnAddresses, OwnAddressesFull};
 pub use icmp::IcmpReport;
 pub use quarantine::{Quarantine, Quiescence};
-pub use raceway_stun::{Endpoint, Icmp};
+pub use raceway_stun::Icmp;
 pub use table::{NO_EGRESS, Table, TableFull, TableWriter};
 pub use verdict::{Arrival, Datagram, Forward, Verdict, key};

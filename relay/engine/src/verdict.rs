@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use raceway_abi::{DropReason, FlowKey};
-use raceway_stun::Endpoint;
+use raceway_units::Endpoint;
 
 /// Which kind of socket a datagram arrived at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! Flows as control says them and as the table holds them.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use raceway_abi::{
     Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_LOCAL_DESTINATION, FlowKey, FlowSpec, KEEP_DSCP,
     NO_POLICER,
 };
 use raceway_api::{Destination, Flow, FlowAction, FlowId, Framing, Match, OperationError, Remote, SessionId};
-use raceway_sys::Address;
+use raceway_units::Endpoint;
 
 /// Channel numbers that a client may bind (RFC 5766 section 11; RFC 8656 section 12 keeps to the first quarter).
 const CHANNEL_NUMBERS: std::ops::RangeInclusive<u16> = 0x4000..=0x7fff;
@@ -143,12 +143,12 @@ pub fn concrete(address: SocketAddr) -> bool {
 }
 
 fn parts(address: SocketAddr) -> ([u8; 16], u16) {
-    let Address { octets, port } = address.into();
-    (octets, port)
+    let Endpoint { address, port } = address.into();
+    (address, port)
 }
 
-fn address(octets: [u8; 16], port: u16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V6(Ipv6Addr::from(octets)).to_canonical(), port)
+fn address(address: [u8; 16], port: u16) -> SocketAddr {
+    Endpoint { address, port }.into()
 }
 
 const fn direction(towards: Destination) -> Direction {

@@ -27,7 +27,6 @@ use report::Reports;
 use statistics::BusyMeter;
 
 pub use listen::Door;
-pub use sockets::endpoint;
 pub use state::{Failure, State};
 
 use crate::clock;
@@ -302,8 +301,8 @@ impl Link {
                 }
                 connection.push(&FromRelay::Punt(Punt {
                     worker: worker as u16,
-                    local: socket_address(punt.local),
-                    remote: socket_address(punt.remote),
+                    local: punt.local.into(),
+                    remote: punt.remote.into(),
                     received_at_ns: punt.received_at_ns,
                     payload: punt.payload().into(),
                 }));
@@ -338,10 +337,6 @@ impl Link {
             Ended::Nonsense(error) => tracing::error!(%error, "control is not understood and was disconnected"),
         }
     }
-}
-
-fn socket_address(endpoint: raceway_engine::Endpoint) -> std::net::SocketAddr {
-    raceway_sys::Address { octets: endpoint.address, port: endpoint.port }.into()
 }
 
 /// Tells every thread to end.

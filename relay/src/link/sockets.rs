@@ -7,8 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use raceway_api::OperationError;
-use raceway_engine::{Arrival, Endpoint, Quarantine};
-use raceway_sys::Address;
+use raceway_engine::{Arrival, Quarantine};
 use raceway_sys::socket::{self, Purpose};
 use raceway_units::Instant;
 
@@ -31,13 +30,6 @@ pub struct SocketBook {
     worker_of: Vec<u16>,
     /// Datagrams that the kernel dropped at sockets that are closed now.
     past_queue_drops: u64,
-}
-
-/// As the tables have it.
-#[must_use]
-pub fn endpoint(address: SocketAddr) -> Endpoint {
-    let Address { octets, port } = address.into();
-    Endpoint { address: octets, port }
 }
 
 impl SocketBook {
@@ -196,7 +188,7 @@ impl SocketBook {
     }
 
     fn receive(&mut self, worker: usize, place: Place, local: SocketAddr, arrival: Arrival) {
-        self.command(worker, Command::Receive { place, local: endpoint(local), arrival });
+        self.command(worker, Command::Receive { place, local: local.into(), arrival });
     }
 
     fn command(&mut self, worker: usize, command: Command) {

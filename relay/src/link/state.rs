@@ -11,11 +11,11 @@ use raceway_api::{
     Datagram, Flow, FlowAction, FlowId, Listener, Operation, OperationError, RelayAddress, Remote, SessionId,
 };
 use raceway_engine::{NO_EGRESS, TableWriter};
-use raceway_units::Instant;
+use raceway_units::{Endpoint, Instant};
 
 use super::describe::{self, Surroundings, concrete};
 use super::policers::PolicerPool;
-use super::sockets::{SocketBook, endpoint};
+use super::sockets::SocketBook;
 use crate::fast_path::FastPath;
 use crate::limits;
 use crate::shared::{Place, Records, Shared};
@@ -129,7 +129,7 @@ impl State {
 
     /// Makes an address one of our own; a complaint when it cannot be.
     fn protect(&self, internal: IpAddr, external: IpAddr) -> Option<String> {
-        let octets = |ip: IpAddr| endpoint((ip, 0).into()).address;
+        let octets = |ip: IpAddr| Endpoint::from(SocketAddr::from((ip, 0))).address;
         self.shared
             .own
             .add(octets(internal), octets(external))
@@ -264,7 +264,7 @@ impl State {
         if self.relayed.contains_key(&address) {
             return Err(OperationError::AddressInUse);
         }
-        let own = self.shared.own.add(endpoint(address).address, endpoint(external).address);
+        let own = self.shared.own.add(Endpoint::from(address).address, Endpoint::from(external).address);
         own.map_err(|_| OperationError::Invalid)?;
         let place = self.sockets.open_relayed(address, session.worker)?;
         session.relayed.push(Relayed { address, external, place });

@@ -11,5 +11,3 @@ pub mod privilege;
 pub mod shared;
 pub mod socket;
 pub mod uring;
-
-pub use address::Address;

@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use crate::Address;
-use crate::address::NAME_MAX;
+use raceway_units::Endpoint;
+
+use crate::address::{self, NAME_MAX};
 use crate::io::memory::{BUFFERS, Buffer, CONTROL, HEADROOM, Memory, OWN_MAX, PAYLOAD_MAX, traffic_class};
 use crate::io::sends::Sends;
 use crate::io::{Event, Figures, PacketIo, Wait, Waker};
@@ -77,7 +78,7 @@ impl Slots {
             socket,
             buffer,
             length: (self.headers[at].msg_len as usize).min(PAYLOAD_MAX),
-            remote: Address::read(&self.names[at][..NAME_MAX.min(header.msg_namelen as usize)]),
+            remote: address::read(&self.names[at][..NAME_MAX.min(header.msg_namelen as usize)]),
             truncated: header.msg_flags & libc::MSG_TRUNC != 0,
             traffic_class: traffic_class(&self.controls[at].0, header.msg_controllen),
         }
@@ -234,7 +235,7 @@ impl PacketIo for Mmsg {
         self.memory.of(buffer)
     }
 
-    fn send(&mut self, from: RawFd, to: Address, traffic_class: u8, buffer: Buffer, payload: Range<usize>) {
+    fn send(&mut self, from: RawFd, to: Endpoint, traffic_class: u8, buffer: Buffer, payload: Range<usize>) {
         match self.memory.of(&buffer).get_mut(payload) {
             Some(payload) => {
                 self.sends.push(from, to, traffic_class, payload);

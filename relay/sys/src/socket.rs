@@ -4,10 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use raceway_units::Endpoint;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::Address;
-use crate::address::NAME_MAX;
+use crate::address::{self, NAME_MAX};
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,9 +108,9 @@ pub(crate) const fn may_be_of_an_earlier_one(errno: i32) -> bool {
 ///
 /// # Errors
 /// What sendto(2) says; an ICMP error of an earlier datagram is not among it (the call is made again).
-pub fn send_to(fd: RawFd, to: Address, payload: &[u8]) -> io::Result<()> {
+pub fn send_to(fd: RawFd, to: Endpoint, payload: &[u8]) -> io::Result<()> {
     let mut name = [0; NAME_MAX];
-    let length = to.write(&mut name);
+    let length = address::write(&to, &mut name);
     let send = || {
         // SAFETY: `payload` and `name` are readable for the lengths given.
         let sent = unsafe {
@@ -136,7 +136,7 @@ pub fn send_to(fd: RawFd, to: Address, payload: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// What sendto(2) says.
-pub fn send_unfragmented(fd: RawFd, to: Address, payload: &[u8]) -> io::Result<()> {
+pub fn send_unfragmented(fd: RawFd, to: Endpoint, payload: &[u8]) -> io::Result<()> {
     let (level, option, yes, no) = if SocketAddr::from(to).is_ipv4() {
         (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE, V4_FRAGMENT)
     } else {
@@ -152,7 +152,7 @@ pub fn send_unfragmented(fd: RawFd, to: Address, payload: &[u8]) -> io::Result<(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NetworkError {
     /// Where the datagram was going.
-    pub destination: Address,
+    pub destination: Endpoint,
     /// ICMP or ICMPv6 type, by the family of `destination`.
     pub kind: u8,
     /// Code.
@@ -177,7 +177,7 @@ pub fn network_error(fd: RawFd) -> Option<NetworkError> {
     if result < 0 {
         return None;
     }
-    let destination = Address::read(&name)?;
+    let destination = address::read(&name)?;
     extended_error(&header).and_then(|error| network_error_from(destination, &error))
 }
 
@@ -199,7 +199,7 @@ fn extended_error(header: &libc::msghdr) -> Option<libc::sock_extended_err> {
     None
 }
 
-fn network_error_from(destination: Address, error: &libc::sock_extended_err) -> Option<NetworkError> {
+fn network_error_from(destination: Endpoint, error: &libc::sock_extended_err) -> Option<NetworkError> {
     let too_long = error.ee_errno == libc::EMSGSIZE as u32;
     let mtu = if too_long { error.ee_info } else { 0 };
     match error.ee_origin {

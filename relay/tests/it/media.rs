@@ -53,8 +53,7 @@ fn data_indication(message: &[u8]) -> (std::net::SocketAddr, Vec<u8>) {
     message[1] = 0x16;
     let head = raceway_stun::header(&message).expect("a proper header");
     let read = raceway_stun::send_indication(&head, &message).expect("a proper indication");
-    let peer = raceway_sys::Address { octets: read.peer.address, port: read.peer.port };
-    (peer.into(), message[read.data].to_vec())
+    (read.peer.into(), message[read.data].to_vec())
 }
 
 fn call(relay: &Relay, hosts: [&str; 2]) -> (crate::harness::Control, Call) {

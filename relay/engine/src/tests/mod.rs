@@ -13,8 +13,7 @@ use raceway_abi::{
     Action, CHANNEL_INDICATION, CHANNEL_NONE, Counter, Direction, DropReason, FLAG_LOCAL_DESTINATION, Flow, FlowKey,
     FlowSpec, KEEP_DSCP, NO_POLICER, Policer,
 };
-use raceway_stun::Endpoint;
-use raceway_units::Instant;
+use raceway_units::{Endpoint, Instant};
 
 use crate::{Arrival, Counters, Datagram, Forwarder, OwnAddresses, Quiescence, Table, TableWriter, Verdict, key};
 

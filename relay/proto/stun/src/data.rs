@@ -1,6 +1,7 @@
 //! Data indications (RFC 8656 sections 11.3 and 11.5).
 
-use crate::Endpoint;
+use raceway_units::Endpoint;
+
 use crate::header::{HEADER, MAGIC_COOKIE, Transaction};
 
 const DATA_INDICATION: u16 = 0x0017;

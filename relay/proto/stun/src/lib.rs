@@ -33,23 +33,3 @@ pub enum StunError {
     /// DATA is missing.
     NoData,
 }
-
-/// A transport address: IPv4 as `::ffff:a.b.c.d`, port in host order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Endpoint {
-    /// Address.
-    pub address: [u8; 16],
-    /// Port.
-    pub port: u16,
-}
-
-impl Endpoint {
-    /// The IPv4 address, if it is one.
-    #[must_use]
-    pub fn v4(&self) -> Option<[u8; 4]> {
-        match self.address {
-            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => Some([a, b, c, d]),
-            _ => None,
-        }
-    }
-}

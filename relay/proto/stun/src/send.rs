@@ -2,8 +2,10 @@
 
 use core::ops::Range;
 
+use raceway_units::Endpoint;
+
+use crate::StunError;
 use crate::header::{HEADER, Header, MAGIC_COOKIE, Transaction, header};
-use crate::{Endpoint, StunError};
 
 const XOR_PEER_ADDRESS: u16 = 0x0012;
 const DATA: u16 = 0x0013;

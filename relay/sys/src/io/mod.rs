@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Address;
+use raceway_units::Endpoint;
 
 pub use memory::{Buffer, HEADROOM, OWN_MAX, PAYLOAD_MAX};
 
@@ -45,7 +45,7 @@ pub trait PacketIo {
 
     /// Queues a datagram: `payload` of `buffer`, from one socket to `to`. Consecutive datagrams of one size between the
     /// same two ends become one segmented send.
-    fn send(&mut self, from: RawFd, to: Address, traffic_class: u8, buffer: Buffer, payload: Range<usize>);
+    fn send(&mut self, from: RawFd, to: Endpoint, traffic_class: u8, buffer: Buffer, payload: Range<usize>);
 
     /// Gives a buffer back unsent.
     fn release(&mut self, buffer: Buffer);
@@ -78,7 +78,7 @@ pub enum Event {
         /// Octets of its payload, which starts at [`HEADROOM`].
         length: usize,
         /// Its source; absent for a family that nobody asked for.
-        remote: Option<Address>,
+        remote: Option<Endpoint>,
         /// It was longer than [`PAYLOAD_MAX`] and is cut.
         truncated: bool,
         /// Its TOS or traffic class (DSCP and ECN).

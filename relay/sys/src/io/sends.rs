@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::os::fd::RawFd;
 
 use io_uring::{opcode, squeue, types};
+use raceway_units::Endpoint;
 
-use crate::address::{Address, NAME_MAX};
+use crate::address::{self, NAME_MAX};
 use crate::socket::may_be_of_an_earlier_one;
 
 /// Datagrams of a batch.
@@ -26,7 +27,7 @@ const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 /// One send: one datagram, or several that the kernel cuts apart.
 struct Send {
     fd: RawFd,
-    to: Address,
+    to: Endpoint,
     traffic_class: u8,
     first: usize,
     datagrams: usize,
@@ -76,7 +77,7 @@ impl Sends {
 
     /// Adds a datagram, to the last send if it fits there.
     #[inline]
-    pub(crate) fn push(&mut self, fd: RawFd, to: Address, traffic_class: u8, payload: &mut [u8]) {
+    pub(crate) fn push(&mut self, fd: RawFd, to: Endpoint, traffic_class: u8, payload: &mut [u8]) {
         let length = payload.len();
         self.payloads.push(libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: length });
         let open = self.sends.len() > self.prepared;
@@ -141,7 +142,7 @@ impl Sends {
         }
         // One plain datagram needs no message header, which the kernel would have to copy and check.
         let name = &mut self.names[at as usize];
-        let length = send.to.write(name);
+        let length = address::write(&send.to, name);
         let payload = &self.payloads[send.first];
         let (start, octets) = (payload.iov_base.cast_const().cast(), payload.iov_len as u32);
         opcode::Send::new(types::Fd(send.fd), start, octets)
@@ -154,7 +155,7 @@ impl Sends {
     fn fill(&mut self, at: usize) {
         let send = &self.sends[at];
         let header = &mut self.headers[at].msg_hdr;
-        header.msg_namelen = send.to.write(&mut self.names[at]);
+        header.msg_namelen = address::write(&send.to, &mut self.names[at]);
         header.msg_name = self.names[at].as_mut_ptr().cast();
         header.msg_iov = &mut self.payloads[send.first];
         header.msg_iovlen = send.datagrams as _;
@@ -232,7 +233,7 @@ impl Sends {
 
 impl Send {
     #[inline]
-    fn takes(&self, fd: RawFd, to: Address, traffic_class: u8, length: usize, segment_max: usize) -> bool {
+    fn takes(&self, fd: RawFd, to: Endpoint, traffic_class: u8, length: usize, segment_max: usize) -> bool {
         !self.closed
             && self.fd == fd
             && length <= self.segment

@@ -46,7 +46,7 @@ impl<I: Make> Pair<I> {
     }
 
     /// Forwards `count` datagrams to `to`; returns their sizes and where they came from.
-    fn forward(&mut self, count: usize, to: Address) -> Vec<(usize, Option<Address>)> {
+    fn forward(&mut self, count: usize, to: Endpoint) -> Vec<(usize, Option<Endpoint>)> {
         let mut seen = Vec::new();
         while seen.len() < count {
             self.io.wait(Wait::Event).unwrap();

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
+use raceway_units::Endpoint;
 
-use crate::address::{Address, NAME_MAX};
+use crate::address::{self, NAME_MAX};
 use crate::io::memory::{BUFFERS, Buffer, CONTROL, HEADROOM, Memory, OUT, PAYLOAD_MAX, traffic_class};
 use crate::pages::Pages;
 
@@ -18,7 +19,7 @@ const MANY: usize = BUFFERS as usize / 2;
 /// What the kernel wrote in front of a payload.
 pub(super) struct Received {
     pub(super) length: usize,
-    pub(super) remote: Option<Address>,
+    pub(super) remote: Option<Endpoint>,
     pub(super) truncated: bool,
     pub(super) traffic_class: u8,
 }
@@ -74,7 +75,7 @@ impl Buffers {
         let name = &memory[OUT..OUT + NAME_MAX.min(word(0) as usize)];
         let received = Received {
             length: octets.saturating_sub(HEADROOM).min(PAYLOAD_MAX),
-            remote: Address::read(name),
+            remote: address::read(name),
             truncated: flags & libc::MSG_TRUNC != 0,
             traffic_class: traffic_class(&memory[OUT + NAME_MAX..HEADROOM], word(4) as usize),
         };

@@ -18,8 +18,8 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use raceway_units::Endpoint;
 
-use crate::Address;
 use crate::io::memory::{Buffer, OWN_MAX};
 use crate::io::sends::Sends;
 use crate::io::{Event, Figures, PacketIo, Wait, Waker};
@@ -306,7 +306,7 @@ impl PacketIo for Uring {
     }
 
     #[inline]
-    fn send(&mut self, from: RawFd, to: Address, traffic_class: u8, buffer: Buffer, payload: core::ops::Range<usize>) {
+    fn send(&mut self, from: RawFd, to: Endpoint, traffic_class: u8, buffer: Buffer, payload: core::ops::Range<usize>) {
         let memory = self.buffers.memory(&buffer);
         match memory.get_mut(payload) {
             Some(payload) => {
