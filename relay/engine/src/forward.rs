@@ -14,6 +14,7 @@ use raceway_stun::{Class, DATA_HEADER_MAX, Header, data_header, header, padding,
 use raceway_units::{Endpoint, Instant, PrefixBudget};
 
 use crate::limits::{ICMP_BURST, ICMP_CELLS, ICMP_PER_SECOND};
+use crate::table::Missing;
 use crate::verdict::{Arrival, Datagram, Forward, Verdict, key};
 use crate::{Counters, OwnAddresses, Table};
 
@@ -92,7 +93,8 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
         let (header, data) = split.ok_or(DropReason::MalformedChannelData)?;
         let length = data.len();
         let (slot, flow) = self
-            .live(&key(remote, local, header.channel), now)
+            .table
+            .look_up(&key(remote, local, header.channel), now)
             .map_err(|missing| missing.reason(DropReason::UnboundChannel))?;
         let start = payload.start + CHANNEL_DATA_OCTETS;
         self.follow(now, buffer, Matched { slot, flow, remote, data: start..start + length })
@@ -102,12 +104,12 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
     fn indication(&self, now: Instant, head: &Header, datagram: Datagram<'_>) -> Result<Verdict, DropReason> {
         let Datagram { local, remote, buffer, payload, .. } = datagram;
         let (slot, flow) =
-            self.live(&key(remote, local, CHANNEL_INDICATION), now).map_err(|_| DropReason::NoAllocation)?;
+            self.table.live(&key(remote, local, CHANNEL_INDICATION), now).ok_or(DropReason::NoAllocation)?;
         let send = send_indication(head, &buffer[payload.clone()]).map_err(|_| DropReason::MalformedStun)?;
         let (which, relayed) = relayed_of_family(flow, &send.peer).ok_or(DropReason::NoPermission)?;
         let to = self.reachable(now, send.peer)?;
         let permission = key(to, relayed, CHANNEL_NONE).any_port();
-        self.live(&permission, now).map_err(|_| DropReason::NoPermission)?;
+        self.table.live(&permission, now).ok_or(DropReason::NoPermission)?;
         let data = payload.start + send.data.start..payload.start + send.data.end;
         self.admit(now, flow, &buffer[data.clone()])?;
         Ok(Verdict::Forward(Forward {
@@ -124,8 +126,9 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
         let Datagram { local, remote, buffer, payload, .. } = datagram;
         let exact = key(remote, local, CHANNEL_NONE);
         let (slot, flow) = self
-            .live(&exact, now)
-            .or_else(|missing| self.live(&exact.any_port(), now).map_err(|other| missing.or(other)))
+            .table
+            .look_up(&exact, now)
+            .or_else(|missing| self.table.look_up(&exact.any_port(), now).map_err(|other| missing.or(other)))
             .map_err(|missing| missing.reason(DropReason::NoPermission))?;
         self.follow(now, buffer, Matched { slot, flow, remote, data: payload })
     }
@@ -235,23 +238,6 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
         let (_, flow) = self.table.live(&any, now)?;
         Some(Endpoint { address: flow.source(), port: flow.source_port() })
     }
-
-    fn live(&self, key: &FlowKey, now: Instant) -> Result<(u32, &Flow), Missing<'_>> {
-        let slot = self.table.find(key).ok_or(Missing::Absent)?;
-        let flow = self.table.records().get(slot as usize).ok_or(Missing::Absent)?;
-        match flow.action() {
-            Action::None => Err(Missing::Absent),
-            _ if flow.expires_at_ns.load(Relaxed) <= now.as_ns() => Err(Missing::Expired(flow)),
-            _ => Ok((slot, flow)),
-        }
-    }
-}
-
-/// Why no live flow was found.
-#[derive(Clone, Copy)]
-enum Missing<'a> {
-    Absent,
-    Expired(&'a Flow),
 }
 
 impl Missing<'_> {

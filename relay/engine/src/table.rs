@@ -4,7 +4,7 @@ use core::ops::Deref;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
-use raceway_abi::{Flow, FlowKey, FlowSpec};
+use raceway_abi::{Action, Flow, FlowKey, FlowSpec};
 use raceway_units::Instant;
 
 use crate::index::Index;
@@ -20,6 +20,15 @@ pub struct Table<R> {
     records: R,
     index: Index,
     egress: Box<[[AtomicU32; 2]]>,
+}
+
+/// Why no live flow was found.
+#[derive(Clone, Copy)]
+pub(crate) enum Missing<'a> {
+    /// None matches.
+    Absent,
+    /// This one matches, and has ended.
+    Expired(&'a Flow),
 }
 
 /// No slot is free.
@@ -57,13 +66,23 @@ impl<R: Deref<Target = [Flow]>> Table<R> {
         self.index.find(&self.records, key)
     }
 
+    /// The live flow that matches `key` exactly, or why there is none.
+    #[inline]
+    pub(crate) fn look_up(&self, key: &FlowKey, now: Instant) -> Result<(u32, &Flow), Missing<'_>> {
+        let slot = self.find(key).ok_or(Missing::Absent)?;
+        let flow = self.records.get(slot as usize).ok_or(Missing::Absent)?;
+        match flow.action() {
+            Action::None => Err(Missing::Absent),
+            _ if flow.expires_at_ns.load(Ordering::Relaxed) <= now.as_ns() => Err(Missing::Expired(flow)),
+            _ => Ok((slot, flow)),
+        }
+    }
+
     /// The live flow that matches `key` exactly: an expired one counts as absent.
     #[inline]
     #[must_use]
     pub fn live(&self, key: &FlowKey, now: Instant) -> Option<(u32, &Flow)> {
-        let slot = self.find(key)?;
-        let flow = self.records.get(slot as usize)?;
-        (flow.expires_at_ns.load(Ordering::Relaxed) > now.as_ns()).then_some((slot, flow))
+        self.look_up(key, now).ok()
     }
 
     /// What the shell knows the sending socket of a flow by: `[0]` of its source, `[1]` of its second source (the
