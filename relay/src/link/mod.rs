@@ -2,12 +2,14 @@
 
 mod connection;
 mod describe;
+mod flows;
 mod listen;
 mod policers;
 mod report;
 mod sockets;
 mod state;
 mod statistics;
+mod timers;
 
 use std::borrow::Cow;
 use std::io;
@@ -108,7 +110,7 @@ impl Link {
             self.reap(now);
             if now.since(refreshed) >= REFRESH {
                 refreshed = now;
-                self.state.fast_path.refresh();
+                self.state.flows.fast_path.refresh();
             }
             waits = self.state.advance(now);
             if waits {
@@ -244,7 +246,8 @@ impl Link {
             ToRelay::Configure { listeners, relay_addresses, relay_ports, stun_requests_per_second } => {
                 let mut problems = self.state.listen(&listeners);
                 problems.extend(self.state.relay_on(&relay_addresses));
-                problems.extend(self.state.fast_path.configure(&listeners, relay_ports, stun_requests_per_second));
+                let fast_path = &mut self.state.flows.fast_path;
+                problems.extend(fast_path.configure(&listeners, relay_ports, stun_requests_per_second));
                 problems.iter().for_each(|problem| tracing::error!("{problem}"));
                 answers.extend(problems.into_iter().map(|problem| FromRelay::Problem(problem.into())));
             }
@@ -283,7 +286,7 @@ impl Link {
             flows_max: self.shared.table.records().len() as u32,
             sessions: self.state.sessions.len() as u32,
             connections: self.connections,
-            interfaces: self.state.fast_path.interfaces(),
+            interfaces: self.state.flows.fast_path.interfaces(),
         }
     }
 

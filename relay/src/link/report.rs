@@ -63,7 +63,7 @@ impl Reports {
 impl State {
     fn report(&self, id: SessionId, connection: &mut Connection) {
         let Some(session) = self.sessions.get(&id) else { return };
-        let mut flows: Vec<FlowReport> = session.flows.iter().map(|(_, slot)| self.flow_report(*slot)).collect();
+        let mut flows: Vec<FlowReport> = self.flows.of_session(id).map(|slot| self.flow_report(slot)).collect();
         let mut message = SessionReport {
             id,
             worker: session.worker,
@@ -84,11 +84,11 @@ impl State {
     }
 
     fn flow_report(&self, slot: u32) -> FlowReport {
-        let record = &self.shared.table.records()[slot as usize];
+        let record = self.flows.record(slot);
         let measured = &record.measured;
         FlowReport {
-            flow: self.describe(slot),
-            xdp: self.fast_path.is_on() && forwards_in_xdp(record),
+            flow: self.flows.describe(slot),
+            xdp: self.flows.fast_path.is_on() && forwards_in_xdp(record),
             packets: measured.packets.load(Relaxed),
             octets: measured.octets.load(Relaxed),
             dropped: measured.dropped.load(Relaxed),

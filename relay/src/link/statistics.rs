@@ -53,20 +53,17 @@ impl State {
     /// Everything at once. Reads each record in use; disturbs no worker.
     pub fn statistics(&mut self, now: Instant, busy: &mut BusyMeter) -> Statistics {
         let mut statistics = Statistics {
-            xdp: self.fast_path.counters(),
+            xdp: self.flows.fast_path.counters(),
             worker: self.worker_counters(),
             sessions: self.sessions.len() as u64,
-            rtp_lost: self.ended_rtp_lost,
+            rtp_lost: self.flows.ended_rtp_lost(),
             rtp_jitter_counts: vec![0; JITTER_BOUNDS_US.len() + 1],
             rtp_jitter_bounds_us: JITTER_BOUNDS_US.to_vec(),
             worker_busy_ppm: busy.read(now, &self.shared),
-            interfaces: self.fast_path.interfaces(),
+            interfaces: self.flows.fast_path.interfaces(),
             ..Statistics::default()
         };
-        let slots = self.sessions.values().flat_map(|session| session.flows.iter().map(|(_, slot)| *slot));
-        for slot in slots.chain(self.orphans.values().copied()) {
-            self.add_flow(&mut statistics, slot);
-        }
+        self.flows.slots().for_each(|slot| self.add_flow(&mut statistics, slot));
         // A packet that comes late was counted as lost before; who reads the sum takes a step down for a restart.
         self.rtp_lost_told = self.rtp_lost_told.max(statistics.rtp_lost);
         statistics.rtp_lost = self.rtp_lost_told;
@@ -74,11 +71,11 @@ impl State {
     }
 
     fn add_flow(&self, statistics: &mut Statistics, slot: u32) {
-        let Some(record) = self.shared.table.records().get(slot as usize) else { return };
+        let record = self.flows.record(slot);
         if record.action() == Action::None {
             return;
         }
-        if self.fast_path.is_on() && forwards_in_xdp(record) {
+        if self.flows.fast_path.is_on() && forwards_in_xdp(record) {
             statistics.flows_xdp += 1;
         } else {
             statistics.flows_worker += 1;
