@@ -1,8 +1,11 @@
 //! Which policers are in use, and what they are set to.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use raceway_abi::Flow;
+use raceway_api::{OperationError, SessionId};
 use raceway_datapath::police::ns_per_octet_q20;
 use raceway_engine::Quarantine;
 use raceway_units::Instant;
@@ -18,26 +21,52 @@ const BURST_OCTETS: u64 = 2 * raceway_sys::io::PAYLOAD_MAX as u64;
 pub struct PolicerPool {
     shared: Arc<Shared>,
     free: Vec<u32>,
-    resting: Quarantine<[u32; 2]>,
+    /// Those of sessions of a relay before this one, by direction: their flows in XDP name them.
+    adopted: HashMap<SessionId, [Option<u32>; 2]>,
+    resting: Quarantine<u32>,
 }
 
 impl PolicerPool {
-    /// All but those that `taken` names.
+    /// All but those that flows of a relay before this one name.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, taken: &[u32]) -> Self {
+    pub fn new<'a>(shared: Arc<Shared>, orphans: impl Iterator<Item = &'a Flow>) -> Self {
         let mut used = vec![false; shared.policers.len()];
-        for index in taken {
-            if let Some(used) = used.get_mut(*index as usize) {
+        let mut adopted: HashMap<SessionId, [Option<u32>; 2]> = HashMap::new();
+        for flow in orphans {
+            let index = flow.policer();
+            if let Some(used) = used.get_mut(index as usize) {
                 *used = true;
+                adopted.entry(SessionId(flow.session())).or_default()[flow.direction() as usize] = Some(index);
             }
         }
         let free = (0..used.len() as u32).rev().filter(|index| !used[*index as usize]).collect();
-        Self { shared, free, resting: Quarantine::default() }
+        Self { shared, free, adopted, resting: Quarantine::default() }
     }
 
     /// Two policers, one for each direction.
     pub fn take(&mut self, bits_per_second: u64) -> Option<[u32; 2]> {
-        let pair = [self.free.pop()?, self.free.pop()?];
+        self.complete([None; 2], bits_per_second)
+    }
+
+    /// The policers that a session had in the relay before this one, set to this rate; a direction of which no flow was
+    /// left gets another. Nothing if it had none.
+    ///
+    /// # Errors
+    /// [`OperationError::SessionsFull`]: no policer is free.
+    pub fn adopt(&mut self, session: SessionId, bits_per_second: u64) -> Result<Option<[u32; 2]>, OperationError> {
+        let Some(pair) = self.adopted.get(&session).copied() else { return Ok(None) };
+        let pair = self.complete(pair, bits_per_second).ok_or(OperationError::SessionsFull)?;
+        self.adopted.remove(&session);
+        Ok(Some(pair))
+    }
+
+    fn complete(&mut self, pair: [Option<u32>; 2], bits_per_second: u64) -> Option<[u32; 2]> {
+        let missing = pair.iter().filter(|index| index.is_none()).count();
+        if self.free.len() < missing {
+            return None;
+        }
+        let pair = pair.map(|index| index.or_else(|| self.free.pop()));
+        let pair = [pair[0]?, pair[1]?];
         self.set(pair, bits_per_second);
         Some(pair)
     }
@@ -54,20 +83,96 @@ impl PolicerPool {
         }
     }
 
-    /// Gives two policers back that no flow names any more.
-    pub fn give_back(&mut self, pair: [u32; 2], now: Instant) {
-        self.resting.push(&self.shared.quiescence, now, pair);
+    /// Gives policers back that no flow names any more.
+    pub fn give_back(&mut self, indices: impl IntoIterator<Item = u32>, now: Instant) {
+        for index in indices {
+            self.resting.push(&self.shared.quiescence, now, index);
+        }
+    }
+
+    /// Gives back those of sessions that did not come again.
+    pub fn forget_adopted(&mut self, now: Instant) {
+        let adopted: Vec<u32> = self.adopted.drain().flat_map(|(_, pair)| pair).flatten().collect();
+        self.give_back(adopted, now);
     }
 
     /// Frees what has rested.
     pub fn collect(&mut self, now: Instant) {
-        while let Some(pair) = self.resting.pop(&self.shared.quiescence, now) {
-            for index in pair {
-                if let Some(policer) = self.shared.policers.get(index as usize) {
-                    policer.arrival_ns.store(0, Relaxed);
-                }
+        while let Some(index) = self.resting.pop(&self.shared.quiescence, now) {
+            if let Some(policer) = self.shared.policers.get(index as usize) {
+                policer.arrival_ns.store(0, Relaxed);
             }
-            self.free.extend(pair);
+            self.free.push(index);
         }
+    }
+
+    #[cfg(test)]
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use raceway_abi::{Direction, FlowSpec};
+    use raceway_engine::limits::QUARANTINE;
+
+    use super::*;
+    use crate::link::state::tests::shared;
+
+    const SESSION: SessionId = SessionId(9);
+    const POLICERS: usize = 8;
+
+    /// A pool after a relay of whose session the flows towards the client are left.
+    fn half_adopted() -> PolicerPool {
+        let (shared, _) = shared(POLICERS);
+        let left = Flow::default();
+        let spec =
+            FlowSpec { session: SESSION.0, direction: Direction::PeerToClient, policer: 5, ..FlowSpec::default() };
+        left.publish(&spec, u64::MAX);
+        let pool = PolicerPool::new(shared, [&left, &left].into_iter());
+        assert_eq!(pool.free(), POLICERS - 1);
+        pool
+    }
+
+    /// Lets what was given back rest to its end.
+    fn rest(pool: &mut PolicerPool) {
+        pool.shared.quiescence.pass(0);
+        pool.collect(Instant::from_ns(1).after(QUARANTINE));
+    }
+
+    #[test]
+    fn a_session_of_which_one_direction_is_left_gets_both_policers_and_gives_both_back() {
+        let mut pool = half_adopted();
+        assert_eq!(pool.adopt(SessionId(1), 800), Ok(None));
+        let pair = pool.adopt(SESSION, 800).expect("room").expect("it had one");
+        assert!(pair[1] == 5 && pair[0] != 5, "{pair:?}");
+        for index in pair {
+            let rate = pool.shared.policers[index as usize].ns_per_octet_q20.load(Relaxed);
+            assert_eq!(rate, ns_per_octet_q20(800));
+        }
+        assert_eq!(pool.adopt(SESSION, 800), Ok(None), "only once");
+        pool.give_back(pair, Instant::from_ns(1));
+        rest(&mut pool);
+        assert_eq!(pool.free(), POLICERS);
+    }
+
+    #[test]
+    fn policers_of_sessions_that_did_not_come_again_are_free_again() {
+        let mut pool = half_adopted();
+        pool.forget_adopted(Instant::from_ns(1));
+        rest(&mut pool);
+        assert_eq!(pool.free(), POLICERS);
+    }
+
+    #[test]
+    fn a_pool_that_is_empty_takes_nothing_from_a_session_that_wants_more() {
+        let mut pool = half_adopted();
+        while pool.take(1).is_some() {}
+        assert_eq!(pool.free(), 1);
+        pool.free.clear();
+        assert_eq!(pool.adopt(SESSION, 800), Err(OperationError::SessionsFull));
+        pool.free.push(0);
+        assert_eq!(pool.adopt(SESSION, 800), Ok(Some([0, 5])));
     }
 }

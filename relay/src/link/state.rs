@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use raceway_abi::{Counter, DropReason, FlowKey, NO_POLICER};
+use raceway_abi::{Counter, DropReason, FlowKey};
 use raceway_api::{Datagram, Flow, FlowAction, Listener, Operation, OperationError, RelayAddress, Remote, SessionId};
 use raceway_engine::{NO_EGRESS, TableWriter};
 use raceway_units::{Endpoint, Instant};
@@ -25,8 +25,6 @@ pub struct State {
     pub(super) flows: FlowBook,
     pub(super) sockets: SocketBook,
     policers: PolicerPool,
-    /// Policers that the relay before this one gave to sessions: their flows in XDP name them.
-    adopted_policers: HashMap<SessionId, [u32; 2]>,
     relayed: HashMap<SocketAddr, SessionId>,
     timers: Timers<SessionId>,
     sessions_max: usize,
@@ -72,10 +70,8 @@ impl State {
     ) -> Self {
         let relayed_max = shared.sockets.places() - limits::LISTENER_PLACES;
         let records = shared.table.records();
-        let taken: Vec<u32> = orphans.iter().map(|(_, slot)| records[*slot as usize].policer()).collect();
         Self {
-            policers: PolicerPool::new(Arc::clone(&shared), &taken),
-            adopted_policers: adopted_policers(&shared, &orphans),
+            policers: PolicerPool::new(Arc::clone(&shared), orphans.iter().map(|(_, slot)| &records[*slot as usize])),
             sockets: SocketBook::new(Arc::clone(&shared), relayed_max),
             sessions: HashMap::new(),
             relayed: HashMap::new(),
@@ -176,14 +172,12 @@ impl State {
             if self.sessions.len() >= self.sessions_max {
                 return Err(OperationError::SessionsFull);
             }
-            let policers = self.adopted_policers.remove(&id);
             let session = Session {
                 worker: worker % self.shared.workers.len() as u16,
                 expires_at_ns,
-                // What adopted policers are set to is not known: no rate that control can name, so it will be set.
-                bits_per_second: if policers.is_some() { u64::MAX } else { 0 },
+                bits_per_second,
                 blob: Box::default(),
-                policers,
+                policers: self.policers.adopt(id, bits_per_second)?,
                 relayed: Vec::new(),
             };
             self.sessions.insert(id, session);
@@ -288,9 +282,7 @@ impl State {
 
     /// Removes what a relay before this one left and no session has claimed; how many flows that were.
     pub fn forget_orphans(&mut self, now: Instant) -> usize {
-        for (_, pair) in self.adopted_policers.drain() {
-            self.policers.give_back(pair, now);
-        }
+        self.policers.forget_adopted(now);
         self.flows.forget_orphans(now)
     }
 
@@ -322,20 +314,6 @@ impl State {
         let flows_wait = self.flows.advance(now);
         self.sockets.advance(now) || flows_wait
     }
-}
-
-/// Policers by session, of the flows of a relay before this one; of sessions that have both.
-fn adopted_policers(shared: &Shared, orphans: &[(FlowKey, u32)]) -> HashMap<SessionId, [u32; 2]> {
-    let mut pairs: HashMap<SessionId, [u32; 2]> = HashMap::new();
-    for (_, slot) in orphans {
-        let record = &shared.table.records()[*slot as usize];
-        if record.policer() != NO_POLICER {
-            let pair = pairs.entry(SessionId(record.session())).or_insert([NO_POLICER; 2]);
-            pair[record.direction() as usize] = record.policer();
-        }
-    }
-    pairs.retain(|_, pair| !pair.contains(&NO_POLICER));
-    pairs
 }
 
 #[cfg(test)]
