@@ -1,11 +1,12 @@
 //! What ends, when, and what outlives it.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use raceway_abi::{Counter, DropReason};
 use raceway_api::{FlowId, FromRelay, Operation, SessionId};
 
-use crate::harness::{CHANNEL, Call, Control, Relay, channel_data};
+use crate::harness::{CHANNEL, Call, Control, PATIENCE, Relay, channel_data};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -67,8 +68,12 @@ fn an_expired_session_is_reported_and_its_port_is_free_again() {
     assert_eq!(control.hear(), FromRelay::Expired(SessionId(1)));
     assert!(started.elapsed() < Duration::from_secs(1));
     assert!(control.snapshot().is_empty());
-    let deadline = Instant::now() + Duration::from_secs(2);
-    while std::net::UdpSocket::bind(call.relayed).is_err() {
+    becomes_free(call.relayed);
+}
+
+fn becomes_free(address: SocketAddr) {
+    let deadline = Instant::now() + PATIENCE;
+    while std::net::UdpSocket::bind(address).is_err() {
         assert!(Instant::now() < deadline, "the relayed address stays bound");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -84,7 +89,7 @@ fn a_removed_session_can_come_back_on_the_same_address() {
         assert_eq!(control.statistics().sessions, 0);
         call.client.send(call.listener, &channel_data(CHANNEL, b"gone"));
         call.peer.receives_nothing();
-        std::thread::sleep(Duration::from_millis(300));
+        becomes_free(call.relayed);
         call.install(&mut control, LONG);
     }
     call.channel_works(b"up");
