@@ -3,16 +3,22 @@
 //! Everything here takes octets and a time and returns decisions. `raceway-loadgen` is the shell around it.
 
 pub mod limits;
+mod profile;
 mod random;
 pub mod receive;
 pub mod report;
 pub mod rtp;
 mod schedule;
+mod sender;
 mod stamp;
+mod track;
 pub mod turn;
 mod wheel;
 
+pub use profile::{PACKET_MAX, PACKET_MIN, PPS_MAX, PROFILES, Profile, ProfileError};
 pub use random::Random;
 pub use schedule::Schedule;
+pub use sender::{Identity, Sender};
 pub use stamp::{Clock, PATTERN_PERIOD, STAMP, Stamp, StampError, check, fill};
+pub use track::{Extensions, Media, TAG_MAX, Tag, TagError, Track};
 pub use wheel::{STREAMS_MAX, Wheel};

@@ -1,0 +1,144 @@
+//! The sending side: packets of one RTP stream, and when each is due.
+
+mod audio;
+mod beat;
+pub(crate) mod content;
+pub(crate) mod header;
+
+pub(crate) use audio::{Events, Opus};
+use beat::Steps;
+use content::{Rate, Source};
+use header::{Header, Variable};
+use raceway_units::Instant;
+
+use crate::random::Random;
+use crate::stamp::{Clock, Stamp, fill};
+use crate::track::Track;
+
+/// Who a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Number of the run.
+    pub run: u32,
+    /// Number of the stream within the run.
+    pub stream: u32,
+    /// Its synchronisation source (RFC 3550 section 3).
+    pub ssrc: u32,
+    /// The clock that times come from.
+    pub clock: Clock,
+}
+
+/// One RTP stream: when its next packet is due, and what is in it.
+///
+/// Due times follow from the start alone: however late packets are written, they stay where they were meant to be. No
+/// clock is read and nothing is allocated.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    identity: Identity,
+    header: Header,
+    source: Source,
+    random: Random,
+    time: Steps,
+    clock: Steps,
+    /// When the present beat is.
+    beat: Instant,
+    /// RTP timestamp of the present beat.
+    timestamp: u32,
+    due: Instant,
+    stop: Instant,
+    sequence: u16,
+    packets: u64,
+    octets: u64,
+}
+
+impl Sender {
+    /// A stream of `track` whose first packet is due at `start`. `seed` gives what is random in it: first sequence
+    /// number and timestamp (RFC 3550 section 5.1), sizes, pauses.
+    #[must_use]
+    pub fn new(track: &Track, identity: Identity, start: Instant, seed: u64) -> Self {
+        let mut random = Random::of(seed, u64::from(identity.stream));
+        let Rate { beats, per_ms } = track.content.rate();
+        let (beats, per_ms) = (u64::from(beats), u64::from(per_ms));
+        Self {
+            identity,
+            header: Header::new(track, identity.ssrc),
+            source: Source::new(&track.content, &mut random),
+            time: Steps::new(per_ms * 1_000_000, beats),
+            clock: Steps::new(per_ms * u64::from(track.clock_rate), beats * 1_000),
+            beat: start,
+            timestamp: random.next() as u32,
+            due: start,
+            stop: Instant::from_ns(u64::MAX),
+            sequence: random.next() as u16,
+            random,
+            packets: 0,
+            octets: 0,
+        }
+    }
+
+    /// Lets no packet be due at `stop` or later.
+    pub const fn stop_at(&mut self, stop: Instant) {
+        self.stop = stop;
+    }
+
+    /// When the next packet is to be sent; `None` after the last one.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        (self.due < self.stop).then_some(self.due)
+    }
+
+    /// Writes the packet that is due and moves on to the next: the octets of the packet.
+    ///
+    /// # Panics
+    /// If `out` is shorter than [`Track::packet_max`].
+    #[inline]
+    pub fn write(&mut self, out: &mut [u8]) -> usize {
+        let header = self.header.length();
+        let shape = self.source.write(&mut out[header..], &mut self.random);
+        let length = header + usize::from(shape.length);
+        let timestamp = self.timestamp.wrapping_sub(shape.back);
+        let (sequence, due) = (self.sequence, self.due);
+        self.header.write(out, &Variable { shape, sequence, timestamp, due, transport_sequence: sequence });
+        let Identity { run, stream, clock, .. } = self.identity;
+        let stamp = Stamp { run, stream, clock, due, prefix: shape.prefix };
+        // A payload that is too short for a stamp has been written whole by the source.
+        let _stamped = fill(&mut out[header..length], stamp, sequence);
+        self.packets += 1;
+        self.octets += u64::from(shape.length);
+        self.sequence = sequence.wrapping_add(1);
+        self.advance(shape.beats, shape.within_ns);
+        length
+    }
+
+    fn advance(&mut self, beats: u32, within_ns: u32) {
+        let (ns, ticks) = match beats {
+            0 => (0, 0),
+            1 => (self.time.next(), self.clock.next()),
+            _ => (self.time.skip(u64::from(beats)), self.clock.skip(u64::from(beats))),
+        };
+        self.beat = Instant::from_ns(self.beat.as_ns().saturating_add(ns));
+        self.timestamp = self.timestamp.wrapping_add(ticks as u32);
+        self.due = Instant::from_ns(self.beat.as_ns().saturating_add(u64::from(within_ns)));
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Packets written.
+    #[must_use]
+    pub const fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// Octets of payload written, as a sender report counts them (RFC 3550 section 6.4.1).
+    #[must_use]
+    pub const fn octets(&self) -> u64 {
+        self.octets
+    }
+}
+
+#[cfg(test)]
+mod tests;
