@@ -86,13 +86,18 @@ fn forward<P: Packet, T: Tables>(
     if !outgoing.make_room(packet, datagram, &route) {
         return Verdict::Up;
     }
-    if !passes(tables, first, octets, rtp, now_ns) {
+    // Both limits before either count: what the second flow refuses was not relayed by the first.
+    if !is_within_rate(tables, first, octets, now_ns) {
         return dropped(tables, DropReason::Policed, Some(first));
     }
     if let Some(second) = second
-        && !passes(tables, second, octets, rtp, now_ns)
+        && !is_within_rate(tables, second, octets, now_ns)
     {
         return dropped(tables, DropReason::Policed, Some(second));
+    }
+    relayed(tables, first, octets, rtp, now_ns);
+    if let Some(second) = second {
+        relayed(tables, second, octets, rtp, now_ns);
     }
     match outgoing.write(packet, datagram, &route) {
         Some(()) => Verdict::Send(route.ifindex),
@@ -101,16 +106,16 @@ fn forward<P: Packet, T: Tables>(
     }
 }
 
-/// Polices, counts and measures one flow.
+/// Takes a datagram from the rate limit of a flow, if it has one.
 #[inline(always)]
-fn passes<T: Tables>(tables: &T, flow: &Flow, octets: usize, rtp: Option<RtpHeader>, now_ns: u64) -> bool {
+fn is_within_rate<T: Tables>(tables: &T, flow: &Flow, octets: usize, now_ns: u64) -> bool {
     let index = flow.policer();
-    if index != NO_POLICER
-        && let Some(policer) = tables.policer(index)
-        && !conforms(policer, octets as u32, now_ns)
-    {
-        return false;
-    }
+    index == NO_POLICER || tables.policer(index).is_none_or(|policer| conforms(policer, octets as u32, now_ns))
+}
+
+/// Counts and measures a datagram that a flow relays.
+#[inline(always)]
+fn relayed<T: Tables>(tables: &T, flow: &Flow, octets: usize, rtp: Option<RtpHeader>, now_ns: u64) {
     let measured = &flow.measured;
     tables.add(&measured.packets, 1);
     tables.add(&measured.octets, octets as u64);
@@ -123,7 +128,6 @@ fn passes<T: Tables>(tables: &T, flow: &Flow, octets: usize, rtp: Option<RtpHead
         count(counters, Counter::packets(direction), 1);
         count(counters, Counter::octets(direction), octets as u64);
     }
-    true
 }
 
 #[inline(always)]

@@ -127,18 +127,19 @@ fn a_hairpin_that_meets_nothing_goes_up_whole() {
 }
 
 #[test]
-fn a_hairpin_counts_what_the_second_flow_refuses() {
+fn what_the_second_flow_of_a_hairpin_refuses_is_counted_there_alone() {
     let memory = in_memory();
     let data = [0; 1500 - 28 - 4 - 8];
     let packet = to_peer(false, channel::HAIRPIN_POLICED, &data);
     sent(&memory, &packet);
     assert_dropped(&memory, &packet, DropReason::Policed);
+    let first = flow(&memory, &key(client(false), listener(false), channel::HAIRPIN_POLICED));
     let second = flow(&memory, &key(relayed(false, 0), relayed(false, 40), 0));
-    assert_eq!(second.measured.dropped.load(Relaxed), 1);
-    assert_eq!(
-        flow(&memory, &key(client(false), listener(false), channel::HAIRPIN_POLICED)).measured.packets.load(Relaxed),
-        2
-    );
+    for (flow, dropped) in [(first, 0), (second, 1)] {
+        let measured = &flow.measured;
+        assert_eq!((measured.packets.load(Relaxed), measured.dropped.load(Relaxed)), (1, dropped));
+        assert_eq!(memory.counter(Counter::packets(flow.direction())), 1);
+    }
 }
 
 #[test]
