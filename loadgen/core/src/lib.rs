@@ -15,10 +15,10 @@ mod track;
 pub mod turn;
 mod wheel;
 
-pub use profile::{PACKET_MAX, PACKET_MIN, PPS_MAX, PROFILES, Profile, ProfileError};
+pub use profile::{PROFILES, Profile, ProfileError};
 pub use random::Random;
 pub use schedule::Schedule;
 pub use sender::{Identity, Sender};
 pub use stamp::{Clock, PATTERN_PERIOD, STAMP, Stamp, StampError, check, fill};
 pub use track::{Extensions, Media, TAG_MAX, Tag, TagError, Track};
-pub use wheel::{STREAMS_MAX, Wheel};
+pub use wheel::Wheel;

@@ -1,6 +1,9 @@
 //! What the generator's memory is bounded by.
 
+use core::ops::RangeInclusive;
 use core::time::Duration;
+
+use crate::stamp::STAMP;
 
 /// Sequence numbers behind the newest in which a receiver tells late packets from duplicates: 128 octets a stream.
 ///
@@ -16,3 +19,13 @@ pub const DELAY_MAX: Duration = Duration::from_secs(60);
 pub const SERIES_MAX: usize = 3600;
 /// Streams with a row of their own in a report, the worst ones. About 400 octets each.
 pub const ROWS_MAX: usize = 10_000;
+/// Most streams of a wheel. Each takes 32 octets.
+pub const STREAMS_MAX: u32 = 1 << 24;
+/// Octets of the longest RTP packet: a frame of 9000 octets without the headers of IPv4 and UDP.
+pub const PACKET_MAX: u32 = 8_972;
+/// Octets of the shortest packet that still carries a stamp: `constant` has none that are shorter.
+pub const PACKET_MIN: u32 = 12 + STAMP as u32;
+/// Bits a second of Opus. Below, packets would be too short for a stamp.
+pub const OPUS_BITRATES: RangeInclusive<u32> = 16_000..=510_000;
+/// Most packets a second of one stream.
+pub const PPS_MAX: u32 = 1_000_000;

@@ -2,6 +2,8 @@
 
 use raceway_units::Instant;
 
+use crate::limits::STREAMS_MAX;
+
 /// Nanoseconds of a tick, as a power of two: 8.2 us.
 const TICK_BITS: u32 = 13;
 /// Ticks of a turn of the near wheel, as a power of two: 268 ms, so that a stream of four packets a second or more is
@@ -22,9 +24,6 @@ const FIRST: u32 = 1 << 31;
 const IDLE: u32 = u32::MAX;
 /// In `previous`: among those of the present tick.
 const READY: u32 = u32::MAX - 1;
-
-/// Most streams of a wheel. Each takes 32 octets.
-pub const STREAMS_MAX: u32 = 1 << 24;
 
 /// Points in time of numbered streams, one for each stream at most.
 ///

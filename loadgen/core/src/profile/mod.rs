@@ -3,11 +3,11 @@
 mod spec;
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use spec::Options;
 
+use crate::limits::{OPUS_BITRATES, PACKET_MAX, PACKET_MIN, PPS_MAX};
 use crate::sender::content::{Content, Rate};
 use crate::sender::{Events, Opus, header};
 use crate::stamp::STAMP;
@@ -15,15 +15,6 @@ use crate::track::{Extensions, Media, Track};
 
 /// Names of the profiles.
 pub const PROFILES: [&str; 6] = ["pcmu", "pcma", "g722", "opus", "telephone-event", "constant"];
-
-/// Octets of the longest RTP packet: a frame of 9000 octets without the headers of IPv4 and UDP.
-pub const PACKET_MAX: u32 = 8_972;
-/// Octets of the shortest packet that still carries a stamp: `constant` has none that are shorter.
-pub const PACKET_MIN: u32 = 12 + STAMP as u32;
-/// Bits a second of Opus. Below, packets would be too short for a stamp.
-const OPUS_BITRATES: RangeInclusive<u32> = 16_000..=510_000;
-/// Most packets a second of one stream.
-pub const PPS_MAX: u32 = 1_000_000;
 
 /// A kind of stream. Written as `NAME[:key=value,...]`; [`PROFILES`] has the names.
 ///

@@ -114,7 +114,7 @@ impl Sender {
         let (ns, ticks) = match beats {
             0 => (0, 0),
             1 => (self.time.next(), self.clock.next()),
-            _ => (self.time.skip(u64::from(beats)), self.clock.skip(u64::from(beats))),
+            _ => (self.time.skip(beats), self.clock.skip(beats)),
         };
         self.beat = Instant::from_ns(self.beat.as_ns().saturating_add(ns));
         self.timestamp = self.timestamp.wrapping_add(ticks as u32);

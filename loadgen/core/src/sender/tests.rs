@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::profile::Profile;
+use crate::rtp::RtpView;
 use crate::stamp::{STAMP, StampError, check};
 
 const START: Instant = Instant::from_ns(1_000_000_007);
@@ -18,7 +19,7 @@ fn sender(profile: &str) -> Sender {
     Sender::new(&track(profile), identity(), START, 5)
 }
 
-/// A packet as a receiver reads it (RFC 3550 section 5.1).
+/// A packet as it arrives.
 #[derive(Clone, Debug)]
 struct Packet {
     due: Instant,
@@ -32,32 +33,31 @@ struct Packet {
 }
 
 fn parse(due: Instant, octets: &[u8]) -> Packet {
-    assert_eq!(octets[0] & 0xef, 0x80, "version 2, no padding, no CSRC");
-    let word = |at: usize| u32::from_be_bytes(octets[at..at + 4].try_into().unwrap());
-    let mut packet = Packet {
+    let view = RtpView::parse(octets).unwrap();
+    Packet {
         due,
-        marker: octets[1] & 0x80 != 0,
-        payload_type: octets[1] & 0x7f,
-        sequence: word(0) as u16,
-        timestamp: word(4),
-        ssrc: word(8),
-        extensions: Vec::new(),
-        payload: octets[12..].to_vec(),
-    };
-    if octets[0] & 0x10 != 0 {
-        assert_eq!(word(12) >> 16, 0xbede);
-        let end = 16 + 4 * (word(12) as u16 as usize);
-        packet.payload = octets[end..].to_vec();
-        let mut rest = &octets[16..end];
-        while let [head, tail @ ..] = rest {
-            let length = if *head == 0 { 0 } else { (head & 0x0f) as usize + 1 };
-            if *head != 0 {
-                packet.extensions.push((head >> 4, tail[..length].to_vec()));
-            }
-            rest = &tail[length..];
-        }
+        marker: view.marker(),
+        payload_type: view.payload_type(),
+        sequence: view.sequence(),
+        timestamp: view.timestamp(),
+        ssrc: view.ssrc(),
+        extensions: view.extension().map_or(Vec::new(), |(profile, octets)| elements(profile, octets)),
+        payload: view.payload().to_vec(),
     }
-    packet
+}
+
+/// Identifiers and contents in the one-octet form (RFC 8285 section 4.2).
+fn elements(profile: u16, octets: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    assert_eq!(profile, 0xbede);
+    let (mut elements, mut rest) = (Vec::new(), octets);
+    while let [head, tail @ ..] = rest {
+        let length = if *head == 0 { 0 } else { usize::from(head & 0x0f) + 1 };
+        if *head != 0 {
+            elements.push((head >> 4, tail[..length].to_vec()));
+        }
+        rest = &tail[length..];
+    }
+    elements
 }
 
 fn next(sender: &mut Sender) -> Option<Packet> {
