@@ -4,6 +4,7 @@
 
 pub mod limits;
 mod profile;
+pub mod quality;
 mod random;
 pub mod receive;
 pub mod report;

@@ -157,6 +157,12 @@ impl Receiver {
         arrival
     }
 
+    /// What was known beforehand.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Number of the stream within its run, once a stamp has said it.
     #[must_use]
     pub fn stream(&self) -> Option<u32> {

@@ -1,9 +1,12 @@
 //! What one stream was like.
 
+use core::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Received;
-use crate::receive::{Delays, Receiver};
+use crate::quality::{Codec, Path, Rating, rate};
+use crate::receive::{Delays, Receiver, Settings};
 
 /// What delays are counted from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,21 +86,22 @@ pub struct StreamReport {
     pub variation_max_ms: f64,
     /// Delays, if packets were stamped.
     pub delay: Option<Delay>,
-    /// Mean opinion score, 1 to 4.5 (to 4.6 in wideband), where the codec has one.
-    pub mos: Option<f64>,
+    /// What a listener would make of it, where the codec is for speech and anything arrived. Lost, corrupted and late
+    /// packets count as lost; where delay is relative, that of the fastest packet is taken as none.
+    pub rating: Option<Rating>,
 }
 
 impl StreamReport {
-    /// What a receiver found, and how many packets were sent if that is known.
+    /// What a receiver found of a stream of this codec, and how many packets were sent if that is known.
     #[must_use]
-    pub fn of(name: String, receiver: &Receiver, sent: Option<u64>) -> Self {
+    pub fn of(name: String, receiver: &Receiver, sent: Option<u64>, codec: Option<Codec>) -> Self {
         let (variation_mean, variation_max) = receiver.variation();
         let losses = receiver.sequence().map(|sequence| sequence.losses()).unwrap_or_default();
         let received = *receiver.received();
         let between = received.missing.max(0) as u64;
         let lost = sent.map_or(between, |sent| sent.saturating_sub(received.packets));
         let jitter = receiver.jitter();
-        Self {
+        let report = Self {
             stream: receiver.stream(),
             name,
             sent,
@@ -113,7 +117,20 @@ impl StreamReport {
             variation_mean_ms: variation_mean.as_secs_f64() * 1e3,
             variation_max_ms: variation_max.as_secs_f64() * 1e3,
             delay: receiver.delays().map(Delay::of),
-            mos: None,
+            rating: None,
+        };
+        let rating = codec.filter(|_| received.packets != 0).map(|codec| rate(codec, report.path(receiver.settings())));
+        Self { rating, ..report }
+    }
+
+    /// What the E-model takes of it: the playout buffer delays each packet by its whole depth, and drops the late.
+    fn path(&self, settings: &Settings) -> Path {
+        let unplayed = self.lost + self.received.late + self.received.corrupted;
+        let network_ms = self.delay.map_or(0.0, |delay| delay.min_ms);
+        Path {
+            delay: settings.playout + Duration::from_secs_f64(network_ms / 1e3),
+            loss: share(unplayed, self.received.packets + self.lost),
+            burst_ratio: self.burst_ratio,
         }
     }
 }
@@ -153,9 +170,9 @@ mod tests {
     #[test]
     fn loss_is_of_what_was_sent_if_that_is_known_and_of_what_is_between_otherwise() {
         let receiver = receiver(Clock(1), &[(1, 500), (2, 500), (5, 500)]);
-        let known = StreamReport::of("a".into(), &receiver, Some(12));
+        let known = StreamReport::of("a".into(), &receiver, Some(12), None);
         assert_eq!((known.lost, known.loss_ratio), (9, 0.75));
-        let unknown = StreamReport::of("a".into(), &receiver, None);
+        let unknown = StreamReport::of("a".into(), &receiver, None, None);
         assert_eq!((unknown.lost, unknown.loss_ratio, unknown.stream), (2, 0.4, Some(4)));
     }
 
@@ -163,7 +180,7 @@ mod tests {
     fn losses_in_runs_have_a_burst_ratio_above_one() {
         let arrivals: Vec<(u16, u64)> =
             (0..100).filter(|number| number % 20 >= 4).map(|number| (number, 500)).collect();
-        let report = StreamReport::of(String::new(), &receiver(Clock(1), &arrivals), None);
+        let report = StreamReport::of(String::new(), &receiver(Clock(1), &arrivals), None, None);
         // The first run of four is before the first packet: 16 in 96 are lost.
         assert_eq!(report.lost, 16);
         assert!((report.burst_ratio - 4.0 * 80.0 / 96.0).abs() < 1e-9, "{}", report.burst_ratio);
@@ -172,7 +189,7 @@ mod tests {
     #[test]
     fn delays_say_what_they_are_counted_from() {
         let arrivals = [(1, 800), (2, 600), (3, 1600)];
-        let delay = |local| StreamReport::of(String::new(), &receiver(local, &arrivals), None).delay.unwrap();
+        let delay = |local| StreamReport::of(String::new(), &receiver(local, &arrivals), None, None).delay.unwrap();
         let absolute = delay(Clock(1));
         assert_eq!((absolute.reference, absolute.min_ms, absolute.max_ms), (Reference::Absolute, 0.6, 1.6));
         assert!((absolute.mean_ms - 1.0).abs() < 1e-6 && (absolute.p50_ms - 0.8).abs() < 0.05);
@@ -182,8 +199,25 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_played_costs_like_loss() {
+        let rating = |arrivals: &[(u16, u64)]| {
+            StreamReport::of(String::new(), &receiver(Clock(1), arrivals), None, Some(Codec::G711)).rating.unwrap()
+        };
+        let even: Vec<(u16, u64)> = (0..100).map(|number| (number, 500)).collect();
+        assert_eq!(rating(&even).r, 93.2);
+        let late: Vec<(u16, u64)> =
+            (0..100).map(|number| (number, if number % 25 == 7 { 90_000 } else { 500 })).collect();
+        let lost: Vec<(u16, u64)> = even.iter().copied().filter(|(number, _)| number % 25 != 7).collect();
+        assert_eq!(rating(&late), rating(&lost));
+        assert!((rating(&lost).r - (93.2 - 95.0 * 4.0 / 29.1)).abs() < 1e-9);
+        // 60 ms of playout buffer, 20 ms of packet: 120 ms of network make X one.
+        let far: Vec<(u16, u64)> = (0..100).map(|number| (number, 120_000)).collect();
+        assert!((rating(&far).r - 93.2 + 3.045).abs() < 0.01);
+    }
+
+    #[test]
     fn a_stream_of_which_nothing_came_is_lost_whole() {
-        let report = StreamReport::of(String::new(), &Receiver::new(Settings::new(8000, Clock(1))), Some(50));
+        let report = StreamReport::of(String::new(), &Receiver::new(Settings::new(8000, Clock(1))), Some(50), None);
         assert_eq!((report.lost, report.loss_ratio, report.delay), (50, 1.0, None));
     }
 }
