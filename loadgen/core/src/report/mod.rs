@@ -2,10 +2,16 @@
 
 mod counts;
 mod interval;
+mod run;
 mod series;
 mod stream;
+mod streams;
+mod validity;
 
 pub use counts::{Received, Sent};
 pub use interval::{Interval, Spread, Totals};
+pub use run::{CurvePoint, FORMAT, Machine, Outcome, Report, RtcpSummary, Run, Summary, TurnSummary};
 pub use series::{Point, Series};
 pub use stream::{Delay, Reference, StreamReport};
+pub use streams::{Across, Streams};
+pub use validity::{Effort, Limit, Validity};
