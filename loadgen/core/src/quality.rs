@@ -53,6 +53,13 @@ struct Impairment {
 }
 
 impl Codec {
+    /// The codec of an encoding name, as `a=rtpmap` has it. None for what is not speech.
+    #[must_use]
+    pub fn of_encoding(name: &str) -> Option<Self> {
+        let names = [("PCMU", Self::G711), ("PCMA", Self::G711), ("G722", Self::G722), ("opus", Self::Opus)];
+        names.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, codec)| codec)
+    }
+
     /// Where the values are from:
     ///
     /// - G.711: G.113 (2007) appendix I, with packet loss concealment.
@@ -199,6 +206,13 @@ mod tests {
     fn g107_loss_impairment() {
         close(rate(Codec::G711, path(0, 0.01, 1.0)).r, 93.2 - 3.640, 0.001);
         close(rate(Codec::G711, path(0, 0.05, 2.0)).r, 93.2 - 95.0 * 5.0 / 27.6, 0.001);
+    }
+
+    #[test]
+    fn encodings_are_known_by_name_in_any_case() {
+        assert_eq!(Codec::of_encoding("pcma"), Some(Codec::G711));
+        assert_eq!(Codec::of_encoding("OPUS"), Some(Codec::Opus));
+        assert_eq!(Codec::of_encoding("VP8"), None);
     }
 
     #[test]

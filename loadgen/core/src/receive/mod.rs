@@ -17,6 +17,7 @@ use crate::limits::RECEIVER_OCTETS;
 use crate::report::Received;
 use crate::rtp::RtpView;
 use crate::stamp::{self, Clock, Stamp, StampError};
+use crate::track::Track;
 
 const _: () = assert!(size_of::<Receiver>() <= RECEIVER_OCTETS);
 
@@ -43,6 +44,12 @@ impl Settings {
     pub const fn new(clock_rate: u32, local: Clock) -> Self {
         let (playout, gap) = (Duration::from_millis(60), Duration::from_millis(100));
         Self { clock_rate, local, run: None, playout, gap, events: None }
+    }
+
+    /// For a stream that is known from the profile of its sender.
+    #[must_use]
+    pub const fn of_track(track: &Track, local: Clock) -> Self {
+        Self { events: track.event_payload_type(), ..Self::new(track.clock_rate, local) }
     }
 }
 
