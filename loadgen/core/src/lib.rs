@@ -6,7 +6,6 @@ pub mod expect;
 pub mod limits;
 mod profile;
 pub mod quality;
-mod random;
 pub mod receive;
 pub mod report;
 pub mod rtp;
@@ -18,7 +17,6 @@ pub mod turn;
 mod wheel;
 
 pub use profile::{PROFILES, Profile, ProfileError};
-pub use random::Random;
 pub use schedule::Schedule;
 pub use sender::{Identity, Sender};
 pub use stamp::{Clock, PATTERN_PERIOD, STAMP, Stamp, StampError, check, fill};

@@ -3,9 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use raceway_units::Instant;
-
-use crate::random::Random;
+use raceway_units::{Instant, Random};
 
 /// When the streams of a run begin.
 ///

@@ -1,7 +1,8 @@
 //! Audio whose packets differ: Opus with its pauses, and telephone events.
 
+use raceway_units::Random;
+
 use super::content::{Rate, SILENCE_LEVEL, SPEECH_LEVEL, Shape};
-use crate::random::Random;
 use crate::stamp::STAMP;
 
 /// Milliseconds of a frame of Opus or PCMU.
@@ -100,9 +101,10 @@ impl Speech {
     }
 }
 
-/// Frames of a spurt or pause that lasts `mean_ms` in the mean.
+/// Frames of a spurt or pause that lasts `mean_ms` in the mean, of an exponential distribution.
 fn frames(mean_ms: f64, random: &mut Random) -> u32 {
-    (random.exponential(mean_ms / f64::from(FRAME_MS)) as u32).max(1)
+    let mean = mean_ms / f64::from(FRAME_MS);
+    ((-mean * (1.0 - random.fraction()).ln()) as u32).max(1)
 }
 
 /// PCMU with telephone events between: keys pressed in a call.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use raceway_units::Random;
+
 use super::audio::{Events, Opus, Speech, Telephony};
-use crate::random::Random;
 
 /// How often something happens: `beats` times in `per_ms` milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,9 +9,8 @@ pub(crate) use audio::{Events, Opus};
 use beat::Steps;
 use content::{Rate, Source};
 use header::{Header, Variable};
-use raceway_units::Instant;
+use raceway_units::{Instant, Random};
 
-use crate::random::Random;
 use crate::stamp::{Clock, Stamp, fill};
 use crate::track::Track;
 

@@ -2,9 +2,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use raceway_units::Random;
 
 use super::*;
-use crate::random::Random;
 
 const STREAMS: u32 = 40;
 

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use crate::Instant;
+use crate::random::mix;
 
 /// A budget per source prefix (/24 of IPv4, /56 of IPv6) in fixed memory.
 ///
@@ -31,7 +32,8 @@ impl<const CELLS: usize> PrefixBudget<CELLS> {
 
     /// Takes `units` from the budget of `source`; false, and nothing taken, when it does not hold them.
     pub fn take(&mut self, now: Instant, source: IpAddr, units: u64) -> bool {
-        let cell = &mut self.cells[(hash(prefix(source), self.seed) as usize) & (CELLS - 1)];
+        // Seeded, so that an outsider cannot aim at a cell.
+        let cell = &mut self.cells[(mix(prefix(source) ^ self.seed) as usize) & (CELLS - 1)];
         let start = (*cell).max(now.as_ns());
         let Some(next) = self.ns_per_unit.checked_mul(units).and_then(|cost| start.checked_add(cost)) else {
             return false;
@@ -50,14 +52,6 @@ fn prefix(source: IpAddr) -> u64 {
         IpAddr::V4(v4) => u64::from(u32::from(v4) >> 8),
         IpAddr::V6(v6) => (u128::from(v6) >> 72) as u64 | 1 << 63,
     }
-}
-
-/// splitmix64's finaliser over value and seed: spreads prefixes so that an outsider cannot aim at a cell.
-const fn hash(value: u64, seed: u64) -> u64 {
-    let mut x = value ^ seed;
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 #[cfg(test)]
