@@ -1,0 +1,250 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use raceway_loadgen_core::Profile;
+
+use crate::crew::BackEnd;
+use crate::target::Target;
+
+/// RTP load for any relay, TURN server or forwarder.
+///
+/// Each packet has a time at which it is due, each payload can be checked, and delays are counted from the due time. The
+/// generator measures how late it was itself, and calls a run invalid that it could not keep up with.
+///
+/// Exit status: 0 all went as expected, 1 an expectation was not met or the run is invalid, 2 it could not be run.
+#[derive(Debug, Parser)]
+#[command(name = "raceway-loadgen", version, arg_required_else_help = true, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub task: Task,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Sends RTP streams to a target, and measures what comes back.
+    Rtp(Rtp),
+    /// Receives streams, of this generator or of anybody, and measures them.
+    Sink(Sink),
+    /// Allocates on a TURN server and runs media through it, both ways, between clients and peers of its own.
+    Turn(Turn),
+}
+
+/// How much, how long, and how results are shown; the same for all.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// How long media flows, as 500ms, 10s, 5m, 2h.
+    #[arg(long, value_parser = duration, default_value = "10s", value_name = "TIME")]
+    pub duration: Duration,
+    /// How long late packets are waited for at the end.
+    #[arg(long, value_parser = duration, default_value = "1s", value_name = "TIME")]
+    pub drain: Duration,
+    /// What must hold for a pass, as loss<=0,p99<=2ms,mos>=4.2.
+    #[arg(long, value_name = "LIST")]
+    pub expect: Option<String>,
+    /// The report as JSON on standard output, in place of the table.
+    #[arg(long)]
+    pub json: bool,
+    /// The report as a page with plots.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// No progress on standard error.
+    #[arg(long)]
+    pub quiet: bool,
+    /// Cores to work on, as 0,2; one worker each. Without: as few as carry the load.
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub cores: Vec<usize>,
+    /// How packets are sent and received.
+    #[arg(long, value_enum, default_value_t = BackEnd::IoUring)]
+    pub backend: BackEnd,
+    /// A run is invalid if one packet in a hundred left later than this.
+    #[arg(long, value_parser = duration, default_value = "1ms", value_name = "TIME")]
+    pub lateness: Duration,
+    /// A silence from this length on is a gap.
+    #[arg(long, value_parser = duration, default_value = "100ms", value_name = "TIME")]
+    pub gap: Duration,
+    /// A packet delayed so much more than the fastest comes too late to be played.
+    #[arg(long, value_parser = duration, default_value = "60ms", value_name = "TIME")]
+    pub playout: Duration,
+    /// Which clock delays are counted by.
+    #[arg(long, value_enum, default_value_t = ClockChoice::Machine)]
+    pub clock: ClockChoice,
+    /// Makes what is random (phases, sizes, first numbers) the same again.
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// Load a target outside loopback and private ranges: only for hosts that you may load.
+    #[arg(long)]
+    pub i_own_this_target: bool,
+}
+
+/// Which clock delays are counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClockChoice {
+    /// The machine's: delays between processes of one machine; from other machines relative to the fastest packet.
+    Machine,
+    /// The wall clock: for machines whose clocks are synchronised (PTP, or NTP for what that is worth).
+    Synchronised,
+}
+
+/// Streams to send.
+#[derive(Debug, Args)]
+pub struct Streams {
+    /// Kind of stream, as pcmu, opus:bitrate=32k,dtx=on, constant:size=172,pps=50.
+    #[arg(long, default_value = "pcmu", value_name = "PROFILE")]
+    pub profile: Profile,
+    /// Streams begun each second; without, all begin within one packet interval.
+    #[arg(long, value_name = "NUMBER")]
+    pub ramp: Option<std::num::NonZeroU32>,
+}
+
+/// Options of `rtp`.
+#[derive(Debug, Args)]
+pub struct Rtp {
+    /// Where to send: HOST:PORT, or HOST:FIRST-LAST for one port after the other.
+    #[arg(long, value_name = "TARGET")]
+    pub target: Target,
+    /// Streams; each has a socket of its own.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    pub streams: u32,
+    /// Streams that share a socket.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub streams_per_socket: u32,
+    /// Where what is sent arrives in the end: ADDRESS:PORT or ADDRESS:FIRST-LAST of this machine, for a relay that forwards.
+    /// Without, it comes back to the sockets that sent it.
+    #[arg(long, value_name = "TARGET")]
+    pub receive: Option<Target>,
+    /// Streams to send.
+    #[command(flatten)]
+    pub shape: Streams,
+    /// What all runs have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options of `sink`.
+#[derive(Debug, Args)]
+pub struct Sink {
+    /// Where to listen: ADDRESS:PORT, or ADDRESS:FIRST-LAST.
+    #[arg(long, value_name = "TARGET")]
+    pub listen: Target,
+    /// Sends everything back to where it came from.
+    #[arg(long)]
+    pub echo: bool,
+    /// Clock rate of a payload type without a fixed one, as 111=48000; may be repeated.
+    #[arg(long, value_parser = clock_rate, value_name = "PT=HERTZ")]
+    pub rtpmap: Vec<(u8, u32)>,
+    /// What all runs have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options of `turn`.
+#[derive(Debug, Args)]
+pub struct Turn {
+    /// The TURN server: HOST:PORT.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: Target,
+    /// User name.
+    #[arg(long, default_value = "", value_name = "NAME")]
+    pub user: String,
+    /// Password of the user. Better in the environment than on a command line that others can read.
+    #[arg(long, env = "RACEWAY_TURN_PASSWORD", hide_env_values = true, conflicts_with = "secret", value_name = "WORD")]
+    pub password: Option<String>,
+    /// Shared secret that vouches for the user, as coturn's static-auth-secret.
+    #[arg(long, env = "RACEWAY_TURN_SECRET", hide_env_values = true, value_name = "WORD")]
+    pub secret: Option<String>,
+    /// Clients, each with an allocation and a peer.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    pub clients: u32,
+    /// Send and Data indications in place of channels.
+    #[arg(long)]
+    pub indications: bool,
+    /// Media from clients to peers alone, or from peers to clients alone.
+    #[arg(long, value_enum, default_value_t = Direction::Both)]
+    pub direction: Direction,
+    /// Address of this machine where peers are; without, the one from which the server is reached.
+    #[arg(long, value_name = "ADDRESS")]
+    pub peer_address: Option<std::net::IpAddr>,
+    /// Relayed addresses of IPv6.
+    #[arg(long)]
+    pub ipv6_relay: bool,
+    /// Clients that begin each second.
+    #[arg(long, default_value_t = 2000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub setup_rate: u32,
+    /// Streams to send.
+    #[command(flatten)]
+    pub shape: Streams,
+    /// What all runs have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Which way media goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Direction {
+    /// Both ways.
+    Both,
+    /// Clients send, peers receive.
+    ToPeer,
+    /// Peers send, clients receive.
+    ToClient,
+}
+
+/// A time with its unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let seconds_each = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("write a number with a unit: 500ms, 10s, 5m, 2h".to_owned()),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("'{number}' is not a number"))?;
+    Duration::try_from_secs_f64(number * seconds_each)
+        .ok()
+        .filter(|time| *time <= Duration::from_secs(30 * 86_400))
+        .ok_or_else(|| "the longest time is 30 days (720h)".to_owned())
+}
+
+fn clock_rate(text: &str) -> Result<(u8, u32), String> {
+    let wrong = || "write PAYLOADTYPE=HERTZ, as 111=48000".to_owned();
+    let (payload_type, rate) = text.split_once('=').ok_or_else(wrong)?;
+    let payload_type = payload_type.parse().ok().filter(|number| *number < 128).ok_or_else(wrong)?;
+    let rate = rate.parse().ok().filter(|rate| (1_000..=1_000_000).contains(rate)).ok_or_else(wrong)?;
+    Ok((payload_type, rate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        for wrong in ["", "5", "s", "5x", "-1s", "1..2s", "1e9h", "800h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn clock_rates_belong_to_payload_types() {
+        assert_eq!(clock_rate("111=48000"), Ok((111, 48_000)));
+        for wrong in ["111", "128=8000", "0=1", "x=8000", "0="] {
+            assert!(clock_rate(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What each worker is to do: sockets, streams, TURN clients.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raceway_loadgen_core::turn::{Credentials, Settings};
+use raceway_loadgen_core::{Identity, Track};
+
+/// The work of one worker. Sockets, streams and clients name each other by their place in these lists.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Sockets.
+    pub ports: Vec<Port>,
+    /// Streams that it sends.
+    pub streams: Vec<Stream>,
+    /// TURN clients.
+    pub clients: Vec<Client>,
+}
+
+/// A socket and what arrives there.
+#[derive(Debug)]
+pub struct Port {
+    /// The socket.
+    pub fd: OwnedFd,
+    /// The TURN client whose server sends to it.
+    pub client: Option<u32>,
+}
+
+/// A stream to send, and where it should arrive.
+#[derive(Debug)]
+pub struct Stream {
+    /// What it sends.
+    pub track: Track,
+    /// What people call it.
+    pub name: String,
+    /// Who it is.
+    pub identity: Identity,
+    /// Where it leaves, and how.
+    pub route: Route,
+    /// The socket at which it should arrive, if that is one of this worker's.
+    pub arrives_at: Option<u32>,
+}
+
+/// How the packets of a stream travel.
+#[derive(Clone, Copy, Debug)]
+pub enum Route {
+    /// As they are.
+    Plain {
+        /// The socket.
+        port: u32,
+        /// Where to.
+        to: SocketAddr,
+    },
+    /// By a TURN client to its peer, once that is bound or permitted.
+    ByClient {
+        /// The client.
+        client: u32,
+    },
+    /// From a peer's socket to what a TURN client was allocated.
+    ToClient {
+        /// The peer's socket.
+        port: u32,
+        /// The client.
+        client: u32,
+    },
+}
+
+/// How data of a TURN client travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// ChannelData.
+    Channel,
+    /// Send and Data indications.
+    Indication,
+}
+
+/// A TURN client.
+#[derive(Debug)]
+pub struct Client {
+    /// Its socket.
+    pub port: u32,
+    /// The server.
+    pub server: SocketAddr,
+    /// Its peer; none for a client that only allocates.
+    pub peer: Option<SocketAddr>,
+    /// How its data travels.
+    pub framing: Framing,
+    /// Who it says it is.
+    pub credentials: Arc<Credentials>,
+    /// What it asks for.
+    pub settings: Settings,
+    /// Seed of its transaction ids.
+    pub seed: u128,
+    /// When it begins, after the others.
+    pub after: Duration,
+}

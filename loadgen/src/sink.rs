@@ -1,0 +1,35 @@
+//! `sink`: receives streams and measures them.
+
+use anyhow::Result;
+
+use crate::cli::Sink;
+use crate::plan::{Plan, Port};
+use crate::session::{Finding, Session};
+use crate::sockets;
+use crate::worker::Expectation;
+
+/// Runs `sink`.
+///
+/// # Errors
+/// It could not be run, and why.
+pub fn run(options: Sink) -> Result<(Session, Finding)> {
+    let addresses = options.listen.local()?;
+    sockets::allow(addresses.len() as u64)?;
+    let session = Session::new(options.common)?;
+    let mut cores = session.cores(0.0)?;
+    cores.truncate(addresses.len());
+    let mut plans: Vec<Plan> = cores.iter().map(|_| Plan::default()).collect();
+    for (at, address) in addresses.iter().enumerate() {
+        plans[at % cores.len()].ports.push(Port { fd: sockets::open_at(*address)?, client: None });
+    }
+    let expectation = Expectation {
+        run: None,
+        strangers: true,
+        echo: options.echo,
+        clock_rates: options.rtpmap,
+        ..session.expectation()
+    };
+    let terms = session.terms(expectation, None);
+    let finding = session.run(plans, &cores, &terms)?;
+    Ok((session, finding))
+}

@@ -1,0 +1,434 @@
+//! One core's share of a run: sends each packet at its time, measures what arrives.
+
+mod clients;
+mod receivers;
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam::channel::Sender as Channel;
+use raceway_loadgen_core::report::Interval;
+use raceway_loadgen_core::rtp::RtpView;
+use raceway_loadgen_core::turn::{CHANNEL_HEADER, INDICATION_HEADER_MAX, Incoming, channel_header};
+use raceway_loadgen_core::{Schedule, Sender, Wheel};
+use raceway_sys::io::{Buffer, Event, HEADROOM, PacketIo, Wait};
+use raceway_sys::socket;
+use raceway_units::{Endpoint, Instant};
+
+use crate::clock::Timeline;
+use crate::limits::{BATCH, IDLE, REPORT_EVERY};
+use crate::plan::{Plan, Route, Stream};
+
+use clients::Clients;
+pub use clients::{Refusal, TurnFigures};
+pub use receivers::{Expectation, Receivers};
+
+/// Where a packet is written in a buffer, so that a header of TURN has room in front of it.
+const ROOM: usize = INDICATION_HEADER_MAX.next_multiple_of(16);
+/// A packet that is due so soon is waited for awake: being woken takes longer.
+const SPIN: Duration = Duration::from_micros(40);
+/// How long clients may take to end their allocations.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// What the main thread tells workers.
+#[derive(Debug, Default)]
+pub struct Control {
+    /// When media begins, nanoseconds on the timeline; zero until all workers are ready.
+    pub begin_at: AtomicU64,
+    /// Nothing more is to be sent.
+    pub stop: AtomicBool,
+}
+
+/// What a worker tells the main thread.
+#[derive(Debug)]
+pub enum Report {
+    /// Its clients are ready, or have failed; media may begin.
+    Ready(Box<TurnFigures>),
+    /// The network says that this address cannot be reached; said once.
+    Unreachable(SocketAddr),
+    /// What was counted since the last.
+    Interval(Box<Interval>),
+    /// All is over.
+    Done(Box<Outcome>),
+    /// The kernel refuses to go on.
+    Failed(io::Error),
+}
+
+/// What a worker found in the end.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Streams that arrived, or should have.
+    pub receivers: Receivers,
+    /// Packets sent, by place in the plan's streams.
+    pub sent: Vec<u64>,
+    /// Streams as planned.
+    pub streams: Vec<Stream>,
+    /// What TURN clients met.
+    pub turn: TurnFigures,
+    /// What the network said in ICMP: how often, and the first of it.
+    pub unreachable: Option<(u64, SocketAddr)>,
+    /// Datagrams that are neither RTP nor RTCP.
+    pub malformed: u64,
+    /// Share of the time in which the worker worked or waited awake.
+    pub busy: f64,
+}
+
+/// What all workers of a run have in common.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The time that counts.
+    pub timeline: Timeline,
+    /// How long media flows.
+    pub duration: Duration,
+    /// How long late packets are waited for.
+    pub drain: Duration,
+    /// How streams begin; `begin` is set when it is known.
+    pub schedule: Schedule,
+    /// Seed of streams.
+    pub seed: u64,
+    /// What is expected of streams that arrive.
+    pub expectation: Expectation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    SettingUp,
+    Waiting,
+    Media,
+    Draining { until: Instant },
+    Closing { until: Instant },
+}
+
+/// A worker. Lives on its own thread from [`new`](Self::new) on.
+pub struct Worker<I> {
+    io: I,
+    terms: Terms,
+    control: Arc<Control>,
+    reports: Channel<Report>,
+    plan: Plan,
+    senders: Vec<Sender>,
+    /// Streams that have packets to send.
+    flowing: u32,
+    clients: Clients,
+    receivers: Receivers,
+    wheel: Wheel,
+    phase: Phase,
+    interval: Box<Interval>,
+    reported_at: Instant,
+    /// When each packet of the batch was due, and its octets.
+    batch: Vec<(Instant, usize)>,
+    refused: u64,
+    unreachable: Option<(u64, SocketAddr)>,
+    malformed: u64,
+    idle: Duration,
+    begun: Instant,
+}
+
+impl<I: PacketIo> Worker<I> {
+    /// A worker with its plan, on the thread that calls.
+    #[must_use]
+    pub fn new(mut plan: Plan, terms: Terms, control: Arc<Control>, reports: Channel<Report>, mut io: I) -> Self {
+        let now = terms.timeline.now();
+        for (number, port) in plan.ports.iter().enumerate() {
+            io.receive(number as u32, port.fd.as_raw_fd());
+        }
+        let receivers = Receivers::new(terms.expectation.clone(), &plan.streams, terms.timeline.clock());
+        let clients = Clients::new(std::mem::take(&mut plan.clients), now);
+        let wheel = Wheel::new((plan.streams.len() + clients.len()) as u32, now);
+        Self {
+            io,
+            senders: Vec::with_capacity(plan.streams.len()),
+            receivers,
+            wheel,
+            flowing: 0,
+            phase: Phase::SettingUp,
+            interval: Box::default(),
+            reported_at: now,
+            batch: Vec::with_capacity(BATCH),
+            refused: 0,
+            unreachable: None,
+            malformed: 0,
+            idle: Duration::ZERO,
+            begun: now,
+            clients,
+            terms,
+            control,
+            reports,
+            plan,
+        }
+    }
+
+    /// Works until all is over, and reports.
+    pub fn run(mut self) {
+        for client in 0..self.clients.len() as u32 {
+            self.wheel.schedule(self.client_timer(client), self.clients.begins_at(client));
+        }
+        let report = loop {
+            let now = self.terms.timeline.now();
+            if self.step(now) {
+                break Report::Done(Box::new(self.outcome()));
+            }
+            if let Err(error) = self.turn(now) {
+                break Report::Failed(error);
+            }
+        };
+        // The main thread has gone only when the process ends.
+        let _ = self.reports.send(report);
+    }
+
+    fn client_timer(&self, client: u32) -> u32 {
+        self.plan.streams.len() as u32 + client
+    }
+
+    /// Moves on to the next phase when it is time; true when all is over.
+    fn step(&mut self, now: Instant) -> bool {
+        if now.since(self.reported_at) >= REPORT_EVERY {
+            self.report(now);
+        }
+        let stop = self.control.stop.load(Ordering::Relaxed);
+        match self.phase {
+            Phase::SettingUp if stop || self.clients.are_settled() => {
+                let _ = self.reports.send(Report::Ready(Box::new(self.clients.figures().clone())));
+                self.phase = Phase::Waiting;
+            }
+            Phase::Waiting if stop => self.drain(now),
+            Phase::Waiting => match self.control.begin_at.load(Ordering::Acquire) {
+                0 => {}
+                begin => self.begin(Instant::from_ns(begin)),
+            },
+            Phase::Media if stop || self.has_sent_all(now) => self.drain(now),
+            Phase::Draining { until } if now >= until => {
+                self.clients.close(now);
+                for client in 0..self.clients.len() as u32 {
+                    self.wheel.schedule(self.client_timer(client), now);
+                }
+                self.phase = Phase::Closing { until: now.after(CLOSING) };
+            }
+            Phase::Closing { until } => return now >= until || self.clients.are_over(),
+            Phase::SettingUp | Phase::Media | Phase::Draining { .. } => {}
+        }
+        false
+    }
+
+    fn begin(&mut self, begin: Instant) {
+        self.terms.schedule.begin = begin;
+        let end = begin.after(self.terms.duration);
+        for (number, stream) in self.plan.streams.iter().enumerate() {
+            let start = self.terms.schedule.start(stream.identity.stream, stream.track.interval());
+            let mut sender = Sender::new(&stream.track, stream.identity, start, self.terms.seed);
+            sender.stop_at(end);
+            if let Some(due) = sender.next_due()
+                && self.clients.carry(stream.route)
+            {
+                self.wheel.schedule(number as u32, due);
+                self.flowing += 1;
+            }
+            self.senders.push(sender);
+        }
+        self.phase = Phase::Media;
+    }
+
+    /// Whether media is over: its time has passed, and what was due within it has left, or will not in good time.
+    fn has_sent_all(&self, now: Instant) -> bool {
+        let end = self.terms.schedule.begin.after(self.terms.duration);
+        now >= end && (self.flowing == 0 || now >= end.after(self.terms.drain))
+    }
+
+    fn drain(&mut self, now: Instant) {
+        (0..self.senders.len() as u32).for_each(|stream| self.wheel.cancel(stream));
+        self.phase = Phase::Draining { until: now.after(self.terms.drain) };
+    }
+
+    /// One batch out, and what has come in.
+    fn turn(&mut self, now: Instant) -> io::Result<()> {
+        self.send_what_is_due(now);
+        if self.batch.is_empty() {
+            let next = self.wheel.poll_timeout().map_or(IDLE, |at| at.since(now));
+            if next > SPIN {
+                let wait = (next - SPIN).min(IDLE);
+                self.io.wait(Wait::AtMost(wait))?;
+                self.idle += self.terms.timeline.now().since(now).min(wait);
+            } else {
+                self.io.wait(Wait::AtMost(Duration::ZERO))?;
+            }
+        } else {
+            // Everything is with the kernel when this returns: the time after it is when packets left at the latest.
+            self.io.wait(Wait::AtMost(Duration::ZERO))?;
+            let left = self.terms.timeline.now();
+            for (due, octets) in self.batch.drain(..) {
+                self.interval.sent(octets, left.since(due));
+            }
+            let refused = self.io.figures().sends_failed;
+            self.interval.sent.refused += refused - self.refused;
+            self.refused = refused;
+        }
+        let now = self.terms.timeline.now();
+        while let Some(event) = self.io.next_event() {
+            self.deal_with(event, now);
+        }
+        Ok(())
+    }
+
+    fn send_what_is_due(&mut self, now: Instant) {
+        while self.batch.len() < BATCH {
+            let Some((timer, due)) = self.wheel.poll(now) else { return };
+            match timer.checked_sub(self.plan.streams.len() as u32) {
+                Some(client) => self.look_after(client, now),
+                None if !self.send(timer, due) => {
+                    // No buffer is free: all of them leave with this batch.
+                    self.wheel.schedule(timer, due);
+                    return;
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Sends the packet of a stream that is due; false if there is no buffer for it.
+    #[inline]
+    fn send(&mut self, stream: u32, due: Instant) -> bool {
+        let Some(buffer) = self.io.originate() else { return false };
+        let sender = &mut self.senders[stream as usize];
+        let memory = self.io.memory(&buffer);
+        let length = sender.write(&mut memory[ROOM..]);
+        match sender.next_due() {
+            Some(next) => self.wheel.schedule(stream, next),
+            None => self.flowing -= 1,
+        }
+        self.dispatch(self.plan.streams[stream as usize].route, buffer, length);
+        self.batch.push((due, length));
+        true
+    }
+
+    /// Puts what a route needs around `length` octets at [`ROOM`], and sends them.
+    fn dispatch(&mut self, route: Route, buffer: Buffer, length: usize) {
+        let end = ROOM + length;
+        match route {
+            Route::Plain { port, to } => self.io.send(self.fd(port), to.into(), 0, buffer, ROOM..end),
+            Route::ToClient { port, client } => {
+                let Some(to) = self.clients.relayed(client) else { return self.io.release(buffer) };
+                self.io.send(self.fd(port), to, 0, buffer, ROOM..end);
+            }
+            Route::ByClient { client } => {
+                let (port, server) = self.clients.transport(client);
+                let fd = self.fd(port);
+                let memory = self.io.memory(&buffer);
+                let range = match self.clients.template(client) {
+                    None => {
+                        let header = channel_header(self.clients.channel(client), length as u16);
+                        memory[ROOM - CHANNEL_HEADER..ROOM].copy_from_slice(&header);
+                        ROOM - CHANNEL_HEADER..end
+                    }
+                    Some(template) => {
+                        let start = ROOM - template.header();
+                        let total = template.write(&mut memory[start..], length);
+                        start..start + total.expect("a buffer has room for a packet and its header")
+                    }
+                };
+                self.io.send(fd, server, 0, buffer, range);
+            }
+        }
+    }
+
+    fn fd(&self, port: u32) -> i32 {
+        self.plan.ports[port as usize].fd.as_raw_fd()
+    }
+
+    /// Sends what a TURN client wants to say, and notes when to ask it again.
+    fn look_after(&mut self, client: u32, now: Instant) {
+        let (port, server) = self.clients.transport(client);
+        let fd = self.fd(port);
+        while let Some(request) = self.clients.poll_transmit(client, now) {
+            if socket::send_to(fd, server, request).is_err() {
+                self.interval.sent.refused += 1;
+            }
+        }
+        if self.clients.note_events(client, now) {
+            // It has a relayed address now: what it does next may be due at once.
+            return self.look_after(client, now);
+        }
+        if let Some(at) = self.clients.poll_timeout(client) {
+            self.wheel.schedule(self.client_timer(client), at);
+        }
+    }
+
+    #[inline]
+    fn deal_with(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Received { socket, buffer, length, remote, truncated: false, .. } => {
+                let start = HEADROOM;
+                let range = start..start + length;
+                let client = self.plan.ports[socket as usize].client;
+                let memory = self.io.memory(&buffer);
+                let (range, answered) = match client {
+                    None => (Some(range), None),
+                    Some(client) => match self.clients.handle(client, &memory[range], now) {
+                        Incoming::Data { payload, .. } => (Some(start + payload.start..start + payload.end), None),
+                        Incoming::Answer => (None, Some(client)),
+                        Incoming::Unexpected => (None, None),
+                    },
+                };
+                if let Some(range) = range.clone() {
+                    match RtpView::parse(&memory[range]) {
+                        Ok(packet) => self.receivers.handle(socket, remote, &packet, now, &mut self.interval),
+                        Err(_) => self.malformed += 1,
+                    }
+                }
+                match (self.terms.expectation.echo, remote, range) {
+                    (true, Some(remote), Some(range)) => self.io.send(self.fd(socket), remote, 0, buffer, range),
+                    _ => self.io.release(buffer),
+                }
+                if let Some(client) = answered {
+                    self.look_after(client, now);
+                }
+            }
+            Event::Received { buffer, .. } => {
+                self.malformed += 1;
+                self.io.release(buffer);
+            }
+            Event::NetworkError { socket } => self.note_network_errors(socket),
+            Event::Stopped { .. } | Event::Woken => {}
+        }
+    }
+
+    fn note_network_errors(&mut self, port: u32) {
+        while let Some(error) = socket::network_error(self.fd(port)) {
+            let target = SocketAddr::from(error.destination);
+            if self.unreachable.is_none() {
+                let _ = self.reports.send(Report::Unreachable(target));
+            }
+            self.unreachable.get_or_insert((0, target)).0 += 1;
+        }
+    }
+
+    fn report(&mut self, now: Instant) {
+        self.reported_at = now;
+        let interval = std::mem::take(&mut self.interval);
+        let _ = self.reports.send(Report::Interval(interval));
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        let now = self.terms.timeline.now();
+        self.report(now);
+        let elapsed = now.since(self.begun).max(Duration::from_nanos(1));
+        Outcome {
+            receivers: std::mem::take(&mut self.receivers),
+            sent: self.senders.iter().map(Sender::packets).collect(),
+            streams: std::mem::take(&mut self.plan.streams),
+            turn: self.clients.figures().clone(),
+            unreachable: self.unreachable,
+            malformed: self.malformed,
+            busy: 1.0 - self.idle.as_secs_f64() / elapsed.as_secs_f64(),
+        }
+    }
+}
+
+/// The address of a datagram's sender as people write it.
+#[must_use]
+pub fn written(remote: Option<Endpoint>) -> String {
+    remote.map_or_else(|| "?".to_owned(), |remote| SocketAddr::from(remote).to_string())
+}

@@ -1,0 +1,260 @@
+//! The TURN clients of a worker.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use raceway_loadgen_core::turn::{self, Event, Incoming, Method, SendTemplate};
+use raceway_units::{Endpoint, Instant};
+
+use crate::plan::{Client as Planned, Framing, Route};
+
+/// Longest time of a request that is told apart.
+const TOOK_MAX: Duration = Duration::from_secs(60);
+
+/// Why a request failed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Refusal {
+    /// Method.
+    pub method: Method,
+    /// ERROR-CODE; none if there was no answer at all.
+    pub code: Option<u16>,
+}
+
+/// What TURN clients met.
+#[derive(Clone, Debug)]
+pub struct TurnFigures {
+    /// Clients.
+    pub clients: u64,
+    /// Clients that allocated.
+    pub allocated: u64,
+    /// Clients that can carry media.
+    pub ready: u64,
+    /// Time of an allocation, microseconds: from the first request to the success, with the challenge between.
+    pub allocate_us: Histogram<u64>,
+    /// Time of a channel or permission, microseconds.
+    pub bind_us: Histogram<u64>,
+    /// Refreshes that succeeded.
+    pub refreshed: u64,
+    /// Allocations ended in good order.
+    pub closed: u64,
+    /// What failed how often, with the server's words for the first.
+    pub refusals: BTreeMap<Refusal, (u64, String)>,
+    /// Datagrams from servers that answer nothing.
+    pub unexpected: u64,
+}
+
+impl Default for TurnFigures {
+    fn default() -> Self {
+        let histogram = || {
+            let max = TOOK_MAX.as_micros() as u64;
+            Histogram::new_with_bounds(1, max, 3).expect("the bounds are constant and apart")
+        };
+        Self {
+            clients: 0,
+            allocated: 0,
+            ready: 0,
+            allocate_us: histogram(),
+            bind_us: histogram(),
+            refreshed: 0,
+            closed: 0,
+            refusals: BTreeMap::new(),
+            unexpected: 0,
+        }
+    }
+}
+
+impl TurnFigures {
+    /// Adds those of another worker.
+    pub fn merge(&mut self, other: &Self) {
+        self.clients += other.clients;
+        self.allocated += other.allocated;
+        self.ready += other.ready;
+        self.allocate_us.add(&other.allocate_us).expect("the same bounds");
+        self.bind_us.add(&other.bind_us).expect("the same bounds");
+        self.refreshed += other.refreshed;
+        self.closed += other.closed;
+        self.unexpected += other.unexpected;
+        for (refusal, (count, words)) in &other.refusals {
+            self.refusals.entry(refusal.clone()).or_insert_with(|| (0, words.clone())).0 += count;
+        }
+    }
+}
+
+/// Where a client stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// On its way.
+    Pending,
+    /// It carries media, or has allocated all that it was to.
+    Ready,
+    /// It never will.
+    Failed,
+}
+
+struct Client {
+    plan: Planned,
+    machine: turn::Client,
+    begins_at: Instant,
+    state: State,
+    relayed: Option<SocketAddr>,
+    channel: u16,
+    template: Option<SendTemplate>,
+}
+
+/// All of them.
+pub struct Clients {
+    list: Vec<Client>,
+    pending: usize,
+    figures: TurnFigures,
+}
+
+impl Clients {
+    pub fn new(plans: Vec<Planned>, now: Instant) -> Self {
+        let list: Vec<Client> = plans.into_iter().map(|plan| Client::new(plan, now)).collect();
+        let figures = TurnFigures { clients: list.len() as u64, ..TurnFigures::default() };
+        Self { pending: list.len(), list, figures }
+    }
+
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub fn begins_at(&self, client: u32) -> Instant {
+        self.list[client as usize].begins_at
+    }
+
+    /// None is on its way.
+    pub fn are_settled(&self) -> bool {
+        self.pending == 0
+    }
+
+    /// None holds an allocation.
+    pub fn are_over(&self) -> bool {
+        self.list.iter().all(|client| client.machine.is_over())
+    }
+
+    pub fn figures(&self) -> &TurnFigures {
+        &self.figures
+    }
+
+    /// Whether packets on this route have a way.
+    pub fn carry(&self, route: Route) -> bool {
+        match route {
+            Route::Plain { .. } => true,
+            Route::ByClient { client } | Route::ToClient { client, .. } => {
+                self.list[client as usize].state == State::Ready
+            }
+        }
+    }
+
+    /// Socket and server of a client.
+    pub fn transport(&self, client: u32) -> (u32, Endpoint) {
+        let plan = &self.list[client as usize].plan;
+        (plan.port, plan.server.into())
+    }
+
+    pub fn relayed(&self, client: u32) -> Option<Endpoint> {
+        self.list[client as usize].relayed.map(Endpoint::from)
+    }
+
+    pub fn channel(&self, client: u32) -> u16 {
+        self.list[client as usize].channel
+    }
+
+    pub fn template(&self, client: u32) -> Option<&SendTemplate> {
+        self.list[client as usize].template.as_ref()
+    }
+
+    pub fn handle(&mut self, client: u32, datagram: &[u8], now: Instant) -> Incoming {
+        let incoming = self.list[client as usize].machine.handle(datagram, now);
+        self.figures.unexpected += u64::from(incoming == Incoming::Unexpected);
+        incoming
+    }
+
+    pub fn poll_transmit(&mut self, client: u32, now: Instant) -> Option<&[u8]> {
+        self.list[client as usize].machine.poll_transmit(now)
+    }
+
+    pub fn poll_timeout(&self, client: u32) -> Option<Instant> {
+        self.list[client as usize].machine.poll_timeout()
+    }
+
+    /// Ends all allocations.
+    pub fn close(&mut self, now: Instant) {
+        for client in self.list.iter_mut().filter(|client| client.relayed.is_some()) {
+            client.machine.close(now);
+        }
+    }
+
+    /// Takes note of what happened to a client; true if it has something new to say.
+    pub fn note_events(&mut self, at: u32, now: Instant) -> bool {
+        let mut more = false;
+        let client = &mut self.list[at as usize];
+        while let Some(event) = client.machine.poll_event() {
+            let before = client.state;
+            more |= client.note(event, &mut self.figures, now);
+            if before == State::Pending && client.state != State::Pending {
+                self.pending -= 1;
+                self.figures.ready += u64::from(client.state == State::Ready);
+            }
+        }
+        more
+    }
+}
+
+impl Client {
+    fn new(plan: Planned, now: Instant) -> Self {
+        let begins_at = now.after(plan.after);
+        let machine = turn::Client::new(plan.credentials.clone(), plan.settings, plan.seed, begins_at);
+        Self { machine, begins_at, state: State::Pending, relayed: None, channel: 0, template: None, plan }
+    }
+
+    fn note(&mut self, event: Event, figures: &mut TurnFigures, now: Instant) -> bool {
+        let micros = |took: Duration| took.as_micros() as u64;
+        match event {
+            Event::Allocated { relayed, took, .. } => {
+                figures.allocated += 1;
+                figures.allocate_us.saturating_record(micros(took));
+                self.relayed = Some(relayed);
+                return self.meet_peer(now);
+            }
+            Event::Bound { took, .. } | Event::Permitted { took, .. } => {
+                if self.state == State::Pending {
+                    figures.bind_us.saturating_record(micros(took));
+                    self.state = State::Ready;
+                }
+            }
+            Event::Refreshed { .. } => figures.refreshed += 1,
+            Event::Closed { .. } => figures.closed += 1,
+            Event::Refused { method, code, reason } => {
+                self.failed(figures, Refusal { method, code: Some(code) }, reason);
+            }
+            Event::Unanswered { method } => self.failed(figures, Refusal { method, code: None }, String::new()),
+        }
+        false
+    }
+
+    fn meet_peer(&mut self, now: Instant) -> bool {
+        let Some(peer) = self.plan.peer else {
+            self.state = State::Ready;
+            return false;
+        };
+        match self.plan.framing {
+            Framing::Channel => self.channel = self.machine.bind(peer, now).expect("the first channel of a client"),
+            Framing::Indication => {
+                self.machine.permit(peer, now);
+                self.template = Some(SendTemplate::new(peer, self.plan.seed));
+            }
+        }
+        true
+    }
+
+    fn failed(&mut self, figures: &mut TurnFigures, refusal: Refusal, words: String) {
+        figures.refusals.entry(refusal).or_insert((0, words)).0 += 1;
+        if self.state == State::Pending {
+            self.state = State::Failed;
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The streams that arrive at a worker.
+
+use std::time::Duration;
+
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
+use raceway_loadgen_core::Clock;
+use raceway_loadgen_core::receive::{Receiver, Settings};
+use raceway_loadgen_core::report::Interval;
+use raceway_loadgen_core::rtp::RtpView;
+use raceway_units::{Endpoint, Instant};
+
+use crate::limits::UNKNOWN_STREAMS_MAX;
+use crate::plan::Stream;
+
+/// What is expected of streams that arrive.
+#[derive(Clone, Debug)]
+pub struct Expectation {
+    /// Number of the run; none where it comes from elsewhere.
+    pub run: Option<u32>,
+    /// Whether streams are received that no plan of ours sends.
+    pub strangers: bool,
+    /// Whether everything is sent back to where it came from.
+    pub echo: bool,
+    /// Silence that is a gap.
+    pub gap: Duration,
+    /// Delay beyond which a packet is too late.
+    pub playout: Duration,
+    /// Clock rates of payload types that RFC 3551 does not fix.
+    pub clock_rates: Vec<(u8, u32)>,
+}
+
+impl Expectation {
+    fn settings(&self, clock_rate: u32, local: Clock) -> Settings {
+        Settings { run: self.run, playout: self.playout, gap: self.gap, ..Settings::new(clock_rate, local) }
+    }
+
+    /// The clock rate of a payload type; zero if nobody said.
+    fn clock_rate(&self, payload_type: u8) -> u32 {
+        let told = self.clock_rates.iter().find(|(known, _)| *known == payload_type);
+        told.map_or_else(|| static_clock_rate(payload_type), |(_, rate)| *rate)
+    }
+}
+
+/// Clock rates of the static payload types (RFC 3551 section 6).
+fn static_clock_rate(payload_type: u8) -> u32 {
+    match payload_type {
+        0 | 3..=5 | 7..=9 | 12 | 13 | 15 | 18 => 8_000,
+        6 => 16_000,
+        10 | 11 => 44_100,
+        14 | 25 | 26 | 28 | 31..=34 => 90_000,
+        16 => 11_025,
+        17 => 22_050,
+        _ => 0,
+    }
+}
+
+/// A stream that arrives, or should.
+#[derive(Debug)]
+pub struct Arriving {
+    /// The stream of the plan that it is.
+    pub planned: Option<u32>,
+    /// Where it came from.
+    pub remote: Option<Endpoint>,
+    /// The port at which it arrived.
+    pub port: u32,
+    /// Its SSRC.
+    pub ssrc: u32,
+    /// Payload type of its first packet.
+    pub payload_type: Option<u8>,
+    /// What was found.
+    pub receiver: Receiver,
+}
+
+/// All of them, by socket and SSRC.
+#[derive(Debug, Default)]
+pub struct Receivers {
+    index: HashMap<(u32, u32), u32, FixedState>,
+    list: Vec<Arriving>,
+    expectation: Option<Expectation>,
+    local: Option<Clock>,
+    strangers: usize,
+    /// Packets of streams that are not expected here, or beyond those that a worker remembers.
+    pub unknown: u64,
+}
+
+impl Receivers {
+    /// Expects the streams that arrive here.
+    #[must_use]
+    pub fn new(expectation: Expectation, streams: &[Stream], local: Clock) -> Self {
+        let mut receivers = Self { local: Some(local), ..Self::default() };
+        for (number, stream) in streams.iter().enumerate() {
+            let Some(port) = stream.arrives_at else { continue };
+            let mut settings = expectation.settings(stream.track.clock_rate, local);
+            settings.events = stream.track.event_payload_type();
+            receivers.add(Arriving {
+                planned: Some(number as u32),
+                remote: None,
+                port,
+                ssrc: stream.identity.ssrc,
+                payload_type: Some(stream.track.payload_type),
+                receiver: Receiver::new(settings),
+            });
+        }
+        receivers.expectation = Some(expectation);
+        receivers
+    }
+
+    fn add(&mut self, arriving: Arriving) -> u32 {
+        let at = self.list.len() as u32;
+        self.index.insert((arriving.port, arriving.ssrc), at);
+        self.list.push(arriving);
+        at
+    }
+
+    /// A packet arrived at a socket.
+    #[inline]
+    pub fn handle(
+        &mut self,
+        port: u32,
+        remote: Option<Endpoint>,
+        packet: &RtpView<'_>,
+        now: Instant,
+        interval: &mut Interval,
+    ) {
+        let known = self.index.get(&(port, packet.ssrc())).copied();
+        let Some(at) = known.or_else(|| self.meet(port, remote, packet)) else {
+            self.unknown += 1;
+            return;
+        };
+        let arriving = &mut self.list[at as usize];
+        if arriving.remote.is_none() {
+            arriving.remote = remote;
+        }
+        let arrival = arriving.receiver.handle(packet, now);
+        interval.arrived(&arrival);
+    }
+
+    #[cold]
+    fn meet(&mut self, port: u32, remote: Option<Endpoint>, packet: &RtpView<'_>) -> Option<u32> {
+        let expectation = self.expectation.as_ref().filter(|expectation| expectation.strangers)?;
+        if self.strangers == UNKNOWN_STREAMS_MAX {
+            return None;
+        }
+        self.strangers += 1;
+        let rate = expectation.clock_rate(packet.payload_type());
+        let receiver = Receiver::new(expectation.settings(rate, self.local?));
+        let (ssrc, payload_type) = (packet.ssrc(), Some(packet.payload_type()));
+        Some(self.add(Arriving { planned: None, remote, port, ssrc, payload_type, receiver }))
+    }
+
+    /// Streams, as they were planned or met.
+    pub fn iter(&self) -> impl Iterator<Item = &Arriving> {
+        self.list.iter()
+    }
+}
