@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use core_affinity::CoreId;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use raceway_loadgen_core::report::{Interval, Totals};
-use raceway_loadgen_core::{Random, Schedule};
-use raceway_units::Instant;
+use raceway_loadgen_core::Schedule;
+use raceway_units::{Instant, Random};
 
 use crate::cli::{ClockChoice, Common};
 use crate::clock::Timeline;
