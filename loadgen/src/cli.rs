@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use raceway_loadgen_core::Profile;
+use raceway_loadgen_core::expect::Expectations;
 
 use crate::crew::BackEnd;
 use crate::target::Target;
@@ -45,7 +46,7 @@ pub struct Common {
     pub drain: Duration,
     /// What must hold for a pass, as loss<=0,p99<=2ms,mos>=4.2.
     #[arg(long, value_name = "LIST")]
-    pub expect: Option<String>,
+    pub expect: Option<Expectations>,
     /// The report as JSON on standard output, in place of the table.
     #[arg(long)]
     pub json: bool,

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod crew;
 pub mod limits;
 pub mod plan;
+pub mod result;
 pub mod rtp;
 pub mod session;
 pub mod show;

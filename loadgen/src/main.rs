@@ -16,12 +16,9 @@ fn main() -> ExitCode {
         Task::Turn(options) => turn::run(options),
     };
     match result {
-        Ok((_, finding)) => {
-            println!("{:?}", finding.totals.all.sent);
-            println!("{:?}", finding.totals.all.received);
-            println!("{:?}", finding.totals.all.delay());
-            println!("{:?}", finding.totals.all.lateness());
-            ExitCode::SUCCESS
+        Ok(report) => {
+            println!("{}", serde_json::to_string_pretty(&report).expect("a report is JSON"));
+            if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) }
         }
         Err(error) => {
             eprintln!("raceway-loadgen: {error:#}");

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
 use raceway_loadgen_core::Identity;
+use raceway_loadgen_core::report::Report;
 
 use crate::cli::Rtp;
 use crate::plan::{Plan, Port, Route, Stream};
-use crate::session::{Finding, Session};
+use crate::result;
+use crate::session::Session;
 use crate::sockets;
 use crate::target::local_towards;
 
@@ -15,13 +17,13 @@ use crate::target::local_towards;
 ///
 /// # Errors
 /// It could not be run, and why.
-pub fn run(options: Rtp) -> Result<(Session, Finding)> {
+pub fn run(options: Rtp) -> Result<Report> {
     ensure!(options.streams > 0, "--streams 0: there is nothing to send");
     let mine = options.common.i_own_this_target;
     let targets = options.target.resolve(mine)?;
     let receive = options.receive.as_ref().map(|target| target.local()).transpose()?;
     let session = Session::new(options.common)?;
-    let tracks = options.shape.profile.tracks();
+    let tracks = session.tracks(&options.shape.profile)?;
     let pps: f64 = tracks.iter().map(|track| track.packets_per_second()).sum::<f64>() * f64::from(options.streams);
     let mut cores = session.cores(2.0 * pps)?;
     // Streams meet their receiver in one worker: no more workers than places where they arrive.
@@ -65,5 +67,6 @@ pub fn run(options: Rtp) -> Result<(Session, Finding)> {
     }
     let terms = session.terms(session.expectation(), options.shape.ramp);
     let finding = session.run(plans, &cores, &terms)?;
-    Ok((session, finding))
+    let what = format!("{} streams of {} to {}", options.streams, options.shape.profile, options.target);
+    Ok(result::report(&session, &finding, what))
 }

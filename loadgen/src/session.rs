@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use core_affinity::CoreId;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use raceway_loadgen_core::report::{Interval, Totals};
-use raceway_loadgen_core::Schedule;
+use raceway_loadgen_core::{Profile, Schedule, Track};
+use raceway_sys::io::PAYLOAD_MAX;
 use raceway_units::{Instant, Random};
 
 use crate::cli::{ClockChoice, Common};
@@ -70,6 +71,20 @@ impl Session {
         // Two runs with one seed are still two runs.
         let run = (drawn >> 32) as u32;
         Ok(Self { common, timeline, seed, run, interrupted })
+    }
+
+    /// The streams of a profile, if this generator can send them.
+    ///
+    /// # Errors
+    /// Their packets are longer than its buffers.
+    pub fn tracks(&self, profile: &Profile) -> Result<Vec<Track>> {
+        let tracks = profile.tracks();
+        let longest = tracks.iter().map(Track::packet_max).max().unwrap_or(0);
+        ensure!(
+            longest <= PAYLOAD_MAX,
+            "{profile}: packets of {longest} octets; this generator sends {PAYLOAD_MAX} at most"
+        );
+        Ok(tracks)
     }
 
     /// A random number of this session, by purpose.

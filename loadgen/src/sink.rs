@@ -1,10 +1,12 @@
 //! `sink`: receives streams and measures them.
 
 use anyhow::Result;
+use raceway_loadgen_core::report::Report;
 
 use crate::cli::Sink;
 use crate::plan::{Plan, Port};
-use crate::session::{Finding, Session};
+use crate::result;
+use crate::session::Session;
 use crate::sockets;
 use crate::worker::Expectation;
 
@@ -12,7 +14,7 @@ use crate::worker::Expectation;
 ///
 /// # Errors
 /// It could not be run, and why.
-pub fn run(options: Sink) -> Result<(Session, Finding)> {
+pub fn run(options: Sink) -> Result<Report> {
     let addresses = options.listen.local()?;
     sockets::allow(addresses.len() as u64)?;
     let session = Session::new(options.common)?;
@@ -31,5 +33,6 @@ pub fn run(options: Sink) -> Result<(Session, Finding)> {
     };
     let terms = session.terms(expectation, None);
     let finding = session.run(plans, &cores, &terms)?;
-    Ok((session, finding))
+    let what = format!("streams that arrived at {}", options.listen);
+    Ok(result::report(&session, &finding, what))
 }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
+use raceway_loadgen_core::report::Report;
 use raceway_loadgen_core::turn::{Credentials, Family, Settings};
 use raceway_loadgen_core::{Identity, Track};
 use raceway_units::UnixTime;
 
 use crate::cli::{Direction, Turn};
 use crate::plan::{Client, Framing, Plan, Port, Route, Stream};
-use crate::session::{Finding, Session};
+use crate::result;
+use crate::session::Session;
 use crate::sockets;
 use crate::target::local_towards;
 
@@ -22,12 +24,12 @@ const CREDENTIALS_MARGIN: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// It could not be run, and why.
-pub fn run(options: Turn) -> Result<(Session, Finding)> {
+pub fn run(options: Turn) -> Result<Report> {
     ensure!(options.clients > 0, "--clients 0: there is nobody to allocate");
     let server = options.server.resolve_one(options.common.i_own_this_target)?;
     let credentials = Arc::new(credentials(&options)?);
     let session = Session::new(options.common)?;
-    let tracks = options.shape.profile.tracks();
+    let tracks = session.tracks(&options.shape.profile)?;
     let ways = if options.direction == Direction::Both { 2.0 } else { 1.0 };
     let pps: f64 = tracks.iter().map(Track::packets_per_second).sum::<f64>() * f64::from(options.clients) * ways;
     let cores = session.cores(2.0 * pps)?;
@@ -70,7 +72,10 @@ pub fn run(options: Turn) -> Result<(Session, Finding)> {
     }
     let terms = session.terms(session.expectation(), options.shape.ramp);
     let finding = session.run(plans, &cores, &terms)?;
-    Ok((session, finding))
+    let (clients, profile) = (options.clients, &options.shape.profile);
+    let how = if options.indications { "indications" } else { "channels" };
+    let what = format!("{clients} TURN clients at {}, {profile} over {how}", options.server);
+    Ok(result::report(&session, &finding, what))
 }
 
 fn credentials(options: &Turn) -> Result<Credentials> {

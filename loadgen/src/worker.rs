@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam::channel::Sender as Channel;
+use raceway_loadgen_core::limits::PACKET_MAX;
 use raceway_loadgen_core::report::Interval;
 use raceway_loadgen_core::rtp::RtpView;
 use raceway_loadgen_core::turn::{CHANNEL_HEADER, INDICATION_HEADER_MAX, Incoming, channel_header};
@@ -25,7 +26,7 @@ use crate::plan::{Plan, Route, Stream};
 
 use clients::Clients;
 pub use clients::{Refusal, TurnFigures};
-pub use receivers::{Expectation, Receivers};
+pub use receivers::{Arriving, Expectation, Receivers};
 
 /// Where a packet is written in a buffer, so that a header of TURN has room in front of it.
 const ROOM: usize = INDICATION_HEADER_MAX.next_multiple_of(16);
@@ -65,6 +66,8 @@ pub struct Outcome {
     pub receivers: Receivers,
     /// Packets sent, by place in the plan's streams.
     pub sent: Vec<u64>,
+    /// Packets that fell due and were not sent any more.
+    pub unsent: u64,
     /// Streams as planned.
     pub streams: Vec<Stream>,
     /// What TURN clients met.
@@ -111,6 +114,10 @@ pub struct Worker<I> {
     reports: Channel<Report>,
     plan: Plan,
     senders: Vec<Sender>,
+    /// Packets that each stream has sent, once media is over.
+    sent: Vec<u64>,
+    /// Packets that were due and never left.
+    unsent: u64,
     /// Streams that have packets to send.
     flowing: u32,
     clients: Clients,
@@ -145,6 +152,8 @@ impl<I: PacketIo> Worker<I> {
             receivers,
             wheel,
             flowing: 0,
+            sent: Vec::new(),
+            unsent: 0,
             phase: Phase::SettingUp,
             interval: Box::default(),
             reported_at: now,
@@ -239,7 +248,16 @@ impl<I: PacketIo> Worker<I> {
     }
 
     fn drain(&mut self, now: Instant) {
-        (0..self.senders.len() as u32).for_each(|stream| self.wheel.cancel(stream));
+        self.sent = self.senders.iter().map(Sender::packets).collect();
+        let mut nowhere = [0; PACKET_MAX as usize];
+        for (stream, sender) in self.senders.iter_mut().enumerate() {
+            self.wheel.cancel(stream as u32);
+            while self.clients.carry(self.plan.streams[stream].route) && sender.next_due().is_some_and(|due| due < now)
+            {
+                sender.write(&mut nowhere);
+                self.unsent += 1;
+            }
+        }
         self.phase = Phase::Draining { until: now.after(self.terms.drain) };
     }
 
@@ -417,7 +435,8 @@ impl<I: PacketIo> Worker<I> {
         let elapsed = now.since(self.begun).max(Duration::from_nanos(1));
         Outcome {
             receivers: std::mem::take(&mut self.receivers),
-            sent: self.senders.iter().map(Sender::packets).collect(),
+            sent: std::mem::take(&mut self.sent),
+            unsent: self.unsent,
             streams: std::mem::take(&mut self.plan.streams),
             turn: self.clients.figures().clone(),
             unreachable: self.unreachable,

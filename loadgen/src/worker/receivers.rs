@@ -66,8 +66,8 @@ pub struct Arriving {
     pub port: u32,
     /// Its SSRC.
     pub ssrc: u32,
-    /// Payload type of its first packet.
-    pub payload_type: Option<u8>,
+    /// Its payload type, or that of its first packet.
+    pub payload_type: u8,
     /// What was found.
     pub receiver: Receiver,
 }
@@ -98,7 +98,7 @@ impl Receivers {
                 remote: None,
                 port,
                 ssrc: stream.identity.ssrc,
-                payload_type: Some(stream.track.payload_type),
+                payload_type: stream.track.payload_type,
                 receiver: Receiver::new(settings),
             });
         }
@@ -145,7 +145,7 @@ impl Receivers {
         self.strangers += 1;
         let rate = expectation.clock_rate(packet.payload_type());
         let receiver = Receiver::new(expectation.settings(rate, self.local?));
-        let (ssrc, payload_type) = (packet.ssrc(), Some(packet.payload_type()));
+        let (ssrc, payload_type) = (packet.ssrc(), packet.payload_type());
         Some(self.add(Arriving { planned: None, remote, port, ssrc, payload_type, receiver }))
     }
 

@@ -1,0 +1,184 @@
+//! From what workers found to a report, and the report to whoever wants it.
+
+use std::time::Duration;
+
+use raceway_loadgen_core::quality::Codec;
+use raceway_loadgen_core::report::{
+    Effort, Machine, Reference, Report, Run, Spread, StreamReport, Streams, Summary, TurnSummary, Validity,
+};
+
+use crate::session::{Finding, Session};
+use crate::worker::{Arriving, Outcome, TurnFigures, written};
+
+/// Options whose values are nobody's business.
+const SECRETS: [&str; 2] = ["--password", "--secret"];
+
+/// The report of a run that was about `what`.
+#[must_use]
+pub fn report(session: &Session, finding: &Finding, what: String) -> Report {
+    let sends = finding.outcomes.iter().any(|outcome| !outcome.streams.is_empty());
+    let returns = finding.outcomes.iter().any(|outcome| outcome.receivers.iter().next().is_some());
+    let length = finding.length.as_secs_f64();
+    let rows: Vec<StreamReport> = finding.outcomes.iter().flat_map(rows).collect();
+    let reference = reference(&rows);
+    let all = &finding.totals.all;
+    let summary = Summary::of(all, length, sends && returns, reference);
+    let busy = finding.outcomes.iter().map(|outcome| outcome.busy).fold(0.0, f64::max);
+    let unsent: u64 = finding.outcomes.iter().map(|outcome| outcome.unsent).sum();
+    let validity = Validity::judge(&Effort {
+        lateness: all.lateness(),
+        due: all.sent.packets + unsent,
+        taken: all.sent.packets - all.sent.refused.min(all.sent.packets),
+        refused: all.sent.refused,
+        busy,
+        allowed: session.common.lateness,
+    });
+    let mut report = Report::of(run(session, length, what), validity, summary, &finding.totals, Streams::of(rows));
+    report.turn = turn(finding);
+    if let Some(expectations) = &session.common.expect {
+        report.expectations = expectations.evaluate(&report);
+    }
+    report
+}
+
+fn rows(outcome: &Outcome) -> impl Iterator<Item = StreamReport> {
+    outcome.receivers.iter().map(|arriving| row(outcome, arriving))
+}
+
+fn row(outcome: &Outcome, arriving: &Arriving) -> StreamReport {
+    match arriving.planned.map(|planned| planned as usize) {
+        Some(planned) => {
+            let stream = &outcome.streams[planned];
+            let codec = Codec::of_encoding(stream.track.encoding);
+            StreamReport::of(stream.name.clone(), &arriving.receiver, outcome.sent.get(planned).copied(), codec)
+        }
+        None => {
+            let from = written(arriving.remote);
+            let name = format!("{from} SSRC {:#010x} PT {}", arriving.ssrc, arriving.payload_type);
+            StreamReport::of(name, &arriving.receiver, None, codec(arriving.payload_type))
+        }
+    }
+}
+
+/// The codec of a static payload type (RFC 3551 section 6).
+fn codec(payload_type: u8) -> Option<Codec> {
+    let encoding = match payload_type {
+        0 => "PCMU",
+        8 => "PCMA",
+        9 => "G722",
+        _ => return None,
+    };
+    Codec::of_encoding(encoding)
+}
+
+/// Absolute only if the delays of all streams are.
+fn reference(rows: &[StreamReport]) -> Reference {
+    let delays: Vec<_> = rows.iter().filter_map(|row| row.delay).collect();
+    let absolute = !delays.is_empty() && delays.iter().all(|delay| delay.reference == Reference::Absolute);
+    if absolute { Reference::Absolute } else { Reference::Relative }
+}
+
+fn turn(finding: &Finding) -> Option<TurnSummary> {
+    let mut figures = TurnFigures::default();
+    finding.outcomes.iter().for_each(|outcome| figures.merge(&outcome.turn));
+    if figures.clients == 0 {
+        return None;
+    }
+    let failures = figures.refusals.iter().map(|(refusal, (count, words))| {
+        let said = refusal.code.map_or_else(|| "no answer".to_owned(), |code| format!("{code} {words}"));
+        (format!("{}: {said}", refusal.method), *count)
+    });
+    Some(TurnSummary {
+        clients: figures.clients,
+        allocated: figures.allocated,
+        refreshed: figures.refreshed,
+        allocations_per_s: 0.0,
+        failures: failures.collect(),
+        allocate: spread_us(&figures.allocate_us),
+    })
+}
+
+fn spread_us(histogram: &hdrhistogram::Histogram<u64>) -> Spread {
+    if histogram.is_empty() {
+        return Spread::default();
+    }
+    let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
+    Spread {
+        count: histogram.len(),
+        min_ms: histogram.min() as f64 / 1e3,
+        mean_ms: histogram.mean() / 1e3,
+        p50_ms: at(0.5),
+        p90_ms: at(0.9),
+        p99_ms: at(0.99),
+        p99_9_ms: at(0.999),
+        p99_99_ms: at(0.9999),
+        max_ms: histogram.max() as f64 / 1e3,
+    }
+}
+
+fn run(session: &Session, duration_s: f64, what: String) -> Run {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Run {
+        command: command(std::env::args()),
+        what,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_unix_s: now.saturating_sub(Duration::from_secs_f64(duration_s)).as_secs(),
+        duration_s,
+        seed: session.seed,
+        run: session.run,
+        machine: machine(),
+    }
+}
+
+/// The command line as it was typed, less its secrets.
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    let mut hide = false;
+    let shown = arguments.enumerate().map(|(at, argument)| {
+        if std::mem::take(&mut hide) {
+            return "***".to_owned();
+        }
+        let (name, value) = argument.split_once('=').map_or((argument.as_str(), None), |(n, v)| (n, Some(v)));
+        if at == 0 {
+            return "raceway-loadgen".to_owned();
+        }
+        match (SECRETS.contains(&name), value) {
+            (true, Some(_)) => format!("{name}=***"),
+            (true, None) => {
+                hide = true;
+                argument
+            }
+            (false, _) => argument,
+        }
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+fn machine() -> Machine {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let named = |key: &str| cpuinfo.lines().find(|line| line.starts_with(key)).and_then(|line| line.split_once(": "));
+    let processor = named("model name").map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.to_owned());
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    Machine {
+        processor,
+        cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+        kernel: format!("{} {}", read("/proc/sys/kernel/ostype"), read("/proc/sys/kernel/osrelease")),
+    }
+}
+
+/// Whether anything at all came of a run in which something should have: a run that measured nothing is no pass.
+#[must_use]
+pub fn measured_nothing(report: &Report) -> bool {
+    report.summary.received.packets == 0 && report.turn.as_ref().is_none_or(|turn| turn.allocated == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_without_its_secrets() {
+        let typed = ["/x/raceway-loadgen", "turn", "--user", "alice", "--password", "wonderland", "--secret=north"];
+        let shown = command(typed.into_iter().map(str::to_owned));
+        assert_eq!(shown, "raceway-loadgen turn --user alice --password *** --secret=***");
+    }
+}
