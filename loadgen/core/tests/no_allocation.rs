@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use raceway_loadgen_core::receive::{Receiver, Settings};
+use raceway_loadgen_core::report::Interval;
+use raceway_loadgen_core::rtp::RtpView;
 use raceway_loadgen_core::{Clock, Identity, PROFILES, Profile, Schedule, Sender, Wheel};
 use raceway_sys::allocations::{self, Counting};
 use raceway_units::Instant;
@@ -51,4 +54,33 @@ fn sending_on_time_allocates_nothing() {
     // This test could not fail if nothing were counted.
     drop(std::hint::black_box(vec![0u8; 10]));
     assert_eq!(allocations::of_this_thread(), before + 1);
+}
+
+#[test]
+fn receiving_allocates_nothing() {
+    let identity = Identity { run: 1, stream: 1, ssrc: 1, clock: Clock(1) };
+    let track = "opus:dtx=on".parse::<Profile>().unwrap().tracks().remove(0);
+    let mut sender = Sender::new(&track, identity, BEGIN, 1);
+    let mut packets: Vec<(Instant, Vec<u8>)> = Vec::new();
+    let mut out = [0; 9_000];
+    while packets.len() < 20_000 {
+        let due = sender.next_due().unwrap();
+        let length = sender.write(&mut out);
+        packets.push((due.after(Duration::from_millis(3)), out[..length].to_vec()));
+    }
+    // Lost, late, twice and damaged ones, and clocks that differ.
+    (100..20_000).step_by(100).for_each(|index| packets.swap(index - 7, index));
+    (50..20_000).step_by(130).for_each(|index| packets[index] = packets[index + 1].clone());
+    (70..20_000).step_by(170).for_each(|index| packets[index].1.last_mut().into_iter().for_each(|octet| *octet ^= 1));
+    let mut interval = Interval::new();
+    for local in [Clock(1), Clock(2)] {
+        let mut receiver = Receiver::new(Settings::of_track(&track, local));
+        let before = allocations::of_this_thread();
+        for (now, octets) in &packets {
+            interval.arrived(&receiver.handle(&RtpView::parse(octets).unwrap(), *now));
+        }
+        assert_eq!(allocations::of_this_thread(), before);
+    }
+    let found = interval.received;
+    assert!(found.missing > 0 && found.duplicated > 0 && found.reordered > 0 && found.corrupted > 0, "{found:?}");
 }

@@ -1,3 +1,4 @@
-//! What the parsers of this crate make of octets that nobody vouches for.
+//! Parsers and octets that nobody vouches for; senders and receivers with a link between them.
 
 mod corpus;
+mod link;
