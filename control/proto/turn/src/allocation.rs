@@ -148,9 +148,12 @@ impl Allocation {
         self.legs().map(|(_, leg)| leg.expires_at).max().unwrap_or_default()
     }
 
-    /// When the first of its families ends.
+    /// When the first of its families, permissions and channels ends.
     pub fn next_expiry(&self) -> Instant {
-        self.legs().map(|(_, leg)| leg.expires_at).min().unwrap_or_default()
+        let legs = self.legs().map(|(_, leg)| leg.expires_at);
+        let permissions = self.permissions.iter().map(|permission| permission.expires_at);
+        let channels = self.channels.iter().map(|channel| channel.expires_at);
+        legs.chain(permissions).chain(channels).min().unwrap_or_default()
     }
 
     pub fn permission(&self, peer: IpAddr, now: Instant) -> Option<&Permission> {

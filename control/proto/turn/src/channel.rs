@@ -30,14 +30,15 @@ impl Server {
         let session = self.own_session(proven)?;
         let (number, peer) = self.wanted_channel(session, proven)?;
         let now = proven.arrival.now;
-        let allocation = self.sessions.get_mut(session).ok_or(Refusal::AllocationMismatch)?;
+        let allocation = self.sessions.get(session).ok_or(Refusal::AllocationMismatch)?;
         let is_bound = check_binding(allocation, number, peer)?;
         let has_room = is_bound || allocation.channels.len() < limits::CHANNELS_MAX;
         let permitted = allocation.permission(peer.ip(), now).is_some();
         if !has_room || (!permitted && allocation.permissions.len() >= limits::PERMISSIONS_MAX) {
             return Err(Refusal::InsufficientCapacity);
         }
-        let change = bind(allocation, number, peer, now, &self.peers);
+        let change = self.sessions.change(session, |allocation| bind(allocation, number, peer, now, &self.peers));
+        let change = change.ok_or(Refusal::AllocationMismatch)?;
         let response = empty_success(proven.exchange, &self.policy, Some(&proven.key));
         let response = datagram(&proven.arrival.tuple, response);
         let purpose = Purpose::ChannelBind { added: change.added };

@@ -6,7 +6,7 @@ use raceway_units::Instant;
 use crate::allocate::allocated;
 use crate::allocation::Allocation;
 use crate::counters::{Method, Outcome, Refusal};
-use crate::flows::{self, Role};
+use crate::flows;
 use crate::limits;
 use crate::pending::{Pending, Purpose};
 use crate::permission::empty_success;
@@ -93,15 +93,11 @@ impl Server {
         added: &[FlowId],
         error: OperationError,
     ) {
-        let Some(allocation) = self.sessions.get_mut(session) else { return };
-        for role in added.iter().filter_map(|id| Role::of(*id)) {
-            match role {
-                Role::Permission(index) => allocation.permissions.retain(|permission| permission.index != index),
-                Role::ChannelOut(number) => allocation.channels.retain(|channel| channel.number != number),
-                Role::ChannelIn(_) | Role::Allocation | Role::Relayed(_) => {}
-            }
-        }
-        let tuple = allocation.tuple;
+        let tuple = self.sessions.change(session, |allocation| {
+            flows::take_back(allocation, added);
+            allocation.tuple
+        });
+        let Some(tuple) = tuple else { return };
         let response = self.failed(session, method, exchange, error);
         self.tell_flows_removed(session, added, response.map(|octets| datagram(&tuple, octets)));
     }

@@ -222,6 +222,17 @@ pub(crate) fn forget_expired(allocation: &mut Allocation, now: Instant) -> Vec<F
     take_out(allocation, |permission| permission.expires_at > now, |channel| channel.expires_at > now)
 }
 
+/// Takes out the permissions and channels that these flows stand for.
+pub(crate) fn take_back(allocation: &mut Allocation, flows: &[FlowId]) {
+    for role in flows.iter().filter_map(|id| Role::of(*id)) {
+        match role {
+            Role::Permission(index) => allocation.permissions.retain(|permission| permission.index != index),
+            Role::ChannelOut(number) => allocation.channels.retain(|channel| channel.number != number),
+            Role::ChannelIn(_) | Role::Allocation | Role::Relayed(_) => {}
+        }
+    }
+}
+
 fn take_out(
     allocation: &mut Allocation,
     permission_stays: impl Fn(&Permission) -> bool,

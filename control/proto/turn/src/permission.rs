@@ -42,16 +42,18 @@ impl Server {
         let session = self.own_session(proven)?;
         let peers = self.wanted_peers(session, proven)?;
         let now = proven.arrival.now;
-        let allocation = self.sessions.get_mut(session).ok_or(Refusal::AllocationMismatch)?;
+        let allocation = self.sessions.get(session).ok_or(Refusal::AllocationMismatch)?;
         let new = peers.iter().filter(|peer| allocation.permission(**peer, now).is_none()).count();
         if allocation.permissions.len() + new > limits::PERMISSIONS_MAX {
             return Err(Refusal::InsufficientCapacity);
         }
-        let mut change = Change::default();
-        for peer in peers {
-            permit(allocation, peer, now, &self.peers, &mut change);
-        }
-        change.order();
+        let change = self.sessions.change(session, |allocation| {
+            let mut change = Change::default();
+            peers.iter().for_each(|peer| permit(allocation, *peer, now, &self.peers, &mut change));
+            change.order();
+            change
+        });
+        let change = change.ok_or(Refusal::AllocationMismatch)?;
         let response = empty_success(proven.exchange, &self.policy, Some(&proven.key));
         let response = datagram(&proven.arrival.tuple, response);
         let purpose = Purpose::CreatePermission { added: change.added };

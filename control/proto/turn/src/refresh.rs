@@ -62,7 +62,8 @@ impl Server {
         let expires_at = now.after(Duration::from_secs(lifetime_s.into()));
         let bits_per_second = self.policy.bits_per_second;
         let changed = self.sessions.change(session, |allocation| {
-            let was_ending = allocation.next_expiry() <= now.after(EXTEND_MARGIN);
+            let soon = now.after(EXTEND_MARGIN);
+            let was_ending = allocation.legs().any(|(_, leg)| leg.expires_at <= soon);
             let before = ends(allocation);
             for &family in families {
                 if let Some(leg) = allocation.leg_mut(family) {

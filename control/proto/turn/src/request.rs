@@ -9,7 +9,6 @@ use turn_types::attribute::XorPeerAddress;
 use crate::allocation::{Allocation, Family};
 use crate::auth::{Identity, IntegrityKind, Key, Offer, PasswordAlgorithm, lists_password_algorithms};
 use crate::counters::{Method, Outcome, Refusal};
-use crate::flows;
 use crate::message::{Request, typed};
 use crate::respond::{Exchange, Response};
 use crate::server::{Arrival, Server};
@@ -159,8 +158,7 @@ impl Server {
         self.send(&proven.arrival.tuple, octets);
     }
 
-    /// The session that a request is about (RFC 8656 section 5): that of its 5-tuple, by its own user. What has ended
-    /// of it is forgotten.
+    /// The session that a request is about (RFC 8656 section 5): that of its 5-tuple, by its own user.
     pub(crate) fn own_session(&mut self, proven: &Proven<'_>) -> Result<SessionId, Refusal> {
         let session = proven.session.ok_or(Refusal::AllocationMismatch)?;
         if proven.other_user.is_some() {
@@ -171,10 +169,6 @@ impl Server {
             allocation.key = Some(proven.key.clone());
         }
         allocation.worker = proven.arrival.worker;
-        let gone = flows::forget_expired(allocation, proven.arrival.now);
-        if !gone.is_empty() {
-            self.tell_flows_removed(session, &gone, None);
-        }
         Ok(session)
     }
 

@@ -82,16 +82,20 @@ impl Server {
         Some(allocation)
     }
 
+    /// Ends what has expired of a session: all of it, a family, permissions and channels.
     pub(crate) fn end_expired(&mut self, session: SessionId, now: Instant) {
         let Some(allocation) = self.sessions.get(session) else { return };
-        let live = allocation.legs().find(|(_, leg)| leg.expires_at > now).map(|(family, _)| family);
-        match live {
-            None => {
-                self.forget(session);
-                self.tell_removed(session, None);
-            }
-            Some(Family::V4) => self.drop_family(session, Family::V6, None),
-            Some(Family::V6) => self.drop_family(session, Family::V4, None),
+        if allocation.ends_at() <= now {
+            self.forget(session);
+            return self.tell_removed(session, None);
+        }
+        let ended = allocation.legs().find(|(_, leg)| leg.expires_at <= now).map(|(family, _)| family);
+        if let Some(family) = ended {
+            self.drop_family(session, family, None);
+        }
+        let gone = self.sessions.change(session, |allocation| flows::forget_expired(allocation, now));
+        if let Some(gone) = gone.filter(|gone| !gone.is_empty()) {
+            self.tell_flows_removed(session, &gone, None);
         }
     }
 
@@ -120,9 +124,8 @@ impl Server {
     pub(crate) fn revoke_denied(&mut self) {
         let ids: Vec<SessionId> = self.sessions.ids().collect();
         for session in ids {
-            let Some(allocation) = self.sessions.get_mut(session) else { continue };
-            let gone = flows::revoke(allocation, &self.peers);
-            if !gone.is_empty() {
+            let gone = self.sessions.change(session, |allocation| flows::revoke(allocation, &self.peers));
+            if let Some(gone) = gone.filter(|gone| !gone.is_empty()) {
                 self.tell_flows_removed(session, &gone, None);
             }
         }

@@ -40,7 +40,7 @@ impl Sessions {
         self.by_id.get(&id).map(AsRef::as_ref)
     }
 
-    /// For changes that leave name, 5-tuple, user, families and expiry alone; see [`change`](Self::change).
+    /// For changes that leave what the indexes know alone: everything but worker and key. See [`change`](Self::change).
     pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Allocation> {
         self.by_id.get_mut(&id).map(AsMut::as_mut)
     }
@@ -58,7 +58,7 @@ impl Sessions {
         self.by_id.keys().copied()
     }
 
-    /// The allocation of which a family ends next.
+    /// The allocation of which something ends next.
     pub fn next_expiry(&self) -> Option<(Instant, SessionId)> {
         self.by_expiry.first().copied()
     }
@@ -89,7 +89,7 @@ impl Sessions {
         Some(allocation)
     }
 
-    /// Changes families or expiries, and the indexes with them.
+    /// Changes families, permissions, channels or expiries, and the indexes with them.
     pub fn change<T>(&mut self, id: SessionId, change: impl FnOnce(&mut Allocation) -> T) -> Option<T> {
         let mut allocation = self.by_id.remove(&id)?;
         self.by_expiry.remove(&(allocation.next_expiry(), id));

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use raceway_api::{Destination, FlowAction, Framing, RelayAddress, Remote};
+use raceway_api::{Destination, FlowAction, FlowId, Framing, Operation, RelayAddress, Remote, ToRelay};
 use raceway_turn::limits;
 
 use crate::wire::*;
@@ -59,6 +59,29 @@ fn a_permission_ends_and_can_be_made_again() {
     assert!(world.server.sessions(world.now).next().unwrap().permissions.is_empty());
     assert!(client.permit(&mut world, &[address(PEER)]).is_success());
     assert_eq!(world.flows(&client).len(), 3);
+}
+
+#[test]
+fn permissions_and_channels_are_forgotten_when_they_end_without_another_request() {
+    let (mut world, mut client) = allocated();
+    assert!(client.refresh(&mut world, Some(3600)).is_success());
+    client.permit(&mut world, &[address(PEER)]);
+    client.bind(&mut world, 0x4000, address("8.8.8.8:53"));
+    world.pass_s(299);
+    let told = world.relay.applied.len();
+    assert_eq!(world.server.poll_timeout().map(|due| due.as_ns()), Some(world.in_s(1)));
+    world.pass_s(1);
+    let removed = |world: &World| {
+        let operations = world.relay.applied.iter().skip(told).flat_map(|message| match message {
+            ToRelay::Apply { operations, .. } => operations.clone(),
+            other => panic!("{other:?}"),
+        });
+        operations.collect::<Vec<_>>()
+    };
+    assert_eq!(removed(&world), [1 << 28, (1 << 28) + 1].map(|id| Operation::RemoveFlow(FlowId(id))), "both peers");
+    world.pass_s(300);
+    assert_eq!(removed(&world)[2..], [0x2000_4000, 0x3000_4000].map(|id| Operation::RemoveFlow(FlowId(id))));
+    assert!(world.session(&client).is_some());
 }
 
 #[test]
