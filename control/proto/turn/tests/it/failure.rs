@@ -13,10 +13,6 @@ fn allocated() -> (World, Client) {
     (world, client)
 }
 
-fn even_port_reserved() -> Attribute {
-    (EVEN_PORT, vec![0x80])
-}
-
 #[test]
 fn a_port_that_is_in_use_is_passed_over() {
     let mut world = World::with(|policy| (policy.ports.first, policy.ports.last) = (50000, 50002));
@@ -52,7 +48,7 @@ fn a_reserved_pair_moves_together() {
     let mut clients = [1, 2, 3, 4].map(client);
     clients.iter_mut().for_each(|client| client.password = password_of(&client.user));
     let [one, two, three, four] = &mut clients;
-    let response = one.allocate(&mut world, &[even_port_reserved()]);
+    let response = one.allocate(&mut world, &[even_port(true)]);
     assert_eq!(world.server.counters().relay_failures, 1);
     let port = response.relayed()[0].port();
     let token = (RESERVATION_TOKEN, response.get(RESERVATION_TOKEN).unwrap().to_vec());
@@ -67,7 +63,7 @@ fn a_reserved_pair_moves_together() {
 fn a_pair_that_cannot_be_opened_is_given_back_whole() {
     let mut world = World::with(|policy| (policy.ports.first, policy.ports.last) = (50000, 50001));
     world.relay.failing = vec![OperationError::AddressInUse];
-    assert_eq!(Client::alice().allocate(&mut world, &[even_port_reserved()]).error(), 508, "there is one pair");
+    assert_eq!(Client::alice().allocate(&mut world, &[even_port(true)]).error(), 508, "there is one pair");
     for port in [1, 2] {
         let mut client = Client::new(&format!("192.0.2.10:{port}"), "alice", "wonderland");
         assert!(client.allocate(&mut world, &[]).is_success());
@@ -82,7 +78,7 @@ fn password_of(user: &str) -> String {
 fn a_reserved_port_that_cannot_be_opened_is_508() {
     let mut world = World::new();
     let mut one = Client::alice();
-    let response = one.allocate(&mut world, &[even_port_reserved()]);
+    let response = one.allocate(&mut world, &[even_port(true)]);
     let token = (RESERVATION_TOKEN, response.get(RESERVATION_TOKEN).unwrap().to_vec());
     world.relay.failing = vec![OperationError::AddressInUse];
     assert_eq!(Client::new("192.0.2.10:2", "alice", "wonderland").allocate(&mut world, &[token]).error(), 508);

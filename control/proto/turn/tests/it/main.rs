@@ -10,6 +10,7 @@ mod failure;
 mod interop;
 mod model;
 mod permission;
+mod quota;
 mod refresh;
 mod relay;
 mod restore;

@@ -327,6 +327,11 @@ pub fn transport() -> Attribute {
     (REQUESTED_TRANSPORT, vec![17, 0, 0, 0])
 }
 
+/// EVEN-PORT, with the R bit if the next port is to be held.
+pub fn even_port(reserve: bool) -> Attribute {
+    (EVEN_PORT, vec![if reserve { 0x80 } else { 0 }])
+}
+
 pub fn number(kind: u16, value: u32) -> Attribute {
     (kind, value.to_be_bytes().to_vec())
 }
