@@ -229,7 +229,7 @@ impl Running {
                  port_range = \"40000-65535\"\n\
                  [turn.auth]\nusers = {{ \"{user}\" = \"{password}\" }}\n\
                  [turn.policy]\nallow_peers = [\"10.77.0.0/16\"]\nquota_per_user = 0\nquota_total = 0\n\
-                 stun_requests_per_second = 0\nunauthenticated_octets_per_second = 1000000000\n\
+                 flows_per_user = 0\n                 stun_requests_per_second = 0\nunauthenticated_octets_per_second = 1000000000\n\
                  [http]\nlisten = \"127.0.0.1:9640\"\n[log]\nlevel = \"warn\"\n",
                 devices = devices.join(", "),
                 core = topology.relay_core,

@@ -85,6 +85,7 @@ pub fn plan(config: &Config, machine: &MachineAddresses, credentials: &Credentia
         own_addresses: machine.all.clone(),
         quota_per_user: turn.policy.quota_per_user,
         quota_total: turn.policy.quota_total,
+        flows_per_user: config.flows_per_user(),
         bits_per_second: turn.policy.bits_per_second_per_allocation,
         nonce_lifetime: turn.nonce_lifetime,
         software: turn.software.then(|| format!("Raceway {}", env!("CARGO_PKG_VERSION"))),
@@ -149,6 +150,19 @@ mod tests {
     #[test]
     fn the_default_flow_table_is_that_of_the_abi() {
         assert_eq!(config("").relay.flows_max, raceway_abi::limits::FLOWS_DEFAULT);
+    }
+
+    #[test]
+    fn one_user_gets_a_part_of_the_table_that_runs() {
+        let machine = MachineAddresses { all: vec!["192.0.2.1".parse().expect("an address")], preferred: Vec::new() };
+        let flows = |config: &Config| {
+            plan(config, &machine, &Credentials::placeholder()).expect("a valid policy").policy.flows_per_user
+        };
+        let running = config("[relay]\nflows_max = 1000");
+        assert_eq!(flows(&running), 750);
+        let reloaded = after_reload(&running, &config("[relay]\nflows_max = 2000"));
+        assert_eq!(flows(&reloaded), 750, "the larger table comes with a restart of the relay");
+        assert_eq!(flows(&after_reload(&running, &config("[turn.policy]\nflows_per_user = 9"))), 9);
     }
 
     #[test]

@@ -67,6 +67,7 @@ fn turn(reader: &mut Reader, raw: RawTurn) -> Turn {
         deny_peers: raw.deny_peers.unwrap_or_default(),
         quota_per_user: raw.quota_per_user.unwrap_or(0),
         quota_total: raw.quota_total.unwrap_or(0),
+        flows_per_user: raw.flows_per_user,
         bits_per_second_per_allocation: raw.bits_per_second_per_allocation.unwrap_or(0),
         unauthenticated_octets_per_second: raw.unauthenticated_octets_per_second.unwrap_or(32 << 10),
         stun_requests_per_second: raw.stun_requests_per_second.unwrap_or(1_000),

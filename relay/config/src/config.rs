@@ -28,6 +28,15 @@ pub struct Config {
     pub origin: Origin,
 }
 
+impl Config {
+    /// Flows of one user at a time; zero means no limit. Three quarters of the table unless configured: whatever one
+    /// user does, others find room, and one who is alone can still use most of it.
+    #[must_use]
+    pub fn flows_per_user(&self) -> u32 {
+        self.turn.policy.flows_per_user.unwrap_or(self.relay.flows_max - self.relay.flows_max / 4)
+    }
+}
+
 /// `[node]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -155,6 +164,8 @@ pub struct Policy {
     pub quota_per_user: u32,
     /// Allocations at a time; zero means no limit.
     pub quota_total: u32,
+    /// Flows of one user at a time; zero means no limit, absent means [`flows_per_user`](Config::flows_per_user).
+    pub flows_per_user: Option<u32>,
     /// Bits per second in each direction of one allocation; zero means no limit.
     pub bits_per_second_per_allocation: u64,
     /// Octets per second that answers to unproven requests may be larger than those, by /24 or /56.

@@ -46,6 +46,7 @@ pub(crate) struct RawTurn {
     pub(crate) deny_peers: Option<Vec<IpNet>>,
     pub(crate) quota_per_user: Option<u32>,
     pub(crate) quota_total: Option<u32>,
+    pub(crate) flows_per_user: Option<u32>,
     pub(crate) bits_per_second_per_allocation: Option<u64>,
     pub(crate) unauthenticated_octets_per_second: Option<u64>,
     pub(crate) stun_requests_per_second: Option<u32>,
@@ -147,6 +148,8 @@ impl RawTurn {
         };
         self.quota_per_user = quota(reader, "quota_per_user");
         self.quota_total = quota(reader, "quota_total");
+        self.flows_per_user =
+            policy.value(reader, "flows_per_user", |value| read::number_u32(value, 0..=*limits::FLOWS.end(), " flows"));
         self.bits_per_second_per_allocation = policy.value(reader, "bits_per_second_per_allocation", |value| {
             read::number(value, 0..=1 << 40, " bits a second")
         });

@@ -193,6 +193,7 @@ port_range = "50000-60000"
 users = { alice = "b", bob = "c" }
 [turn.policy]
 quota_per_user = 3
+flows_per_user = 9
 deny_peers = ["192.0.2.0/24"]
 "#;
     let new = parse("", text).expect("valid");
@@ -206,9 +207,21 @@ deny_peers = ["192.0.2.0/24"]
             "turn.auth.users: 1 user -> 2 users (applied)",
             "turn.policy.deny_peers: [] -> [192.0.2.0/24] (applied)",
             "turn.policy.quota_per_user: 0 -> 3 (applied)",
+            "turn.policy.flows_per_user: default -> 9 (applied)",
         ]
     );
     assert_eq!(diff(&new, &new), []);
+}
+
+#[test]
+fn a_user_may_have_three_quarters_of_the_flows_unless_told_otherwise() {
+    let flows = |text| parse("", text).expect("valid").flows_per_user();
+    assert_eq!(flows(""), 49_152);
+    assert_eq!(flows("[relay]\nflows_max = 1001\n"), 751);
+    assert_eq!(flows("[turn.policy]\nflows_per_user = 0\n"), 0);
+    assert_eq!(flows("[turn.policy]\nflows_per_user = 7\n"), 7);
+    let message = refused("[turn.policy]\nflows_per_user = 4194305\n");
+    assert!(message.contains("turn.policy.flows_per_user: 4194305 is out of range"), "{message}");
 }
 
 const EXAMPLE: &str = include_str!("../../../docs/raceway.toml");

@@ -85,6 +85,47 @@ def total_quota(world):
     assert refusal(new_client(world).allocate) == 486
 
 
+@test("the flows of a user are answered with 508 on an allocation and 486 for another, and others go on")
+def user_flows(world):
+    Raceway(world, {"turn.policy": {"flows_per_user": 6}, "turn.auth": {"users": {USER: PASSWORD, "bob": "bob's"}}})
+    peer = new_peer(world, echo=True)
+    first, second, bob = new_client(world), new_client(world), new_client(world, "bob", "bob's")
+    first.allocate()
+    first.bind(0x4000, peer.address)
+    first.permit("10.99.0.1")
+    assert refusal(first.permit, "10.99.0.2") == 508
+    assert refusal(first.bind, 0x4001, ("10.99.0.1", 9)) == 508
+    assert refusal(second.allocate) == 486
+    assert works(world, first, peer, 0x4000)
+    bob.allocate()
+    bob.bind(0x4000, peer.address)
+    assert works(world, bob, peer, 0x4000)
+    assert first.refresh(0) == 0
+    second.allocate()
+
+
+@test("a full flow table is answered with 508, and what is there goes on")
+def full_table(world):
+    raceway = Raceway(world, {"relay": {"flows_max": 64}, "turn.policy": {"flows_per_user": 0}})
+    peer = new_peer(world, echo=True)
+    client = new_client(world)
+    client.allocate()
+    client.bind(0x4000, peer.address)
+    hosts = [f"10.99.0.{number}" for number in range(64 - 5)]
+    client.permit(*hosts)
+    for host in ("10.99.1.1", "10.99.1.2"):
+        assert refusal(client.permit, host) == 508
+    assert refusal(client.bind, 0x4001, (hosts[1], 9)) == 508
+    assert refusal(new_client(world).allocate) == 508
+    assert works(world, client, peer, 0x4000)
+    client.bind(0x4000, peer.address)
+    client.refresh()
+    client.permit(*hosts)
+    refused = raceway.metrics()
+    for method, count in (("create_permission", 2), ("channel_bind", 1), ("allocate", 1)):
+        assert refused.total("raceway_turn_requests_total", method=method, result="508") == count, method
+
+
 @test("a wrong password, an unknown user and an expired REST name are refused with 401")
 def wrong_credentials(world):
     Raceway(world)

@@ -119,12 +119,14 @@ impl Server {
             Source::Token(token) => self.reservations.holder(token, user),
             Source::One(..) | Source::Both(_) => None,
         };
-        let reserved = self.reservations.user_count(user);
+        let (held, reserved) = (self.sessions.held_by(user), self.reservations.user_count(user));
         let more = 1 + u32::from(reserves);
-        let of_user = self.sessions.user_count(user) + reserved + more - u32::from(takes_over == Some(true));
+        let flows = if matches!(source, Source::Both(_)) { 3 } else { 2 };
+        let of_user = held.allocations + reserved + more - u32::from(takes_over == Some(true));
         let of_all = self.sessions.len() + self.reservations.len() + more as usize - usize::from(takes_over.is_some());
         let is_full = of_user > self.policy.quota_per_user
             || of_all > self.policy.quota_total
+            || flows > self.flows_left(user)
             || (reserves && reserved >= limits::RESERVATIONS_PER_USER_MAX);
         if is_full { Err(Refusal::AllocationQuotaReached) } else { Ok(()) }
     }

@@ -156,6 +156,12 @@ impl Allocation {
         legs.chain(permissions).chain(channels).min().unwrap_or_default()
     }
 
+    /// Flows that say it.
+    pub fn flow_count(&self) -> u32 {
+        // Each of these has a limit far below 2^32.
+        (1 + self.legs().count() + self.permissions.len() + 2 * self.channels.len()) as u32
+    }
+
     pub fn permission(&self, peer: IpAddr, now: Instant) -> Option<&Permission> {
         self.permissions.iter().find(|permission| permission.peer == peer && permission.expires_at > now)
     }

@@ -32,8 +32,10 @@ impl Server {
         let now = proven.arrival.now;
         let allocation = self.sessions.get(session).ok_or(Refusal::AllocationMismatch)?;
         let is_bound = check_binding(allocation, number, peer)?;
-        let has_room = is_bound || allocation.channels.len() < limits::CHANNELS_MAX;
         let permitted = allocation.permission(peer.ip(), now).is_some();
+        let flows = if is_bound { 0 } else { 2 } + u32::from(!permitted);
+        let has_room = (is_bound || allocation.channels.len() < limits::CHANNELS_MAX)
+            && flows <= self.flows_left(&allocation.user);
         if !has_room || (!permitted && allocation.permissions.len() >= limits::PERMISSIONS_MAX) {
             return Err(Refusal::InsufficientCapacity);
         }

@@ -44,7 +44,8 @@ impl Server {
         let now = proven.arrival.now;
         let allocation = self.sessions.get(session).ok_or(Refusal::AllocationMismatch)?;
         let new = peers.iter().filter(|peer| allocation.permission(**peer, now).is_none()).count();
-        if allocation.permissions.len() + new > limits::PERMISSIONS_MAX {
+        let has_room = new as u32 <= self.flows_left(&allocation.user);
+        if !has_room || allocation.permissions.len() + new > limits::PERMISSIONS_MAX {
             return Err(Refusal::InsufficientCapacity);
         }
         let change = self.sessions.change(session, |allocation| {

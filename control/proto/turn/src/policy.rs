@@ -111,6 +111,9 @@ pub struct Policy {
     pub quota_per_user: u32,
     /// Allocations of all; zero means [`limits::ALLOCATIONS_MAX`].
     pub quota_total: u32,
+    /// Flows of one user, in all allocations together; zero means no limit. An allocation has one for Send indications
+    /// and one for each relayed address, a permission one, a channel two.
+    pub flows_per_user: u32,
     /// Bits per second of one allocation in each direction; zero means no limit.
     pub bits_per_second: u64,
     /// How long a nonce is good for.
@@ -139,6 +142,7 @@ impl Policy {
             own_addresses: Vec::new(),
             quota_per_user: 0,
             quota_total: 0,
+            flows_per_user: 0,
             bits_per_second: 0,
             nonce_lifetime: Duration::from_secs(3600),
             software: None,

@@ -180,6 +180,11 @@ impl Server {
         }
         if self.peers.allows(address, port) { Ok(()) } else { Err(Refusal::Forbidden) }
     }
+
+    /// Flows that this name's user may have beyond those that there are.
+    pub(crate) fn flows_left(&self, name: &str) -> u32 {
+        self.policy.flows_per_user.saturating_sub(self.sessions.held_by(name).flows)
+    }
 }
 
 /// The algorithm that a request says or implies (RFC 8489 section 9.2.4): who was offered a choice must repeat the

@@ -57,6 +57,7 @@ pub(crate) struct Settings {
     pub lifetime_max_s: u32,
     pub quota_per_user: u32,
     pub quota_total: usize,
+    pub flows_per_user: u32,
     pub bits_per_second: u64,
     pub software: Option<String>,
 }
@@ -66,11 +67,13 @@ impl Settings {
         // `Policy::check` has seen that lifetimes fit.
         let seconds = |lifetime: std::time::Duration| lifetime.as_secs().max(1) as u32;
         let total = if policy.quota_total == 0 { limits::ALLOCATIONS_MAX } else { policy.quota_total };
+        let or_no_limit = |limit: u32| if limit == 0 { u32::MAX } else { limit };
         Self {
             lifetime_default_s: seconds(policy.lifetime_default),
             lifetime_max_s: seconds(policy.lifetime_max),
-            quota_per_user: if policy.quota_per_user == 0 { u32::MAX } else { policy.quota_per_user },
+            quota_per_user: or_no_limit(policy.quota_per_user),
             quota_total: total as usize,
+            flows_per_user: or_no_limit(policy.flows_per_user),
             bits_per_second: policy.bits_per_second,
             software: policy.software.clone(),
         }

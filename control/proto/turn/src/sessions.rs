@@ -11,13 +11,20 @@ use raceway_units::Instant;
 use crate::allocation::{Allocation, Family, Tuple};
 use crate::by_user::ByUser;
 
+/// What one user has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holding {
+    pub allocations: u32,
+    pub flows: u32,
+}
+
 /// The allocations. What it costs: one box each, and about 100 octets in the indexes.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     by_id: HashMap<SessionId, Box<Allocation>, RandomState>,
     by_tuple: HashTable<SessionId>,
     hasher: RandomState,
-    by_user: ByUser<u32>,
+    by_user: ByUser<Holding>,
     by_expiry: BTreeSet<(Instant, SessionId)>,
     families: [usize; 2],
 }
@@ -31,8 +38,8 @@ impl Sessions {
         self.families[family as usize]
     }
 
-    /// Allocations that count against the quota of this name's user.
-    pub fn user_count(&self, name: &str) -> u32 {
+    /// What counts against the quotas of this name's user.
+    pub fn held_by(&self, name: &str) -> Holding {
         self.by_user.of(name)
     }
 
@@ -69,7 +76,10 @@ impl Sessions {
         let hash = self.hasher.hash_one(allocation.tuple);
         self.count_families(&allocation, 1);
         self.by_expiry.insert((allocation.next_expiry(), id));
-        self.by_user.change(&allocation.user, |count| *count += 1);
+        self.by_user.change(&allocation.user, |held| {
+            held.allocations += 1;
+            held.flows += allocation.flow_count();
+        });
         self.by_id.insert(id, allocation);
         let (by_id, hasher) = (&self.by_id, &self.hasher);
         self.by_tuple.insert_unique(hash, id, |id| hasher.hash_one(by_id[id].tuple));
@@ -85,7 +95,10 @@ impl Sessions {
         let allocation = self.by_id.remove(&id)?;
         self.by_expiry.remove(&(allocation.next_expiry(), id));
         self.count_families(&allocation, -1);
-        self.by_user.change(&allocation.user, |count| *count -= 1);
+        self.by_user.change(&allocation.user, |held| {
+            held.allocations -= 1;
+            held.flows -= allocation.flow_count();
+        });
         Some(allocation)
     }
 
@@ -94,7 +107,9 @@ impl Sessions {
         let mut allocation = self.by_id.remove(&id)?;
         self.by_expiry.remove(&(allocation.next_expiry(), id));
         self.count_families(&allocation, -1);
+        let flows = allocation.flow_count();
         let result = change(&mut allocation);
+        self.by_user.change(&allocation.user, |held| held.flows = held.flows - flows + allocation.flow_count());
         self.count_families(&allocation, 1);
         self.by_expiry.insert((allocation.next_expiry(), id));
         self.by_id.insert(id, allocation);

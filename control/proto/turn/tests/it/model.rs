@@ -82,6 +82,8 @@ const FIRST_PORT: u16 = 50000;
 const CLIENTS: usize = 4;
 /// Allocations and reservations of one user.
 const QUOTA: usize = 3;
+/// Flows of one user.
+const FLOWS: usize = 14;
 
 /// Peers: two ports of one address, others, one that is denied, and IPv6.
 fn peer(at: usize) -> SocketAddr {
@@ -198,7 +200,8 @@ impl Model {
             Source::Token => usize::from(!own.clone().any(|held| held.token == self.last_token)),
             Source::Default | Source::Family(_) | Source::Dual | Source::Even => 1,
         };
-        if allocations + reserved + more > QUOTA {
+        let flows = if matches!(source, Source::Dual) { 3 } else { 2 };
+        if allocations + reserved + more > QUOTA || flows > self.flows_left(client) {
             return 486;
         }
         let has_room = match source {
@@ -208,6 +211,12 @@ impl Model {
             Source::Token => self.reservations.iter().any(|held| held.token == self.last_token),
         };
         if has_room { 0 } else { 508 }
+    }
+
+    /// What a client's user may have beyond what there is.
+    fn flows_left(&self, client: usize) -> usize {
+        let of_user = self.allocations.iter().filter(|(other, _)| user(**other) == user(client));
+        FLOWS - of_user.map(|(_, a)| 1 + a.ends.len() + a.permissions.len() + 2 * a.channels.len()).sum::<usize>()
     }
 
     /// RFC 8656 sections 10.2 and 12.2: family and policy, peer by peer.
@@ -249,6 +258,7 @@ impl Run {
         let world = World::with(|policy| {
             (policy.ports.first, policy.ports.last) = (*model.range().start(), *model.range().end());
             policy.quota_per_user = QUOTA as u32;
+            policy.flows_per_user = FLOWS as u32;
             policy.nonce_lifetime = std::time::Duration::from_secs(500);
         });
         let client = |at: usize| Client {
@@ -447,9 +457,13 @@ impl Run {
         if expected != 0 {
             return assert_eq!(response.error(), expected);
         }
-        let full = self.model.full;
+        let (full, left) = (self.model.full, self.model.flows_left(client));
         let end = self.model.now + PERMISSION_S;
         let allocation = self.model.allocations.get_mut(&client).unwrap();
+        let wanted: BTreeSet<IpAddr> = peers.iter().map(SocketAddr::ip).collect();
+        if wanted.iter().filter(|ip| !allocation.permissions.contains_key(ip)).count() > left {
+            return assert_eq!(response.error(), 508);
+        }
         let is_new = |allocation: &Allocation| peers.iter().any(|p| !allocation.permissions.contains_key(&p.ip()));
         if full && allocation.lost {
             assert_eq!(response.error(), 508);
@@ -480,19 +494,23 @@ impl Run {
         if expected != 0 {
             return assert_eq!(response.error(), expected);
         }
-        let (full, now) = (self.model.full, self.model.now);
+        let (full, now, left) = (self.model.full, self.model.now, self.model.flows_left(client));
         let allocation = self.model.allocations.get_mut(&client).unwrap();
         let contradicts = |(number, (other, _)): (&u16, &(SocketAddr, u64))| (*number == channel) != (*other == peer);
         if allocation.channels.iter().any(contradicts) {
             return assert_eq!(response.error(), 400);
+        }
+        let is_bound = allocation.channels.contains_key(&channel);
+        let is_permitted = allocation.permissions.contains_key(&peer.ip());
+        if 2 * usize::from(!is_bound) + usize::from(!is_permitted) > left {
+            return assert_eq!(response.error(), 508);
         }
         if full && allocation.lost {
             assert_eq!(response.error(), 508);
             self.model.allocations.remove(&client);
             return;
         }
-        let is_bound = allocation.channels.contains_key(&channel);
-        if full && (!is_bound || !allocation.permissions.contains_key(&peer.ip())) {
+        if full && (!is_bound || !is_permitted) {
             allocation.permissions.entry(peer.ip()).and_modify(|end| *end = now + PERMISSION_S);
             allocation.channels.entry(channel).and_modify(|(_, end)| *end = now + CHANNEL_S);
             return assert_eq!(response.error(), 508);

@@ -93,3 +93,104 @@ fn a_quota_counts_users_of_shared_secrets_without_their_expiry() {
     assert!(one.allocate(&mut world, &[]).is_success());
     assert_eq!(two.allocate(&mut world, &[]).error(), 486);
 }
+
+fn limited_to(flows: u32) -> (World, Client) {
+    let mut world = World::with(|policy| policy.flows_per_user = flows);
+    let mut client = Client::alice();
+    assert!(client.allocate(&mut world, &[]).is_success());
+    (world, client)
+}
+
+fn other(port: u16) -> Client {
+    Client::new(&format!("192.0.2.10:{port}"), "alice", "wonderland")
+}
+
+#[test]
+fn flows_of_a_user_that_are_used_up_are_508_on_an_allocation_and_486_for_another() {
+    let (mut world, mut client) = limited_to(8);
+    assert!(client.permit(&mut world, &[address(PEER), address("8.8.8.8:1")]).is_success());
+    assert!(client.bind(&mut world, 0x4000, address("9.9.9.9:1")).is_success(), "a channel and its permission");
+    assert_eq!(other(2).allocate(&mut world, &[]).error(), 486, "one is left");
+    assert!(client.permit(&mut world, &[address("9.9.9.8:1")]).is_success());
+    assert_eq!(client.permit(&mut world, &[address("9.9.9.7:1")]).error(), 508);
+    assert_eq!(client.bind(&mut world, 0x4001, address("9.9.9.9:2")).error(), 508);
+    let mut bob = Client::new("192.0.2.10:3", "bob", "builder");
+    assert!(bob.allocate(&mut world, &[]).is_success(), "others are not hurt");
+    assert!(bob.bind(&mut world, 0x4000, address(PEER)).is_success());
+    assert!(client.permit(&mut world, &[address(PEER)]).is_success(), "what is there goes on");
+    assert!(client.bind(&mut world, 0x4000, address("9.9.9.9:1")).is_success());
+    assert!(client.refresh(&mut world, None).is_success());
+}
+
+#[test]
+fn a_request_that_is_refused_for_its_flows_changes_nothing() {
+    let (mut world, mut client) = limited_to(4);
+    client.permit(&mut world, &[address(PEER)]);
+    world.pass_s(100);
+    let (flows, told) = (world.flows(&client), world.relay.applied.len());
+    assert_eq!(client.permit(&mut world, &[address(PEER), address("8.8.8.8:1"), address("9.9.9.9:1")]).error(), 508);
+    assert_eq!(client.bind(&mut world, 0x4000, address(PEER)).error(), 508);
+    assert_eq!(other(2).allocate(&mut world, &[even_port(true)]).error(), 486);
+    assert_eq!((world.flows(&client), world.relay.applied.len()), (flows, told), "neither here nor in the relay");
+    assert!(client.permit(&mut world, &[address("8.8.8.8:1")]).is_success(), "there was room for one");
+}
+
+#[test]
+fn flows_count_until_they_end_in_whatever_allocation_they_are() {
+    let (mut world, mut client) = limited_to(6);
+    client.refresh(&mut world, Some(3600));
+    client.permit(&mut world, &[address(PEER), address("8.8.8.8:1")]);
+    let mut two = other(2);
+    assert!(two.allocate(&mut world, &[]).is_success());
+    assert_eq!(two.permit(&mut world, &[address(PEER)]).error(), 508);
+    world.pass_s(300);
+    assert!(two.permit(&mut world, &[address(PEER), address("8.8.8.8:1")]).is_success(), "they ended in the other");
+    assert_eq!(two.permit(&mut world, &[address("9.9.9.9:1")]).error(), 508);
+    client.refresh(&mut world, Some(0));
+    assert!(two.bind(&mut world, 0x4000, address(PEER)).is_success(), "the other is deleted");
+}
+
+#[test]
+fn flows_that_the_relay_has_no_room_for_do_not_count() {
+    let (mut world, mut client) = limited_to(5);
+    world.relay.flows_max = Some(2);
+    assert_eq!(client.bind(&mut world, 0x4000, address(PEER)).error(), 508);
+    world.relay.flows_max = None;
+    assert!(client.bind(&mut world, 0x4000, address(PEER)).is_success());
+}
+
+#[test]
+fn an_allocation_of_both_families_takes_three_flows() {
+    let both = [family(ADDITIONAL_ADDRESS_FAMILY, 2)];
+    let (mut world, _) = limited_to(4);
+    assert_eq!(other(2).allocate(&mut world, &both).error(), 486);
+    let (mut world, _) = limited_to(5);
+    let mut two = other(2);
+    assert!(two.allocate(&mut world, &both).is_success());
+    assert_eq!(two.permit(&mut world, &[address(PEER)]).error(), 508);
+    let half = [number(LIFETIME, 0), family(REQUESTED_ADDRESS_FAMILY, 2)];
+    assert!(two.call(&mut world, REFRESH, &half).is_success());
+    assert!(two.permit(&mut world, &[address(PEER)]).is_success(), "a deleted half counts no more");
+}
+
+#[test]
+fn flows_of_a_user_count_also_after_a_restart_of_control() {
+    let (mut world, mut client) = limited_to(6);
+    client.bind(&mut world, 0x4000, address(PEER));
+    world.restart_control();
+    assert_eq!(client.permit(&mut world, &[address("8.8.8.8:1"), address("9.9.9.9:1")]).error(), 508);
+    assert!(client.permit(&mut world, &[address("8.8.8.8:1")]).is_success());
+}
+
+#[test]
+fn a_smaller_limit_ends_nothing_that_is_there() {
+    let (mut world, mut client) = limited_to(0);
+    client.bind(&mut world, 0x4000, address(PEER));
+    let mut policy = world.policy.clone();
+    policy.flows_per_user = 3;
+    world.server.reconfigure(policy).unwrap();
+    world.settle();
+    assert_eq!(world.flows(&client).len(), 5);
+    assert!(client.bind(&mut world, 0x4000, address(PEER)).is_success());
+    assert_eq!(client.permit(&mut world, &[address("8.8.8.8:1")]).error(), 508);
+}
