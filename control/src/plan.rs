@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use raceway_api::{Listener, RelayAddress, RelayPorts, ToRelay};
-use raceway_config::{Config, Effect, UserKey};
+use raceway_config::{Config, Effect, Turn, UserKey};
 use raceway_turn::{Policy, PolicyError, Secret, UnauthenticatedBudget, User};
 
 use crate::boot::addresses::MachineAddresses;
@@ -83,9 +83,9 @@ pub fn plan(config: &Config, machine: &MachineAddresses, credentials: &Credentia
         allow_peers: turn.policy.allow_peers.clone(),
         deny_peers: turn.policy.deny_peers.clone(),
         own_addresses: machine.all.clone(),
-        quota_per_user: turn.policy.quota_per_user,
+        quota_per_user: quota_per_user(turn, &relay_addresses),
         quota_total: turn.policy.quota_total,
-        flows_per_user: config.flows_per_user(),
+        flows_per_user: turn.policy.flows_per_user.unwrap_or(most_of(config.relay.flows_max)),
         bits_per_second: turn.policy.bits_per_second_per_allocation,
         nonce_lifetime: turn.nonce_lifetime,
         software: turn.software.then(|| format!("Raceway {}", env!("CARGO_PKG_VERSION"))),
@@ -95,6 +95,22 @@ pub fn plan(config: &Config, machine: &MachineAddresses, credentials: &Credentia
     policy.check()?;
     let stun_requests_per_second = turn.policy.stun_requests_per_second;
     Ok(Plan { policy, assignment: Assignment { listeners, relay_addresses, ports, stun_requests_per_second } })
+}
+
+/// What one user may have of something unless configured: others find some whatever one user does, and a user who is
+/// alone still gets the most of it.
+const fn most_of(all: u32) -> u32 {
+    all - all / 4
+}
+
+/// Allocations of one user; by default most of the ports of the scarcer family, of which each allocation takes one.
+fn quota_per_user(turn: &Turn, relay_addresses: &[RelayAddress]) -> u32 {
+    let ports_each = u32::from(turn.port_range.last - turn.port_range.first) + 1;
+    let of_family = |v4: bool| relay_addresses.iter().filter(|address| address.internal.is_ipv4() == v4).count();
+    let scarcer = [of_family(true), of_family(false)].into_iter().filter(|count| *count > 0).min();
+    // At most 64 addresses.
+    let ports = ports_each * scarcer.unwrap_or(1) as u32;
+    turn.policy.quota_per_user.unwrap_or(most_of(ports))
 }
 
 /// Whether the user of `credentials.toml` is the one that counts.
@@ -158,11 +174,28 @@ mod tests {
         let flows = |config: &Config| {
             plan(config, &machine, &Credentials::placeholder()).expect("a valid policy").policy.flows_per_user
         };
-        let running = config("[relay]\nflows_max = 1000");
-        assert_eq!(flows(&running), 750);
+        assert_eq!(flows(&config("")), 49_152);
+        assert_eq!(flows(&config("[turn.policy]\nflows_per_user = 0")), 0);
+        let running = config("[relay]\nflows_max = 1001");
+        assert_eq!(flows(&running), 751);
         let reloaded = after_reload(&running, &config("[relay]\nflows_max = 2000"));
-        assert_eq!(flows(&reloaded), 750, "the larger table comes with a restart of the relay");
+        assert_eq!(flows(&reloaded), 751, "the larger table comes with a restart of the relay");
         assert_eq!(flows(&after_reload(&running, &config("[turn.policy]\nflows_per_user = 9"))), 9);
+    }
+
+    #[test]
+    fn one_user_gets_three_quarters_of_the_ports_of_the_scarcer_family() {
+        let address = |text: &str| text.parse().expect("an address");
+        let all = ["192.0.2.1", "192.0.2.2", "2001:db8::1"].map(address).to_vec();
+        let quota = |text: &str, all: &[std::net::IpAddr]| {
+            let machine = MachineAddresses { all: all.to_vec(), preferred: Vec::new() };
+            plan(&config(text), &machine, &Credentials::placeholder()).expect("a valid policy").policy.quota_per_user
+        };
+        assert_eq!(quota("", &all), 12_288, "of 16,384 IPv6 ports");
+        assert_eq!(quota("", &all[..2]), 24_576);
+        assert_eq!(quota("[turn]\nport_range = \"50000-50000\"", &all), 1);
+        assert_eq!(quota("[turn.policy]\nquota_per_user = 0", &all), 0);
+        assert_eq!(quota("[turn.policy]\nquota_per_user = 3", &all), 3);
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn turn(reader: &mut Reader, raw: RawTurn) -> Turn {
     let policy = Policy {
         allow_peers: raw.allow_peers.unwrap_or_default(),
         deny_peers: raw.deny_peers.unwrap_or_default(),
-        quota_per_user: raw.quota_per_user.unwrap_or(0),
+        quota_per_user: raw.quota_per_user,
         quota_total: raw.quota_total.unwrap_or(0),
         flows_per_user: raw.flows_per_user,
         bits_per_second_per_allocation: raw.bits_per_second_per_allocation.unwrap_or(0),

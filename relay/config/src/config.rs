@@ -28,15 +28,6 @@ pub struct Config {
     pub origin: Origin,
 }
 
-impl Config {
-    /// Flows of one user at a time; zero means no limit. Three quarters of the table unless configured: whatever one
-    /// user does, others find room, and one who is alone can still use most of it.
-    #[must_use]
-    pub fn flows_per_user(&self) -> u32 {
-        self.turn.policy.flows_per_user.unwrap_or(self.relay.flows_max - self.relay.flows_max / 4)
-    }
-}
-
 /// `[node]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -160,11 +151,11 @@ pub struct Policy {
     pub allow_peers: Vec<IpNet>,
     /// Peers refused, whatever else holds.
     pub deny_peers: Vec<IpNet>,
-    /// Allocations of one user at a time; zero means no limit.
-    pub quota_per_user: u32,
+    /// Allocations of one user at a time; zero means no limit, absent means three quarters of the ports that there are.
+    pub quota_per_user: Option<u32>,
     /// Allocations at a time; zero means no limit.
     pub quota_total: u32,
-    /// Flows of one user at a time; zero means no limit, absent means [`flows_per_user`](Config::flows_per_user).
+    /// Flows of one user at a time; zero means no limit, absent means three quarters of `relay.flows_max`.
     pub flows_per_user: Option<u32>,
     /// Bits per second in each direction of one allocation; zero means no limit.
     pub bits_per_second_per_allocation: u64,

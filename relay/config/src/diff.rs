@@ -161,11 +161,10 @@ fn rules(changes: &mut Changes, old: &Config, new: &Config) {
     let (a, b) = (&old.turn.policy, &new.turn.policy);
     changes.compare("turn.policy.allow_peers", Effect::Live, (&a.allow_peers, &b.allow_peers), |n| list(n));
     changes.compare("turn.policy.deny_peers", Effect::Live, (&a.deny_peers, &b.deny_peers), |n| list(n));
-    changes.compare("turn.policy.quota_per_user", Effect::Live, (&a.quota_per_user, &b.quota_per_user), debug);
+    let number = |number: &Option<u32>| optional(number.as_ref(), u32::to_string);
+    changes.compare("turn.policy.quota_per_user", Effect::Live, (&a.quota_per_user, &b.quota_per_user), number);
     changes.compare("turn.policy.quota_total", Effect::Live, (&a.quota_total, &b.quota_total), debug);
-    changes.compare("turn.policy.flows_per_user", Effect::Live, (&a.flows_per_user, &b.flows_per_user), |flows| {
-        optional(flows.as_ref(), u32::to_string)
-    });
+    changes.compare("turn.policy.flows_per_user", Effect::Live, (&a.flows_per_user, &b.flows_per_user), number);
     changes.compare(
         "turn.policy.bits_per_second_per_allocation",
         Effect::NewAllocations,

@@ -206,7 +206,7 @@ deny_peers = ["192.0.2.0/24"]
             "turn.port_range: 49152-65535 -> 50000-60000 (needs a restart of raceway-control)",
             "turn.auth.users: 1 user -> 2 users (applied)",
             "turn.policy.deny_peers: [] -> [192.0.2.0/24] (applied)",
-            "turn.policy.quota_per_user: 0 -> 3 (applied)",
+            "turn.policy.quota_per_user: default -> 3 (applied)",
             "turn.policy.flows_per_user: default -> 9 (applied)",
         ]
     );
@@ -214,12 +214,7 @@ deny_peers = ["192.0.2.0/24"]
 }
 
 #[test]
-fn a_user_may_have_three_quarters_of_the_flows_unless_told_otherwise() {
-    let flows = |text| parse("", text).expect("valid").flows_per_user();
-    assert_eq!(flows(""), 49_152);
-    assert_eq!(flows("[relay]\nflows_max = 1001\n"), 751);
-    assert_eq!(flows("[turn.policy]\nflows_per_user = 0\n"), 0);
-    assert_eq!(flows("[turn.policy]\nflows_per_user = 7\n"), 7);
+fn a_limit_of_flows_is_a_number_of_flows() {
     let message = refused("[turn.policy]\nflows_per_user = 4194305\n");
     assert!(message.contains("turn.policy.flows_per_user: 4194305 is out of range"), "{message}");
 }
