@@ -111,7 +111,8 @@ fn wrong_policy(file: &ConfigFile, error: &raceway_turn::PolicyError) -> anyhow:
 
 fn new_server(plan: Plan, credentials: &Credentials) -> Result<Server, raceway_turn::PolicyError> {
     let random = |octets: &mut [u8]| getrandom::fill(octets).expect("the kernel has random numbers once it has booted");
-    Server::new(plan.policy, NonceKey::new(*credentials.nonce_key), Box::new(random))
+    let nonce_key = NonceKey::new(&credentials.nonce_key, &credentials::boot_id());
+    Server::new(plan.policy, nonce_key, Box::new(random))
 }
 
 /// Takes everything that needs rights, gives them up, serves.

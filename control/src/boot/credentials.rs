@@ -27,7 +27,7 @@ pub struct Credentials {
     pub user: String,
     /// Password of that user.
     pub password: Secret,
-    /// Makes nonces; the same over restarts, so that clients' nonces hold.
+    /// Makes nonces, with [`boot_id`]; the same over restarts, so that clients' nonces hold.
     pub nonce_key: Zeroizing<[u8; 32]>,
 }
 
@@ -81,6 +81,18 @@ impl Credentials {
             nonce_key: Zeroizing::new([0; 32]),
         }
     }
+}
+
+/// What names the present boot of the machine. Where the kernel does not tell, a random name: then nonces end with
+/// this process, which costs clients a round trip, and do not come to life again at the same uptime.
+#[must_use]
+pub fn boot_id() -> Vec<u8> {
+    let random = || {
+        let mut octets = vec![0; 16];
+        getrandom::fill(&mut octets).expect("the kernel has random numbers once it has booted");
+        octets
+    };
+    fs::read("/proc/sys/kernel/random/boot_id").ok().filter(|id| !id.is_empty()).unwrap_or_else(random)
 }
 
 /// Reads the file, or makes it (mode 0600, owned by `account` if there is one).
@@ -210,6 +222,13 @@ mod tests {
         fs::write(&path, "password = \"31337\"\n").expect("a writable directory");
         let error = load_or_make(&path, None).expect_err("keys are missing").to_string();
         assert!(error.contains("remove it") && !error.contains("31337"), "{error}");
+    }
+
+    #[test]
+    fn a_boot_has_one_name() {
+        let id = boot_id();
+        assert!(id.len() >= 16);
+        assert_eq!(id, boot_id(), "here the kernel tells");
     }
 
     #[test]

@@ -203,7 +203,7 @@ fn start(relay: &ScriptedRelay) -> Link {
             *octet = next;
         }
     });
-    let server = Server::new(policy, NonceKey::new([7; 32]), random).expect("a valid policy");
+    let server = Server::new(policy, NonceKey::new(&[7; 32], b"boot"), random).expect("a valid policy");
     let listeners = vec![address(LISTENER)];
     let assignment = Assignment { listeners, relay_addresses: addresses, ports, stun_requests_per_second: 0 };
     let relay_socket = relay.path.clone();

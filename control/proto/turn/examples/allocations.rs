@@ -94,7 +94,7 @@ fn server() -> Server {
             *octet = (state >> 56) as u8;
         }
     });
-    Server::new(policy, NonceKey::new([3; 32]), random).expect("the policy is sound")
+    Server::new(policy, NonceKey::new(&[3; 32], b"boot"), random).expect("the policy is sound")
 }
 
 fn request(attributes: &[(u16, &[u8])], at: u32) -> Vec<u8> {

@@ -44,7 +44,7 @@ impl Run {
                 *octet = state;
             }
         });
-        let server = Server::new(policy, NonceKey::new([1; 32]), random).expect("the policy is sound");
+        let server = Server::new(policy, NonceKey::new(&[1; 32], b"boot"), random).expect("the policy is sound");
         let key = Key::derive(PasswordAlgorithm::Md5, b"u", "r", "p");
         Self { server, key, now: Instant::from_ns(1_000_000_000) }
     }

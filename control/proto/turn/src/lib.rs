@@ -13,7 +13,7 @@
 //! let address = RelayAddress { internal: Ipv4Addr::LOCALHOST.into(), external: Ipv4Addr::LOCALHOST.into() };
 //! let policy = Policy::new("example.org".to_owned(), vec![address]);
 //! let random = Box::new(|octets: &mut [u8]| octets.fill(4));
-//! let mut server = Server::new(policy, NonceKey::new([7; 32]), random).unwrap();
+//! let mut server = Server::new(policy, NonceKey::new(&[7; 32], b"boot"), random).unwrap();
 //!
 //! let binding = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 //! let (listener, client) = ("127.0.0.1:3478".parse().unwrap(), "127.0.0.1:4000".parse().unwrap());

@@ -26,14 +26,17 @@ const MD5_ALONE: u8 = 0x80;
 /// STUN security feature "Username anonymity": bit 1 of 24.
 const USERNAME_ANONYMITY: u8 = 0x40;
 
-/// Key of the nonces. The shell keeps it over a restart of control, so that nonces outlive it.
+/// Key of the nonces of one boot of the machine.
 pub struct NonceKey(Zeroizing<[u8; 32]>);
 
 impl NonceKey {
-    /// From 32 random octets.
+    /// From 32 random octets, which the shell keeps so that nonces outlive a restart of control, and whatever names the
+    /// present boot. Nonces tell the time since boot: one of an earlier boot would hold again at the same uptime.
     #[must_use]
-    pub fn new(octets: [u8; 32]) -> Self {
-        Self(Zeroizing::new(octets))
+    pub fn new(secret: &[u8; 32], boot: &[u8]) -> Self {
+        let mut hmac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+        hmac.update(boot);
+        Self(Zeroizing::new(hmac.finalize().into_bytes().into()))
     }
 }
 
@@ -173,7 +176,11 @@ mod tests {
     use super::*;
 
     fn nonces() -> Nonces {
-        let mut nonces = Nonces::new(NonceKey::new([7; 32]));
+        made_by(NonceKey::new(&[7; 32], b"this boot"))
+    }
+
+    fn made_by(key: NonceKey) -> Nonces {
+        let mut nonces = Nonces::new(key);
         nonces.configure(false, Offer::Both, Duration::from_secs(600));
         nonces
     }
@@ -224,9 +231,14 @@ mod tests {
             changed[at] ^= 1;
             assert!(!nonces().is_valid(NOW, client(1), &changed));
         }
-        let mut other = Nonces::new(NonceKey::new([8; 32]));
-        other.configure(false, Offer::Both, Duration::from_secs(600));
+        let other = made_by(NonceKey::new(&[8; 32], b"this boot"));
         assert!(!other.is_valid(NOW, client(1), &nonce));
         assert!(!nonces().is_valid(NOW, client(1), b""));
+    }
+
+    #[test]
+    fn a_nonce_of_another_boot_does_not_hold_at_the_same_uptime() {
+        let before = made_by(NonceKey::new(&[7; 32], b"the boot before")).make(NOW, client(1));
+        assert!(!nonces().is_valid(NOW, client(1), &before));
     }
 }

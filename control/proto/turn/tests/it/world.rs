@@ -61,7 +61,7 @@ impl World {
         let mut policy = policy();
         change(&mut policy);
         Self {
-            server: Server::new(policy.clone(), NonceKey::new([3; 32]), random(1)).unwrap(),
+            server: Server::new(policy.clone(), NonceKey::new(&[3; 32], b"boot"), random(1)).unwrap(),
             relay: Relay::default(),
             now: Instant::from_ns(1_000_000_000_000),
             wall: UnixTime(1_700_000_000),
@@ -123,7 +123,7 @@ impl World {
 
     /// kill -9 of control: a new server, told by the relay.
     pub fn restart_control(&mut self) {
-        self.server = Server::new(self.policy.clone(), NonceKey::new([3; 32]), random(2)).unwrap();
+        self.server = Server::new(self.policy.clone(), NonceKey::new(&[3; 32], b"boot"), random(2)).unwrap();
         for report in self.relay.snapshot() {
             self.server.restore(&report);
         }
