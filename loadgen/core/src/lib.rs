@@ -18,7 +18,7 @@ mod wheel;
 
 pub use profile::{PROFILES, Profile, ProfileError};
 pub use schedule::Schedule;
-pub use sender::{Identity, Sender};
+pub use sender::{Identity, Sender, Transport};
 pub use stamp::{Clock, PATTERN_PERIOD, STAMP, Stamp, StampError, check, fill};
 pub use track::{Extensions, Media, TAG_MAX, Tag, TagError, Track};
 pub use wheel::Wheel;

@@ -27,5 +27,13 @@ pub const PACKET_MAX: u32 = 8_972;
 pub const PACKET_MIN: u32 = 12 + STAMP as u32;
 /// Bits a second of Opus. Below, packets would be too short for a stamp.
 pub const OPUS_BITRATES: RangeInclusive<u32> = 16_000..=510_000;
+/// Bits a second of a video stream.
+pub const VIDEO_BITRATE_MAX: u32 = 50_000_000;
+/// Frames a second of a video stream.
+pub const FPS: RangeInclusive<u32> = 5..=120;
+/// Octets of the longest RTP packet of video: what encoders of browsers keep to.
+pub const VIDEO_PACKET_MAX: usize = 1_200;
+/// Octets of a sender. 50,000 streams take 13 MB.
+pub const SENDER_OCTETS: usize = 256;
 /// Most packets a second of one stream.
 pub const PPS_MAX: u32 = 1_000_000;

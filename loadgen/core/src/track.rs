@@ -92,6 +92,12 @@ pub struct Extensions {
 }
 
 impl Extensions {
+    /// From identifiers in the order of the fields.
+    pub(crate) const fn from_ids(ids: [Option<u8>; 5]) -> Self {
+        let [audio_level, abs_send_time, transport_sequence, mid, rid] = ids;
+        Self { audio_level, abs_send_time, transport_sequence, mid, rid }
+    }
+
     /// Identifiers in the order of the fields.
     pub(crate) const fn ids(&self) -> [Option<u8>; 5] {
         [self.audio_level, self.abs_send_time, self.transport_sequence, self.mid, self.rid]

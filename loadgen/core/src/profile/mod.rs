@@ -1,52 +1,41 @@
 //! What a stream is like, from a word on a command line: `pcmu`, `opus:bitrate=32k,dtx=on`.
 
+mod kind;
 mod spec;
 
 use std::fmt;
 use std::str::FromStr;
 
-use spec::Options;
+use kind::Kind;
+use spec::{Options, Unit};
 
-use crate::limits::{OPUS_BITRATES, PACKET_MAX, PACKET_MIN, PPS_MAX};
-use crate::sender::content::{Content, Rate};
-use crate::sender::{Events, Opus, header};
+use crate::limits::PACKET_MAX;
+use crate::sender::header;
 use crate::stamp::STAMP;
-use crate::track::{Extensions, Media, Track};
+use crate::track::{Extensions, Track};
 
 /// Names of the profiles.
-pub const PROFILES: [&str; 6] = ["pcmu", "pcma", "g722", "opus", "telephone-event", "constant"];
+pub const PROFILES: [&str; 10] =
+    ["pcmu", "pcma", "g722", "opus", "telephone-event", "vp8", "h264", "av1", "simulcast", "constant"];
 
-/// A kind of stream. Written as `NAME[:key=value,...]`; [`PROFILES`] has the names.
+/// A kind of stream, or several that belong together. Written as `NAME[:key=value,...]`; [`PROFILES`] has the names.
 ///
-/// Options of all: `pt` is the payload type; `audio-level`, `abs-send-time`, `transport-cc`, `mid` and `rid` switch a
-/// header extension on, and are the identifier that it was negotiated with (1 to 14).
+/// | name | options, with their defaults |
+/// | --- | --- |
+/// | `pcmu`, `pcma`, `g722` | `ptime=20ms` |
+/// | `opus` | `bitrate=32k`, `dtx=off` |
+/// | `telephone-event`: PCMU, now and then a key | `held=100ms`, `every=2s`, `event-pt=101` |
+/// | `vp8`, `h264`, `av1` | `bitrate=1500k` (of frames), `fps=30`, `keyframe=10s` (`off`: on request only) |
+/// | `simulcast`: three layers | `codec=vp8`, `bitrate=2500k` (of the highest), `fps=30`, `keyframe=10s` |
+/// | `constant` | `size=172` (octets of the RTP packet), `pps=50` |
+///
+/// Options of all: `pt` is the payload type; `audio-level`, `abs-send-time`, `transport-cc`, `mid` and `rid` are the
+/// identifiers of header extensions (1 to 14), or `off`. Audio has none by itself; video has those that browsers send.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     kind: Kind,
     payload_type: PayloadType,
     extensions: Extensions,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Kind {
-    /// One octet for each 125 us: PCMU, PCMA, G.722.
-    Sampled {
-        codec: Sampled,
-        ptime_ms: u32,
-    },
-    Opus(Opus),
-    TelephoneEvent(Events),
-    Constant {
-        size: u32,
-        pps: u32,
-    },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sampled {
-    Pcmu,
-    Pcma,
-    G722,
 }
 
 /// Why a text is no [`Profile`].
@@ -92,55 +81,21 @@ impl Profile {
     /// Its name: one of [`PROFILES`].
     #[must_use]
     pub const fn name(&self) -> &'static str {
-        match &self.kind {
-            Kind::Sampled { codec, .. } => codec.name(),
-            Kind::Opus(_) => "opus",
-            Kind::TelephoneEvent(_) => "telephone-event",
-            Kind::Constant { .. } => "constant",
-        }
+        self.kind.name()
     }
 
     /// Its RTP streams, which start together.
     #[must_use]
     pub fn tracks(&self) -> Vec<Track> {
-        vec![match &self.kind {
-            Kind::Sampled { codec, ptime_ms } => {
-                let content = Content::Steady { payload: (ptime_ms * 8) as u16, rate: Rate::every_ms(*ptime_ms) };
-                self.track(Media::Audio, codec.encoding(), 8_000, content)
-            }
-            Kind::Opus(opus) => self.track(Media::Audio, "opus", 48_000, Content::Opus(*opus)),
-            Kind::TelephoneEvent(events) => self.track(Media::Audio, "PCMU", 8_000, Content::Events(*events)),
-            Kind::Constant { size, pps } => {
-                let payload = size - self.header() as u32;
-                let content = Content::Steady { payload: payload as u16, rate: Rate::per_second(*pps) };
-                self.track(Media::Application, "x-constant", 90_000, content)
-            }
-        }]
-    }
-
-    fn track(&self, media: Media, encoding: &'static str, clock_rate: u32, content: Content) -> Track {
-        Track {
-            media,
-            encoding,
-            payload_type: self.payload_type.0,
-            clock_rate,
-            mid: Some("0".parse().expect("a digit is a tag")),
-            rid: None,
-            extensions: self.extensions,
-            content,
-        }
-    }
-
-    /// Octets of the RTP header of its packets.
-    fn header(&self) -> usize {
-        let nothing = Content::Steady { payload: 0, rate: Rate::per_second(1) };
-        header::length(&self.track(Media::Application, "", 1, nothing))
+        let empty = self.kind.track(self.payload_type.0, self.extensions);
+        self.kind.tracks(empty)
     }
 
     /// Packets of a given size have room for their header and a stamp.
     fn check_room(&self) -> Result<(), ProfileError> {
         let Kind::Constant { size, .. } = self.kind else { return Ok(()) };
-        let least = (self.header() + STAMP) as u32;
+        let empty = self.kind.track(self.payload_type.0, self.extensions);
+        let least = (header::length(&empty) + STAMP) as u32;
         if size >= least {
             return Ok(());
         }
@@ -156,119 +111,49 @@ impl FromStr for Profile {
         let (name, options) = text.split_once(':').unwrap_or((text, ""));
         let name = name.trim();
         let unknown = || ProfileError::Unknown(name.to_owned());
-        let profile = *PROFILES.iter().find(|profile| **profile == name).ok_or_else(unknown)?;
-        let mut options = Options::parse(profile, options)?;
-        let kind = kind(profile, &mut options)?;
+        let name = *PROFILES.iter().find(|profile| **profile == name).ok_or_else(unknown)?;
+        let mut options = Options::parse(name, options)?;
+        let kind = Kind::read(name, &mut options)?;
         let payload_type = options.value("pt", kind.payload_type())?;
-        let extensions = extensions(&mut options)?;
+        let extensions = extensions(&mut options, kind.extensions())?;
         options.finish()?;
         let profile = Self { kind, payload_type, extensions };
         profile.check_room().map(|()| profile)
     }
 }
 
-/// What `profile` is with these options.
-fn kind(profile: &'static str, options: &mut Options<'_>) -> Result<Kind, ProfileError> {
-    Ok(match profile {
-        "pcmu" => sampled(Sampled::Pcmu, options)?,
-        "pcma" => sampled(Sampled::Pcma, options)?,
-        "g722" => sampled(Sampled::G722, options)?,
-        "opus" => {
-            let bitrate = options.number("bitrate", OPUS_BITRATES, 32_000)?;
-            Kind::Opus(Opus { bitrate, dtx: options.switch("dtx")? })
-        }
-        "telephone-event" => Kind::TelephoneEvent(events(options)?),
-        "constant" => {
-            let size = options.number("size", PACKET_MIN..=PACKET_MAX, 172)?;
-            Kind::Constant { size, pps: options.number("pps", 1..=PPS_MAX, 50)? }
-        }
-        _ => unreachable!("PROFILES has no other"),
-    })
-}
+/// Keys of the header extensions, in the order of [`Extensions::ids`].
+const EXTENSIONS: [&str; 5] = ["audio-level", "abs-send-time", "transport-cc", "mid", "rid"];
 
-fn sampled(codec: Sampled, options: &mut Options<'_>) -> Result<Kind, ProfileError> {
-    let ptime_ms = options.milliseconds("ptime", 10..=120, 20)?;
-    Ok(Kind::Sampled { codec, ptime_ms })
-}
-
-fn events(options: &mut Options<'_>) -> Result<Events, ProfileError> {
-    let held_ms = options.milliseconds("held", 40..=5_000, 100)?;
-    let every_ms = options.milliseconds("every", held_ms + Events::TAIL_MS + 40..=60_000, 2_000)?;
-    let PayloadType(payload_type) = options.value("event-pt", PayloadType(101))?;
-    Ok(Events { held_ms, every_ms, payload_type })
-}
-
-fn extensions(options: &mut Options<'_>) -> Result<Extensions, ProfileError> {
-    let mut id = |key| Ok(options.number_if_given(key, 1..=14)?.map(|id| id as u8));
-    let extensions = Extensions {
-        audio_level: id("audio-level")?,
-        abs_send_time: id("abs-send-time")?,
-        transport_sequence: id("transport-cc")?,
-        mid: id("mid")?,
-        rid: id("rid")?,
-    };
-    let mut ids: Vec<u8> = extensions.ids().into_iter().flatten().collect();
-    ids.sort_unstable();
-    match ids.windows(2).find(|pair| pair[0] == pair[1]) {
+fn extensions(options: &mut Options<'_>, defaults: Extensions) -> Result<Extensions, ProfileError> {
+    let mut ids = defaults.ids();
+    for (key, id) in EXTENSIONS.into_iter().zip(&mut ids) {
+        *id = options.number_or_off(key, Unit::Whole, 1..=14, id.map(u32::from))?.map(|id| id as u8);
+    }
+    let mut used: Vec<u8> = ids.into_iter().flatten().collect();
+    used.sort_unstable();
+    match used.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(ProfileError::SameExtension(pair[0])),
-        None => Ok(extensions),
+        None => Ok(Extensions::from_ids(ids)),
     }
 }
 
 /// As the text that it can be read from, with every option of its own.
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())?;
-        match &self.kind {
-            Kind::Sampled { ptime_ms, .. } => write!(f, ":ptime={ptime_ms}ms")?,
-            Kind::Opus(Opus { bitrate, dtx }) => {
-                write!(f, ":bitrate={bitrate},dtx={}", if *dtx { "on" } else { "off" })?;
-            }
-            Kind::TelephoneEvent(Events { held_ms, every_ms, payload_type }) => {
-                write!(f, ":held={held_ms}ms,every={every_ms}ms,event-pt={payload_type}")?;
-            }
-            Kind::Constant { size, pps } => write!(f, ":size={size},pps={pps}")?,
-        }
+        write!(f, "{}:{}", self.name(), self.kind)?;
         if self.payload_type != self.kind.payload_type() {
             write!(f, ",pt={}", self.payload_type)?;
         }
-        let keys = ["audio-level", "abs-send-time", "transport-cc", "mid", "rid"];
-        for (key, id) in keys.into_iter().zip(self.extensions.ids()) {
-            id.map_or(Ok(()), |id| write!(f, ",{key}={id}"))?;
+        let ids = self.extensions.ids().into_iter().zip(self.kind.extensions().ids());
+        for (key, (id, default)) in EXTENSIONS.into_iter().zip(ids) {
+            match id {
+                _ if id == default => {}
+                Some(id) => write!(f, ",{key}={id}")?,
+                None => write!(f, ",{key}=off")?,
+            }
         }
         Ok(())
-    }
-}
-
-impl Kind {
-    /// Its payload type unless options say otherwise.
-    const fn payload_type(&self) -> PayloadType {
-        PayloadType(match self {
-            Self::Sampled { codec: Sampled::Pcmu, .. } | Self::TelephoneEvent(_) => 0,
-            Self::Sampled { codec: Sampled::Pcma, .. } => 8,
-            Self::Sampled { codec: Sampled::G722, .. } => 9,
-            Self::Opus(_) => 111,
-            Self::Constant { .. } => 96,
-        })
-    }
-}
-
-impl Sampled {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Pcmu => "pcmu",
-            Self::Pcma => "pcma",
-            Self::G722 => "g722",
-        }
-    }
-
-    /// As RFC 3551 section 6 has it.
-    const fn encoding(self) -> &'static str {
-        match self {
-            Self::Pcmu => "PCMU",
-            Self::Pcma => "PCMA",
-            Self::G722 => "G722",
-        }
     }
 }
 

@@ -35,41 +35,33 @@ impl<'a> Options<'a> {
         Some(self.given.swap_remove(at).1)
     }
 
-    /// A whole number, which may end in `k` (thousand) or `M` (million).
+    /// A number of `unit`s.
     pub(super) fn number(
         &mut self,
         key: &'static str,
-        range: RangeInclusive<u32>,
-        default: u32,
-    ) -> Result<u32, ProfileError> {
-        Ok(self.number_if_given(key, range)?.unwrap_or(default))
-    }
-
-    /// As [`Options::number`], for what may be left out.
-    pub(super) fn number_if_given(
-        &mut self,
-        key: &'static str,
-        range: RangeInclusive<u32>,
-    ) -> Result<Option<u32>, ProfileError> {
-        let Some(text) = self.take(key) else { return Ok(None) };
-        match quantity(text).filter(|number| range.contains(number)) {
-            Some(number) => Ok(Some(number)),
-            None => Err(self.wrong(key, text, format!("a whole number from {} to {}", range.start(), range.end()))),
-        }
-    }
-
-    /// Milliseconds, written with a unit: `100ms`, `2s`.
-    pub(super) fn milliseconds(
-        &mut self,
-        key: &'static str,
+        unit: Unit,
         range: RangeInclusive<u32>,
         default: u32,
     ) -> Result<u32, ProfileError> {
         let Some(text) = self.take(key) else { return Ok(default) };
-        match milliseconds(text).filter(|duration| range.contains(duration)) {
-            Some(duration) => Ok(duration),
-            None => Err(self.wrong(key, text, format!("a time from {}ms to {}ms", range.start(), range.end()))),
+        let number = unit.read(text).filter(|number| range.contains(number));
+        number.ok_or_else(|| self.wrong(key, text, unit.range(&range)))
+    }
+
+    /// As [`Options::number`], or `off`.
+    pub(super) fn number_or_off(
+        &mut self,
+        key: &'static str,
+        unit: Unit,
+        range: RangeInclusive<u32>,
+        default: Option<u32>,
+    ) -> Result<Option<u32>, ProfileError> {
+        let Some(text) = self.take(key) else { return Ok(default) };
+        if text == "off" {
+            return Ok(None);
         }
+        let number = unit.read(text).filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(|| self.wrong(key, text, format!("{}, or `off`", unit.range(&range))))
     }
 
     /// `on` or `off`.
@@ -104,15 +96,30 @@ impl<'a> Options<'a> {
     }
 }
 
-fn quantity(text: &str) -> Option<u32> {
-    let (digits, factor) = match text.strip_suffix(['k', 'M']) {
-        Some(digits) => (digits, if text.ends_with('k') { 1_000 } else { 1_000_000 }),
-        None => (text, 1),
-    };
-    digits.parse::<u32>().ok()?.checked_mul(factor)
+/// What a number counts, and so how it is written.
+#[derive(Clone, Copy)]
+pub(super) enum Unit {
+    /// May end in `k` (thousand) or `M` (million).
+    Whole,
+    /// Ends in `ms` or `s`.
+    Milliseconds,
 }
 
-fn milliseconds(text: &str) -> Option<u32> {
-    let (digits, factor) = text.strip_suffix("ms").map_or((text.strip_suffix('s')?, 1_000), |digits| (digits, 1));
-    digits.parse::<u32>().ok()?.checked_mul(factor)
+impl Unit {
+    fn read(self, text: &str) -> Option<u32> {
+        let units: &[(&str, u32)] = match self {
+            Self::Whole => &[("k", 1_000), ("M", 1_000_000), ("", 1)],
+            Self::Milliseconds => &[("ms", 1), ("s", 1_000)],
+        };
+        let (digits, factor) = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
+        digits.parse::<u32>().ok()?.checked_mul(*factor)
+    }
+
+    fn range(self, range: &RangeInclusive<u32>) -> String {
+        let (least, most) = (range.start(), range.end());
+        match self {
+            Self::Whole => format!("a whole number from {least} to {most}"),
+            Self::Milliseconds => format!("a time from {least}ms to {most}ms"),
+        }
+    }
 }

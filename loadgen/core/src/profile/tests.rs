@@ -52,6 +52,30 @@ fn the_size_of_constant_is_that_of_the_packet_with_its_header_extensions() {
 }
 
 #[test]
+fn simulcast_is_three_layers_of_one_media_section() {
+    let tracks = profile("simulcast").tracks();
+    let rids: Vec<_> = tracks.iter().map(|track| track.rid.unwrap().to_string()).collect();
+    assert_eq!(rids, ["q", "h", "f"]);
+    assert!(tracks.iter().all(|track| track.mid == tracks[0].mid && track.encoding == "VP8"));
+    let bits = |n: usize| tracks[n].bits_per_second();
+    assert!(bits(0) * 2.5 < bits(1) && bits(1) * 2.5 < bits(2));
+}
+
+#[test]
+fn video_has_a_bit_rate_that_leaves_room_for_stamps() {
+    let expected = "bitrate=1k is not possible for profile vp8: bitrate is a whole number from 19200 to 50000000";
+    assert_eq!(complaint("vp8:bitrate=1k"), expected);
+    assert_eq!(
+        complaint("simulcast:codec=h265"),
+        "codec=h265 is not possible for profile simulcast: codec is vp8, h264 or av1"
+    );
+    assert_eq!(
+        complaint("av1:keyframe=1"),
+        "keyframe=1 is not possible for profile av1: keyframe is a time from 100ms to 600000ms, or `off`"
+    );
+}
+
+#[test]
 fn numbers_may_end_in_thousands_and_millions_and_times_in_their_unit() {
     assert_eq!(profile("constant:pps=2k"), profile("constant:pps=2000"));
     assert_eq!(profile("constant:pps=1M"), profile("constant:pps=1000000"));
@@ -62,7 +86,8 @@ fn numbers_may_end_in_thousands_and_millions_and_times_in_their_unit() {
 fn complaints_say_what_would_be_right() {
     assert_eq!(
         complaint("g729"),
-        "no profile is called `g729`; there are pcmu, pcma, g722, opus, telephone-event, constant"
+        "no profile is called `g729`; there are pcmu, pcma, g722, opus, telephone-event, vp8, h264, av1, simulcast, \
+         constant"
     );
     assert_eq!(
         complaint("opus:bitrat=1"),
@@ -89,6 +114,9 @@ fn complaints_say_what_would_be_right() {
 #[test]
 fn a_profile_shows_as_the_text_it_can_be_read_from() {
     assert_eq!(profile("pcmu").to_string(), "pcmu:ptime=20ms");
+    let text = "simulcast:codec=vp8,bitrate=2500000,fps=30,keyframe=off";
+    assert_eq!(profile("simulcast:keyframe=off").to_string(), text);
+    assert_eq!(profile("simulcast:keyframe=off,rid=off").to_string(), format!("{text},rid=off"));
     assert_eq!(profile("opus: dtx=on ,pt=96, mid=4").to_string(), "opus:bitrate=32000,dtx=on,pt=96,mid=4");
 }
 
@@ -102,9 +130,11 @@ proptest! {
     fn what_is_shown_reads_back_the_same(
         name in prop::sample::select(PROFILES.to_vec()),
         payload_type in 96..=127u8,
-        ids in prop::sample::subsequence((1..=14u8).collect::<Vec<_>>(), 5),
+        ids in prop::sample::subsequence((1..=14u8).collect::<Vec<_>>(), 4),
     ) {
-        let text = format!("{name}:pt={payload_type},audio-level={},mid={},rid={}", ids[0], ids[1], ids[2]);
+        let [level, time, mid, rid] = ids[..] else { unreachable!("four of fourteen") };
+        let extensions = format!("audio-level={level},abs-send-time={time},transport-cc=off,mid={mid},rid={rid}");
+        let text = format!("{name}:pt={payload_type},{extensions}");
         prop_assert_eq!(profile(&profile(&text).to_string()), profile(&text));
     }
 }

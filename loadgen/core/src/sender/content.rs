@@ -5,6 +5,7 @@ use std::time::Duration;
 use raceway_units::Random;
 
 use super::audio::{Events, Opus, Speech, Telephony};
+use super::video::{Frames, Video};
 
 /// How often something happens: `beats` times in `per_ms` milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(crate) enum Content {
     Opus(Opus),
     /// PCMU with telephone events between.
     Events(Events),
+    /// Frames.
+    Video(Video),
 }
 
 impl Content {
@@ -48,6 +51,7 @@ impl Content {
             Self::Steady { rate, .. } => *rate,
             Self::Opus(_) => Opus::RATE,
             Self::Events(_) => Events::RATE,
+            Self::Video(video) => video.rate(),
         }
     }
 
@@ -57,16 +61,18 @@ impl Content {
             Self::Steady { payload, rate } => (rate.hertz(), f64::from(*payload)),
             Self::Opus(opus) => opus.load(),
             Self::Events(events) => events.load(),
+            Self::Video(video) => video.load(header),
         };
         (packets, packets * (header as f64 + payload) * 8.0)
     }
 
     /// Octets of the longest payload behind a header of `header` octets.
-    pub(crate) fn payload_max(&self, _header: usize) -> usize {
+    pub(crate) fn payload_max(&self, header: usize) -> usize {
         match self {
             Self::Steady { payload, .. } => usize::from(*payload),
             Self::Opus(opus) => opus.payload_max(),
             Self::Events(_) => usize::from(Events::AUDIO),
+            Self::Video(_) => Video::payload_max(header),
         }
     }
 }
@@ -98,14 +104,17 @@ pub(super) enum Source {
     Steady { payload: u16 },
     Opus(Speech),
     Events(Telephony),
+    Video(Frames),
 }
 
 impl Source {
-    pub(super) fn new(content: &Content, random: &mut Random) -> Self {
+    /// `header` is the length of the header that payloads follow.
+    pub(super) fn new(content: &Content, header: usize, random: &mut Random) -> Self {
         match content {
             Content::Steady { payload, .. } => Self::Steady { payload: *payload },
             Content::Opus(opus) => Self::Opus(Speech::new(*opus, random)),
             Content::Events(events) => Self::Events(Telephony::new(*events, random)),
+            Content::Video(video) => Self::Video(Frames::new(*video, header, random)),
         }
     }
 
@@ -116,6 +125,13 @@ impl Source {
             Self::Steady { payload } => Shape { length: *payload, level: SPEECH_LEVEL, beats: 1, ..Shape::default() },
             Self::Opus(speech) => speech.write(payload, random),
             Self::Events(telephony) => telephony.write(payload),
+            Self::Video(frames) => frames.write(payload, random),
+        }
+    }
+
+    pub(super) const fn request_key_frame(&mut self) {
+        if let Self::Video(frames) = self {
+            frames.request_key_frame();
         }
     }
 }

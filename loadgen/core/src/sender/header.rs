@@ -78,6 +78,11 @@ impl Header {
         at as u8 + 1
     }
 
+    /// Whether packets carry a sequence number of their transport.
+    pub(super) const fn counts_transport(&self) -> bool {
+        self.transport != 0
+    }
+
     pub(super) const fn length(&self) -> usize {
         self.length as usize
     }

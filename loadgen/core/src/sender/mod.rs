@@ -4,13 +4,18 @@ mod audio;
 mod beat;
 pub(crate) mod content;
 pub(crate) mod header;
+mod payload;
+mod video;
 
 pub(crate) use audio::{Events, Opus};
 use beat::Steps;
 use content::{Rate, Source};
 use header::{Header, Variable};
+pub(crate) use payload::{Dimensions, VideoCodec};
 use raceway_units::{Instant, Random};
+pub(crate) use video::{FRAME_MIN, Video};
 
+use crate::limits::SENDER_OCTETS;
 use crate::stamp::{Clock, Stamp, fill};
 use crate::track::Track;
 
@@ -25,6 +30,13 @@ pub struct Identity {
     pub ssrc: u32,
     /// The clock that times come from.
     pub clock: Clock,
+}
+
+/// What streams share that are sent from one address to another: the sequence number of
+/// [`Extensions::transport_sequence`](crate::Extensions::transport_sequence).
+#[derive(Clone, Debug, Default)]
+pub struct Transport {
+    sequence: u16,
 }
 
 /// One RTP stream: when its next packet is due, and what is in it.
@@ -50,6 +62,8 @@ pub struct Sender {
     octets: u64,
 }
 
+const _: () = assert!(size_of::<Sender>() <= SENDER_OCTETS);
+
 impl Sender {
     /// A stream of `track` whose first packet is due at `start`. `seed` gives what is random in it: first sequence
     /// number and timestamp (RFC 3550 section 5.1), sizes, pauses.
@@ -58,10 +72,11 @@ impl Sender {
         let mut random = Random::of(seed, u64::from(identity.stream));
         let Rate { beats, per_ms } = track.content.rate();
         let (beats, per_ms) = (u64::from(beats), u64::from(per_ms));
+        let header = Header::new(track, identity.ssrc);
         Self {
             identity,
-            header: Header::new(track, identity.ssrc),
-            source: Source::new(&track.content, &mut random),
+            source: Source::new(&track.content, header.length(), &mut random),
+            header,
             time: Steps::new(per_ms * 1_000_000, beats),
             clock: Steps::new(per_ms * u64::from(track.clock_rate), beats * 1_000),
             beat: start,
@@ -80,6 +95,12 @@ impl Sender {
         self.stop = stop;
     }
 
+    /// Makes the next frame of video a key frame, unless the last one was less than 300 ms ago: then the first that is
+    /// not. Audio has none.
+    pub const fn request_key_frame(&mut self) {
+        self.source.request_key_frame();
+    }
+
     /// When the next packet is to be sent; `None` after the last one.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
@@ -92,12 +113,29 @@ impl Sender {
     /// If `out` is shorter than [`Track::packet_max`].
     #[inline]
     pub fn write(&mut self, out: &mut [u8]) -> usize {
+        self.write_as(out, self.sequence)
+    }
+
+    /// As [`Sender::write`], for one of several streams that share a transport.
+    ///
+    /// # Panics
+    /// If `out` is shorter than [`Track::packet_max`].
+    #[inline]
+    pub fn write_on(&mut self, transport: &mut Transport, out: &mut [u8]) -> usize {
+        if !self.header.counts_transport() {
+            return self.write(out);
+        }
+        transport.sequence = transport.sequence.wrapping_add(1);
+        self.write_as(out, transport.sequence)
+    }
+
+    fn write_as(&mut self, out: &mut [u8], transport_sequence: u16) -> usize {
         let header = self.header.length();
         let shape = self.source.write(&mut out[header..], &mut self.random);
         let length = header + usize::from(shape.length);
         let timestamp = self.timestamp.wrapping_sub(shape.back);
         let (sequence, due) = (self.sequence, self.due);
-        self.header.write(out, &Variable { shape, sequence, timestamp, due, transport_sequence: sequence });
+        self.header.write(out, &Variable { shape, sequence, timestamp, due, transport_sequence });
         let Identity { run, stream, clock, .. } = self.identity;
         let stamp = Stamp { run, stream, clock, due, prefix: shape.prefix };
         // A payload that is too short for a stamp has been written whole by the source.
