@@ -36,7 +36,7 @@ pub enum Task {
 }
 
 /// How much, how long, and how results are shown; the same for all.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Common {
     /// How long media flows, as 500ms, 10s, 5m, 2h.
     #[arg(long, value_parser = duration, default_value = "10s", value_name = "TIME")]
@@ -161,6 +161,16 @@ pub struct Turn {
     /// Clients, each with an allocation and a peer.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub clients: u32,
+    /// What clients do.
+    #[arg(long, value_enum, default_value_t = Mode::Media)]
+    pub mode: Mode,
+    /// Requests begun each second, in all modes but media.
+    #[arg(long, default_value_t = 100, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+    /// How long an allocation is kept, in modes allocations and churn; without, it is given back at once in the first and
+    /// after 2s in the second.
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub hold: Option<Duration>,
     /// Send and Data indications in place of channels.
     #[arg(long)]
     pub indications: bool,
@@ -182,6 +192,28 @@ pub struct Turn {
     /// What all runs have.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// What TURN clients do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Allocate, and run media to the end.
+    Media,
+    /// Allocate and give back, at a rate; how long it takes is counted from when each request was due.
+    Allocations,
+    /// Allocate, bind a channel, stay for a while and go, at a rate.
+    Churn,
+    /// Allocate without ever saying who one is, at a rate, from many ports: as a flood would.
+    Flood,
+    /// Allocate with a wrong password, at a rate.
+    BadCredentials,
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = self.to_possible_value().expect("no mode is hidden");
+        f.write_str(value.get_name())
+    }
 }
 
 /// Which way media goes.

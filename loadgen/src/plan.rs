@@ -1,5 +1,6 @@
 //! What each worker is to do: sockets, streams, TURN clients.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -76,6 +77,15 @@ pub enum Framing {
     Indication,
 }
 
+impl fmt::Display for Framing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Channel => "channels",
+            Self::Indication => "indications",
+        })
+    }
+}
+
 /// A TURN client.
 #[derive(Debug)]
 pub struct Client {
@@ -93,6 +103,18 @@ pub struct Client {
     pub settings: Settings,
     /// Seed of its transaction ids.
     pub seed: u128,
-    /// When it begins, after the others.
+    /// When it begins: after the run's begin, or after media's where it comes and goes.
     pub after: Duration,
+    /// For a client that comes and goes: how.
+    pub turns: Option<Turns>,
+}
+
+/// How a client comes and goes. Each turn has its time, whatever became of the one before: a slow server does not make
+/// the generator ask less.
+#[derive(Clone, Copy, Debug)]
+pub struct Turns {
+    /// From the due time of an allocation to that of the next.
+    pub every: Duration,
+    /// How long an allocation is kept.
+    pub hold: Duration,
 }

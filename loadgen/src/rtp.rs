@@ -23,7 +23,7 @@ pub fn run(options: Rtp) -> Result<Report> {
     let targets = options.target.resolve(mine)?;
     let receive = options.receive.as_ref().map(|target| target.local()).transpose()?;
     let session = Session::new(options.common)?;
-    let tracks = session.tracks(&options.shape.profile)?;
+    let tracks = Session::tracks(&options.shape.profile)?;
     let pps: f64 = tracks.iter().map(|track| track.packets_per_second()).sum::<f64>() * f64::from(options.streams);
     let mut cores = session.cores(2.0 * pps)?;
     // Streams meet their receiver in one worker: no more workers than places where they arrive.

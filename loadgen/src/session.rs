@@ -77,7 +77,7 @@ impl Session {
     ///
     /// # Errors
     /// Their packets are longer than its buffers.
-    pub fn tracks(&self, profile: &Profile) -> Result<Vec<Track>> {
+    pub fn tracks(profile: &Profile) -> Result<Vec<Track>> {
         let tracks = profile.tracks();
         let longest = tracks.iter().map(Track::packet_max).max().unwrap_or(0);
         ensure!(
@@ -180,7 +180,7 @@ impl<'a> Console<'a> {
 
 impl Watch for Console<'_> {
     fn ready(&mut self, figures: &TurnFigures) -> Result<()> {
-        if figures.clients == 0 || figures.ready > 0 || self.interrupted() {
+        if figures.refusals.is_empty() || figures.ready > 0 || self.interrupted() {
             return Ok(());
         }
         bail!("{}", why_none(figures));
@@ -219,7 +219,7 @@ impl Watch for Console<'_> {
 /// Why no client of a TURN server got as far as media: the commonest refusal, and what to do.
 fn why_none(figures: &TurnFigures) -> String {
     let worst = figures.refusals.iter().max_by_key(|(_, (count, _))| *count);
-    let Some((refusal, (_, words))) = worst else { return "no TURN client became ready".to_owned() };
+    let Some((refusal, (_, words))) = worst else { return "no TURN client became ready".into() };
     let method = refusal.method;
     match refusal.code {
         None => format!(

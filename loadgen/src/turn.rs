@@ -1,17 +1,18 @@
-//! `turn`: media through a TURN server, between clients and peers that are both here.
+//! `turn`: media through a TURN server, between clients and peers that are both here; or allocations alone.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
+use core_affinity::CoreId;
 use raceway_loadgen_core::report::Report;
 use raceway_loadgen_core::turn::{Credentials, Family, Settings};
 use raceway_loadgen_core::{Identity, Track};
 use raceway_units::UnixTime;
 
-use crate::cli::{Direction, Turn};
-use crate::plan::{Client, Framing, Plan, Port, Route, Stream};
+use crate::cli::{Direction, Mode, Turn};
+use crate::plan::{Client, Framing, Plan, Port, Route, Stream, Turns};
 use crate::result;
 use crate::session::Session;
 use crate::sockets;
@@ -19,6 +20,14 @@ use crate::target::local_towards;
 
 /// How much longer than a run credentials from a shared secret are good.
 const CREDENTIALS_MARGIN: Duration = Duration::from_secs(3600);
+/// How long a client of a churn stays unless told.
+const CHURN_HOLD: Duration = Duration::from_secs(2);
+/// What a request may take, beyond the time that its allocation is kept, before its client is missed in the next turn.
+const TURN_MARGIN: Duration = Duration::from_secs(2);
+/// Clients that come and go: ports that the machine has for them.
+const COMING_AND_GOING_MAX: u32 = 20_000;
+/// Packets a second that an allocation with its challenge comes to, both ways.
+const PACKETS_PER_ALLOCATION: f64 = 6.0;
 
 /// Runs `turn`.
 ///
@@ -28,58 +37,26 @@ pub fn run(options: Turn) -> Result<Report> {
     ensure!(options.clients > 0, "--clients 0: there is nobody to allocate");
     let server = options.server.resolve_one(options.common.i_own_this_target)?;
     let credentials = Arc::new(credentials(&options)?);
-    let session = Session::new(options.common)?;
-    let tracks = session.tracks(&options.shape.profile)?;
-    let ways = if options.direction == Direction::Both { 2.0 } else { 1.0 };
-    let pps: f64 = tracks.iter().map(Track::packets_per_second).sum::<f64>() * f64::from(options.clients) * ways;
-    let cores = session.cores(2.0 * pps)?;
-    sockets::allow(2 * u64::from(options.clients))?;
-
     let from = local_towards(server)?;
-    let peer_address = match options.peer_address {
-        Some(address) => address,
-        None if options.ipv6_relay == from.is_ipv6() => from,
-        None => {
-            bail!("clients and relayed addresses are of different families: name a --peer-address of the relayed one")
-        }
-    };
-    let settings = Settings { family: if options.ipv6_relay { Family::V6 } else { Family::V4 }, ..Settings::default() };
-    let mut plans: Vec<Plan> = cores.iter().map(|_| Plan::default()).collect();
-    let mut builder =
-        Builder { session: &session, tracks: &tracks, profile: options.shape.profile.to_string(), stream: 0 };
-    for number in 0..options.clients {
-        let plan = &mut plans[number as usize % cores.len()];
-        let client = plan.clients.len() as u32;
-        let near = plan.open(from, Some(client))?;
-        let far = plan.open(peer_address, None)?;
-        let peer = sockets::local(&plan.ports[far as usize].fd)?;
-        plan.clients.push(Client {
-            port: near,
-            server,
-            peer: Some(peer),
-            framing: if options.indications { Framing::Indication } else { Framing::Channel },
-            credentials: Arc::clone(&credentials),
-            settings,
-            seed: u128::from(session.random(1_000 + u64::from(number))) << 64 | u128::from(getrandom::u64()?),
-            after: Duration::from_secs(number.into()) / options.setup_rate,
-        });
-        if options.direction != Direction::ToClient {
-            builder.add(plan, "to peer", number, Route::ByClient { client }, far);
-        }
-        if options.direction != Direction::ToPeer {
-            builder.add(plan, "to client", number, Route::ToClient { port: far, client }, near);
-        }
+    let family = if options.ipv6_relay { Family::V6 } else { Family::V4 };
+    let settings = Settings { family, answers_challenges: options.mode != Mode::Flood, ..Settings::default() };
+    let build = Build { server, from, credentials, settings, options };
+    let (session, finding, what) =
+        if build.options.mode == Mode::Media { build.media()? } else { build.at_a_rate()? };
+    let mut report = result::report(&session, &finding, what);
+    if let Some(turn) = report.turn.as_mut().filter(|turn| turn.clients > 0 && report.summary.sent.packets == 0) {
+        turn.allocations_per_s = turn.allocated as f64 / finding.length.as_secs_f64().max(1e-9);
     }
-    let terms = session.terms(session.expectation(), options.shape.ramp);
-    let finding = session.run(plans, &cores, &terms)?;
-    let (clients, profile) = (options.clients, &options.shape.profile);
-    let how = if options.indications { "indications" } else { "channels" };
-    let what = format!("{clients} TURN clients at {}, {profile} over {how}", options.server);
-    Ok(result::report(&session, &finding, what))
+    Ok(report)
 }
 
 fn credentials(options: &Turn) -> Result<Credentials> {
     match (&options.secret, &options.password) {
+        _ if options.mode == Mode::BadCredentials => {
+            let wrong = format!("{:016x}", getrandom::u64()?);
+            Credentials::new(if options.user.is_empty() { "nobody" } else { &options.user }, &wrong).context("--user")
+        }
+        _ if options.mode == Mode::Flood => Ok(Credentials::new("nobody", "nothing")?),
         (Some(secret), _) => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
             let expires = now + options.common.duration + CREDENTIALS_MARGIN;
@@ -90,19 +67,148 @@ fn credentials(options: &Turn) -> Result<Credentials> {
     }
 }
 
+/// What plans are made from.
+struct Build {
+    server: SocketAddr,
+    from: IpAddr,
+    credentials: Arc<Credentials>,
+    settings: Settings,
+    options: Turn,
+}
+
+type Done = (Session, crate::session::Finding, String);
+
+impl Build {
+    /// Every client has a peer, and media flows between them.
+    fn media(self) -> Result<Done> {
+        let peers_at = self.peer_address()?;
+        let Self { options, server, from, .. } = &self;
+        let profile = &options.shape.profile;
+        let tracks = Session::tracks(profile)?;
+        let ways = if options.direction == Direction::Both { 2.0 } else { 1.0 };
+        let pps = tracks.iter().map(Track::packets_per_second).sum::<f64>() * f64::from(options.clients) * ways;
+        sockets::allow(2 * u64::from(options.clients))?;
+        let framing = if options.indications { Framing::Indication } else { Framing::Channel };
+        let what = format!("{} TURN clients at {server}, {profile} over {framing}", options.clients);
+        let (server, from, ramp) = (*server, *from, options.shape.ramp);
+        let session = Session::new(self.options.common.clone())?;
+        let cores = session.cores(2.0 * pps)?;
+        let mut plans = plans(&cores);
+        let mut streams = Streams { session: &session, tracks: &tracks, profile: profile.to_string(), next: 0 };
+        for number in 0..self.options.clients {
+            let plan = &mut plans[number as usize % cores.len()];
+            let client = plan.clients.len() as u32;
+            let near = plan.open(from, Some(client))?;
+            let far = plan.open(peers_at, None)?;
+            let peer = sockets::local(&plan.ports[far as usize].fd)?;
+            plan.clients.push(Client {
+                port: near,
+                server,
+                peer: Some(peer),
+                framing,
+                credentials: Arc::clone(&self.credentials),
+                settings: self.settings,
+                seed: seed()?,
+                after: Duration::from_secs(number.into()) / self.options.setup_rate,
+                turns: None,
+            });
+            if self.options.direction != Direction::ToClient {
+                streams.add(plan, "to peer", number, Route::ByClient { client }, far);
+            }
+            if self.options.direction != Direction::ToPeer {
+                streams.add(plan, "to client", number, Route::ToClient { port: far, client }, near);
+            }
+        }
+        let terms = session.terms(session.expectation(), ramp);
+        let finding = session.run(plans, &cores, &terms)?;
+        Ok((session, finding, what))
+    }
+
+    /// Clients come and go, at a rate.
+    fn at_a_rate(self) -> Result<Done> {
+        let Self { options, server, .. } = &self;
+        let (server, rate, mode) = (*server, options.rate, options.mode);
+        let hold = match (mode, options.hold) {
+            (Mode::Churn, None) => CHURN_HOLD,
+            (Mode::Churn | Mode::Allocations, Some(hold)) => hold,
+            _ => Duration::ZERO,
+        };
+        // A client's turn should be over before its next one is due.
+        let wanted = (hold + TURN_MARGIN).as_secs_f64() * f64::from(rate);
+        ensure!(
+            wanted <= 4.0 * f64::from(COMING_AND_GOING_MAX),
+            "{rate} allocations a second that are kept for {hold:?} are {wanted:.0} at a time: this machine has ports for \
+             {COMING_AND_GOING_MAX}; ask for a lower --rate or a shorter --hold"
+        );
+        let clients = (wanted as u32).clamp(1, COMING_AND_GOING_MAX);
+        let peer = (mode == Mode::Churn).then(|| self.peer_address()).transpose()?;
+        sockets::allow(2 * u64::from(clients))?;
+        let what = format!("{mode} at {server}, {rate} a second");
+        let session = Session::new(self.options.common.clone())?;
+        let cores = session.cores(PACKETS_PER_ALLOCATION * f64::from(rate))?;
+        let mut plans = plans(&cores);
+        for number in 0..clients {
+            let plan = &mut plans[number as usize % cores.len()];
+            let client = plan.clients.len() as u32;
+            let port = plan.open(self.from, Some(client))?;
+            let peer = match peer {
+                Some(address) => {
+                    let far = plan.open(address, None)?;
+                    Some(sockets::local(&plan.ports[far as usize].fd)?)
+                }
+                None => None,
+            };
+            plan.clients.push(Client {
+                port,
+                server,
+                peer,
+                framing: Framing::Channel,
+                credentials: Arc::clone(&self.credentials),
+                settings: self.settings,
+                seed: seed()?,
+                after: Duration::from_secs(number.into()) / rate,
+                turns: Some(Turns { every: Duration::from_secs(clients.into()) / rate, hold }),
+            });
+        }
+        let terms = session.terms(session.expectation(), None);
+        let finding = session.run(plans, &cores, &terms)?;
+        Ok((session, finding, what))
+    }
+
+    /// Where peers are.
+    fn peer_address(&self) -> Result<IpAddr> {
+        match self.options.peer_address {
+            Some(address) => Ok(address),
+            None if self.options.ipv6_relay == self.from.is_ipv6() => Ok(self.from),
+            None => bail!(
+                "clients and relayed addresses are of different families: name a --peer-address of the relayed one"
+            ),
+        }
+    }
+}
+
+fn plans(cores: &[CoreId]) -> Vec<Plan> {
+    cores.iter().map(|_| Plan::default()).collect()
+}
+
+/// Transaction ids must not be guessed by who could forge answers.
+fn seed() -> Result<u128> {
+    Ok(u128::from(getrandom::u64()?) << 64 | u128::from(getrandom::u64()?))
+}
+
 /// Numbers streams.
-struct Builder<'a> {
+struct Streams<'a> {
     session: &'a Session,
     tracks: &'a [Track],
     profile: String,
-    stream: u32,
+    next: u32,
 }
 
-impl Builder<'_> {
+impl Streams<'_> {
     fn add(&mut self, plan: &mut Plan, way: &str, client: u32, route: Route, arrives_at: u32) {
         for track in self.tracks {
-            let stream = self.stream;
-            self.stream += 1;
+            let stream = self.next;
+            self.next += 1;
             let (run, clock, ssrc) = (self.session.run, self.session.timeline.clock(), self.session.ssrc(stream));
             plan.streams.push(Stream {
                 track: track.clone(),
@@ -116,8 +222,8 @@ impl Builder<'_> {
 }
 
 impl Plan {
-    fn open(&mut self, address: std::net::IpAddr, client: Option<u32>) -> Result<u32> {
-        let fd = sockets::open_at(SocketAddr::new(address, 0))?;
+    fn open(&mut self, address: IpAddr, client: Option<u32>) -> Result<u32> {
+        let fd = sockets::open(address)?;
         self.ports.push(Port { fd, client });
         Ok(self.ports.len() as u32 - 1)
     }

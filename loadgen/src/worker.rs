@@ -173,8 +173,8 @@ impl<I: PacketIo> Worker<I> {
 
     /// Works until all is over, and reports.
     pub fn run(mut self) {
-        for client in 0..self.clients.len() as u32 {
-            self.wheel.schedule(self.client_timer(client), self.clients.begins_at(client));
+        if !self.clients.are_settled() {
+            self.schedule_clients();
         }
         let report = loop {
             let now = self.terms.timeline.now();
@@ -187,6 +187,12 @@ impl<I: PacketIo> Worker<I> {
         };
         // The main thread has gone only when the process ends.
         let _ = self.reports.send(report);
+    }
+
+    fn schedule_clients(&mut self) {
+        for client in 0..self.clients.len() as u32 {
+            self.wheel.schedule(self.client_timer(client), self.clients.begins_at(client));
+        }
     }
 
     fn client_timer(&self, client: u32) -> u32 {
@@ -238,6 +244,9 @@ impl<I: PacketIo> Worker<I> {
             }
             self.senders.push(sender);
         }
+        if self.clients.begin(begin) {
+            self.schedule_clients();
+        }
         self.phase = Phase::Media;
     }
 
@@ -258,6 +267,7 @@ impl<I: PacketIo> Worker<I> {
                 self.unsent += 1;
             }
         }
+        self.clients.stop();
         self.phase = Phase::Draining { until: now.after(self.terms.drain) };
     }
 
@@ -358,6 +368,7 @@ impl<I: PacketIo> Worker<I> {
 
     /// Sends what a TURN client wants to say, and notes when to ask it again.
     fn look_after(&mut self, client: u32, now: Instant) {
+        self.clients.look_at_the_time(client, now);
         let (port, server) = self.clients.transport(client);
         let fd = self.fd(port);
         while let Some(request) = self.clients.poll_transmit(client, now) {

@@ -25,7 +25,7 @@ pub struct Refusal {
 /// What TURN clients met.
 #[derive(Clone, Debug)]
 pub struct TurnFigures {
-    /// Clients.
+    /// Clients that tried to allocate; one that comes and goes counts each time.
     pub clients: u64,
     /// Clients that allocated.
     pub allocated: u64,
@@ -96,7 +96,12 @@ enum State {
 struct Client {
     plan: Planned,
     machine: turn::Client,
+    /// When it began, or is to begin: its next turn, if it comes and goes.
     begins_at: Instant,
+    /// When the present allocation ends, of a client that comes and goes.
+    closes_at: Option<Instant>,
+    /// It has not had its first turn.
+    fresh: bool,
     state: State,
     relayed: Option<SocketAddr>,
     channel: u16,
@@ -108,13 +113,15 @@ pub struct Clients {
     list: Vec<Client>,
     pending: usize,
     figures: TurnFigures,
+    stopped: bool,
 }
 
 impl Clients {
     pub fn new(plans: Vec<Planned>, now: Instant) -> Self {
         let list: Vec<Client> = plans.into_iter().map(|plan| Client::new(plan, now)).collect();
-        let figures = TurnFigures { clients: list.len() as u64, ..TurnFigures::default() };
-        Self { pending: list.len(), list, figures }
+        let pending = list.iter().filter(|client| client.plan.turns.is_none()).count();
+        let figures = TurnFigures { clients: pending as u64, ..TurnFigures::default() };
+        Self { pending, list, figures, stopped: false }
     }
 
     pub fn len(&self) -> usize {
@@ -125,14 +132,31 @@ impl Clients {
         self.list[client as usize].begins_at
     }
 
-    /// None is on its way.
+    /// None that stays is on its way.
     pub fn are_settled(&self) -> bool {
         self.pending == 0
     }
 
+    /// Clients that come and go begin at `begin`; whether there are such.
+    pub fn begin(&mut self, begin: Instant) -> bool {
+        for client in &mut self.list {
+            client.begins_at = begin.after(client.plan.after);
+        }
+        self.come_and_go()
+    }
+
+    fn come_and_go(&self) -> bool {
+        self.list.first().is_some_and(|client| client.plan.turns.is_some())
+    }
+
+    /// No client begins another turn.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
     /// None holds an allocation.
     pub fn are_over(&self) -> bool {
-        self.list.iter().all(|client| client.machine.is_over())
+        self.list.iter().all(|client| client.machine.is_over() || client.relayed.is_none())
     }
 
     pub fn figures(&self) -> &TurnFigures {
@@ -174,11 +198,35 @@ impl Clients {
     }
 
     pub fn poll_transmit(&mut self, client: u32, now: Instant) -> Option<&[u8]> {
-        self.list[client as usize].machine.poll_transmit(now)
+        let client = &mut self.list[client as usize];
+        if client.fresh { None } else { client.machine.poll_transmit(now) }
     }
 
+    /// When [`look_at_the_time`](Self::look_at_the_time) and [`poll_transmit`](Self::poll_transmit) have something to do.
     pub fn poll_timeout(&self, client: u32) -> Option<Instant> {
-        self.list[client as usize].machine.poll_timeout()
+        let client = &self.list[client as usize];
+        if client.machine.is_over() || client.fresh {
+            return (client.plan.turns.is_some() && !self.stopped).then_some(client.begins_at);
+        }
+        client.machine.poll_timeout().into_iter().chain(client.closes_at).min()
+    }
+
+    /// Begins and ends the turns of a client that comes and goes.
+    pub fn look_at_the_time(&mut self, client: u32, now: Instant) {
+        let client = &mut self.list[client as usize];
+        let Some(turns) = client.plan.turns else { return };
+        if client.closes_at.take_if(|at| *at <= now).is_some() {
+            client.machine.close(now);
+        }
+        if (client.machine.is_over() || client.fresh) && client.begins_at <= now && !self.stopped {
+            self.figures.clients += 1;
+            client.fresh = false;
+            client.relayed = None;
+            client.plan.seed = client.plan.seed.wrapping_add(1 << 40);
+            let plan = &client.plan;
+            client.machine = turn::Client::new(plan.credentials.clone(), plan.settings, plan.seed, client.begins_at);
+            client.begins_at = client.begins_at.after(turns.every);
+        }
     }
 
     /// Ends all allocations.
@@ -196,7 +244,7 @@ impl Clients {
             let before = client.state;
             more |= client.note(event, &mut self.figures, now);
             if before == State::Pending && client.state != State::Pending {
-                self.pending -= 1;
+                self.pending = self.pending.saturating_sub(1);
                 self.figures.ready += u64::from(client.state == State::Ready);
             }
         }
@@ -208,7 +256,17 @@ impl Client {
     fn new(plan: Planned, now: Instant) -> Self {
         let begins_at = now.after(plan.after);
         let machine = turn::Client::new(plan.credentials.clone(), plan.settings, plan.seed, begins_at);
-        Self { machine, begins_at, state: State::Pending, relayed: None, channel: 0, template: None, plan }
+        Self {
+            machine,
+            begins_at,
+            closes_at: None,
+            fresh: plan.turns.is_some(),
+            state: State::Pending,
+            relayed: None,
+            channel: 0,
+            template: None,
+            plan,
+        }
     }
 
     fn note(&mut self, event: Event, figures: &mut TurnFigures, now: Instant) -> bool {
@@ -218,6 +276,7 @@ impl Client {
                 figures.allocated += 1;
                 figures.allocate_us.saturating_record(micros(took));
                 self.relayed = Some(relayed);
+                self.closes_at = self.plan.turns.map(|turns| now.after(turns.hold));
                 return self.meet_peer(now);
             }
             Event::Bound { took, .. } | Event::Permitted { took, .. } => {

@@ -60,13 +60,15 @@ pub struct Settings {
     pub family: Family,
     /// LIFETIME of the Allocate request; none: the server's default.
     pub lifetime_s: Option<u32>,
+    /// Whether the client proves who it is when it is asked to; otherwise a 401 is a refusal.
+    pub answers_challenges: bool,
     /// Timers.
     pub timing: Timing,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { family: Family::V4, lifetime_s: None, timing: Timing::default() }
+        Self { family: Family::V4, lifetime_s: None, answers_challenges: true, timing: Timing::default() }
     }
 }
 
@@ -319,7 +321,9 @@ impl Client {
             code == 401 && matches!((&challenge, &self.challenge), (Some(new), Some(known)) if new.same_demand(known));
         self.challenges += 1;
         match challenge {
-            Some(challenge) if !known_to_be_wrong && self.challenges <= CHALLENGES_MAX => {
+            Some(challenge)
+                if self.settings.answers_challenges && !known_to_be_wrong && self.challenges <= CHALLENGES_MAX =>
+            {
                 self.challenge = Some(challenge);
                 let exchange = self.exchange(ask, now);
                 self.current = Some((ask, since, exchange));

@@ -116,6 +116,17 @@ fn credentials_that_the_server_refuses_twice_are_wrong() {
 }
 
 #[test]
+fn a_client_that_does_not_answer_challenges_takes_the_first_for_a_refusal() {
+    let credentials = Arc::new(Credentials::new("alice", "wonderland").unwrap());
+    let settings = Settings { answers_challenges: false, ..Settings::default() };
+    let mut client = Client::new(credentials, settings, 1, second(0));
+    let first = transmit(&mut client, second(0));
+    client.handle(&response(&first, Some(401), |w, _| demand(w, "n1", false)), second(0));
+    assert!(matches!(client.poll_event(), Some(Event::Refused { code: 401, .. })));
+    assert!(client.is_over());
+}
+
+#[test]
 fn a_stale_nonce_is_replaced_and_the_request_goes_on() {
     let mut client = allocated();
     client.bind(PEER.parse().unwrap(), second(1)).unwrap();
