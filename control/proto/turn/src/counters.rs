@@ -195,12 +195,20 @@ pub enum Silence {
     UnknownMethod,
     /// The answer is larger than the request and the source's prefix has used up its budget.
     OverBudget,
+    /// Too many wrong credentials came from the source's prefix lately: no more are looked at.
+    WrongCredentials,
 }
 
 impl Silence {
     /// All, in counter order.
-    pub const ALL: [Self; 5] =
-        [Self::Malformed, Self::Fingerprint, Self::NotARequest, Self::UnknownMethod, Self::OverBudget];
+    pub const ALL: [Self; 6] = [
+        Self::Malformed,
+        Self::Fingerprint,
+        Self::NotARequest,
+        Self::UnknownMethod,
+        Self::OverBudget,
+        Self::WrongCredentials,
+    ];
 
     /// Metric label.
     #[must_use]
@@ -211,6 +219,7 @@ impl Silence {
             Self::NotARequest => "not_a_request",
             Self::UnknownMethod => "unknown_method",
             Self::OverBudget => "over_budget",
+            Self::WrongCredentials => "wrong_credentials",
         }
     }
 }

@@ -54,8 +54,16 @@ pub const PORT_ATTEMPTS: u8 = 4;
 /// Random ports looked at before the free ones are counted.
 pub const PORT_PROBES: usize = 4;
 
-/// Cells of the budget for answers to the unauthenticated: 128 KiB for any number of sources.
+/// Cells of the budget for answers to the unauthenticated, and of the one for wrong credentials: 128 KiB each for any
+/// number of sources.
 pub const BUDGET_CELLS: usize = 16 << 10;
+
+/// Wrong credentials a second that are looked at for one source prefix (/24, /56). Each costs up to one HMAC of every
+/// shared secret.
+pub const FAILURES_PER_SECOND: u64 = 100;
+
+/// The same at once: a password that changes fails a thousand clients behind one NAT, and hurts no other there.
+pub const FAILURES_BURST: u64 = 1000;
 
 /// Unknown comprehension-required attributes that a 420 response lists.
 pub const UNKNOWN_ATTRIBUTES_MAX: usize = 16;

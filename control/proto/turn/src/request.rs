@@ -7,8 +7,8 @@ use stun_types::attribute::{AttributeStaticType, Nonce, PasswordAlgorithms, Real
 use turn_types::attribute::XorPeerAddress;
 
 use crate::allocation::{Allocation, Family};
-use crate::auth::{Identity, IntegrityKind, Key, Offer, PasswordAlgorithm, lists_password_algorithms};
-use crate::counters::{Method, Outcome, Refusal};
+use crate::auth::{Identity, IntegrityKind, Key, Offer, PasswordAlgorithm, Worth, lists_password_algorithms};
+use crate::counters::{Method, Outcome, Refusal, Silence};
 use crate::message::{Request, typed};
 use crate::respond::{Exchange, Response};
 use crate::server::{Arrival, Server};
@@ -28,17 +28,16 @@ pub(crate) struct Proven<'a> {
 
 /// A request that proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Unproven {
-    refusal: Refusal,
-    /// Whether the response tells the client how to prove itself.
-    challenge: bool,
+enum Unproven {
+    /// Not put together as a proof: 400, and no word of how it is done.
+    Malformed,
+    /// Tells the client how to prove itself: 401 or 438.
+    Challenged(Refusal),
+    /// Made by somebody who does not know the password, or for a user that there is not: 401.
+    Wrong,
+    /// Not looked at: too many wrong ones came from there.
+    Ignored,
 }
-
-const fn challenge(refusal: Refusal) -> Unproven {
-    Unproven { refusal, challenge: true }
-}
-
-const MALFORMED: Unproven = Unproven { refusal: Refusal::BadRequest, challenge: false };
 
 impl Server {
     pub(crate) fn handle_request(&mut self, arrival: &Arrival, request: &Request<'_>) {
@@ -79,28 +78,37 @@ impl Server {
         }
     }
 
-    /// The checks of RFC 8489 section 9.2.4, in its order.
+    /// The checks of RFC 8489 section 9.2.4, in its order, but for one: a nonce that was not made here for this client
+    /// is refused before the credentials are looked at. So they are only looked at for somebody who is where the
+    /// request says that it comes from, and wrong ones count against nobody else.
     fn authenticate<'a>(&self, arrival: &Arrival, request: &'a Request<'a>) -> Result<Proven<'a>, Unproven> {
         let (kind, integrity) = match (request.integrity_sha256, request.integrity) {
             (Some(integrity), _) => (IntegrityKind::Sha256, integrity),
             (None, Some(integrity)) => (IntegrityKind::Sha1, integrity),
-            (None, None) => return Err(challenge(Refusal::Unauthenticated)),
+            (None, None) => return Err(Unproven::Challenged(Refusal::Unauthenticated)),
         };
         let identity = request.username.map(Identity::Name).or_else(|| request.userhash.map(Identity::Hash));
         let (Some(identity), Some(realm), Some(nonce)) = (identity, request.realm, request.nonce) else {
-            return Err(MALFORMED);
+            return Err(Unproven::Malformed);
         };
         let algorithm = password_algorithm(request, nonce)?;
+        let worth = self.nonces.judge(arrival.now, arrival.tuple.client, nonce);
+        if worth == Worth::Foreign {
+            return Err(Unproven::Challenged(Refusal::StaleNonce));
+        }
         let session = self.sessions.id_of(&arrival.tuple);
+        if session.is_none() && !self.failures.has(arrival.now, arrival.tuple.client.ip(), 1) {
+            return Err(Unproven::Ignored);
+        }
         let allocation = session.and_then(|session| self.sessions.get(session));
         let known = allocation.map(|allocation| &*allocation.user);
         let name = self.credentials.name(identity, known).filter(|_| realm == self.credentials.realm().as_bytes());
-        let name = name.ok_or(challenge(Refusal::Unauthenticated))?;
+        let name = name.ok_or(Unproven::Wrong)?;
         let fits = |key: &Key| key.verifies(kind, request.octets, integrity.offset, integrity.value);
         let own = allocation.filter(|allocation| *allocation.user == *name);
-        let key = self.find_key(arrival, name, algorithm, own, fits).ok_or(challenge(Refusal::Unauthenticated))?;
-        if !self.nonces.is_valid(arrival.now, arrival.tuple.client, nonce) {
-            return Err(challenge(Refusal::StaleNonce));
+        let key = self.find_key(arrival, name, algorithm, own, fits).ok_or(Unproven::Wrong)?;
+        if worth == Worth::Stale {
+            return Err(Unproven::Challenged(Refusal::StaleNonce));
         }
         // MESSAGE-INTEGRITY-SHA256, unless MD5 was only assumed (section 9.2.4, last paragraph). Who chose an algorithm
         // and then signs with SHA-1 has broken a rule (section 9.2.5), and understands nothing but SHA-1.
@@ -136,15 +144,25 @@ impl Server {
     }
 
     fn refuse_unproven(&mut self, arrival: &Arrival, request: &Request<'_>, unproven: Unproven) {
-        let mut response = Response::error(Exchange::of(request), unproven.refusal);
-        if unproven.challenge {
+        let refusal = match unproven {
+            Unproven::Malformed => Refusal::BadRequest,
+            Unproven::Challenged(refusal) => refusal,
+            Unproven::Wrong => {
+                // What the budget no longer holds is not looked at next time.
+                self.failures.take(arrival.now, arrival.tuple.client.ip(), 1);
+                Refusal::Unauthenticated
+            }
+            Unproven::Ignored => return self.counters.silent(Silence::WrongCredentials),
+        };
+        let mut response = Response::error(Exchange::of(request), refusal);
+        if unproven != Unproven::Malformed {
             response.add_raw(Realm::TYPE, self.credentials.realm().as_bytes());
             response.add_raw(Nonce::TYPE, &self.nonces.make(arrival.now, arrival.tuple.client));
             response.add_raw(PasswordAlgorithms::TYPE, self.nonces.offer().octets());
         }
         let octets = response.finish(self.policy.software.as_deref(), None);
         if self.send_unproven(arrival, request, octets) {
-            self.counters.answered(request.method, Outcome::Refused(unproven.refusal));
+            self.counters.answered(request.method, Outcome::Refused(refusal));
         }
     }
 
@@ -200,8 +218,8 @@ fn password_algorithm(request: &Request<'_>, nonce: &[u8]) -> Result<PasswordAlg
             .into_iter()
             .find(|algorithm| chosen[..] == [0, algorithm.number() as u8, 0, 0])
             .filter(|_| offer.chunks_exact(4).any(|offered| offered == chosen))
-            .ok_or(MALFORMED),
-        _ => Err(MALFORMED),
+            .ok_or(Unproven::Malformed),
+        _ => Err(Unproven::Malformed),
     }
 }
 

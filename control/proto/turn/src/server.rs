@@ -43,7 +43,10 @@ pub struct Server {
     pub(crate) counters: Counters,
     pub(crate) next_session: u64,
     pub(crate) now: Instant,
+    /// Octets of answers to who has not proven who they are.
     pub(crate) budget: Box<PrefixBudget<{ limits::BUDGET_CELLS }>>,
+    /// Wrong credentials.
+    pub(crate) failures: Box<PrefixBudget<{ limits::BUDGET_CELLS }>>,
     pub(crate) draining: bool,
     pub(crate) output: VecDeque<ToRelay<'static>>,
     /// Sessions that the relay must be told again; said one at a time by `poll_output`.
@@ -111,6 +114,7 @@ impl Server {
             next_session: 1,
             now: Instant::default(),
             budget: budget(&policy, &mut random),
+            failures: failures(&mut random),
             random,
             draining: false,
             output: VecDeque::new(),
@@ -258,6 +262,10 @@ impl Server {
 fn budget(policy: &Policy, random: &mut Random) -> Box<PrefixBudget<{ limits::BUDGET_CELLS }>> {
     let budget = policy.unauthenticated;
     Box::new(PrefixBudget::new(random.u64(), budget.octets_per_second, budget.burst))
+}
+
+fn failures(random: &mut Random) -> Box<PrefixBudget<{ limits::BUDGET_CELLS }>> {
+    Box::new(PrefixBudget::new(random.u64(), limits::FAILURES_PER_SECOND, limits::FAILURES_BURST))
 }
 
 impl std::fmt::Debug for Server {

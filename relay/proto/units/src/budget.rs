@@ -32,17 +32,28 @@ impl<const CELLS: usize> PrefixBudget<CELLS> {
 
     /// Takes `units` from the budget of `source`; false, and nothing taken, when it does not hold them.
     pub fn take(&mut self, now: Instant, source: IpAddr, units: u64) -> bool {
-        // Seeded, so that an outsider cannot aim at a cell.
-        let cell = &mut self.cells[(mix(prefix(source) ^ self.seed) as usize) & (CELLS - 1)];
-        let start = (*cell).max(now.as_ns());
-        let Some(next) = self.ns_per_unit.checked_mul(units).and_then(|cost| start.checked_add(cost)) else {
-            return false;
-        };
-        if next.saturating_sub(now.as_ns()) > self.burst_ns {
-            return false;
-        }
-        *cell = next;
+        let cell = self.cell(source);
+        let Some(next) = self.after(cell, now, units) else { return false };
+        self.cells[cell] = next;
         true
+    }
+
+    /// Whether the budget of `source` holds `units`; takes nothing.
+    #[must_use]
+    pub fn has(&self, now: Instant, source: IpAddr, units: u64) -> bool {
+        self.after(self.cell(source), now, units).is_some()
+    }
+
+    /// Seeded, so that an outsider cannot aim at a cell.
+    fn cell(&self, source: IpAddr) -> usize {
+        mix(prefix(source) ^ self.seed) as usize & (CELLS - 1)
+    }
+
+    /// What a cell becomes when `units` are taken, if it holds them.
+    fn after(&self, cell: usize, now: Instant, units: u64) -> Option<u64> {
+        let cost = self.ns_per_unit.checked_mul(units)?;
+        let next = self.cells[cell].max(now.as_ns()).checked_add(cost)?;
+        (next.saturating_sub(now.as_ns()) <= self.burst_ns).then_some(next)
     }
 }
 
@@ -78,8 +89,11 @@ mod tests {
     #[test]
     fn a_refusal_takes_nothing() {
         let mut budget = PrefixBudget::<64>::new(1, 100, 300);
-        assert!(!budget.take(Instant::from_ns(1), v4(1), 301));
-        assert!(budget.take(Instant::from_ns(1), v4(1), 300));
+        let now = Instant::from_ns(1);
+        assert!(!budget.take(now, v4(1), 301) && !budget.has(now, v4(1), 301));
+        assert!(budget.has(now, v4(1), 300) && budget.has(now, v4(1), 300), "asking takes nothing");
+        assert!(budget.take(now, v4(1), 300));
+        assert!(!budget.has(now, v4(1), 1));
     }
 
     #[test]

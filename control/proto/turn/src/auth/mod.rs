@@ -8,4 +8,4 @@ pub(crate) use credentials::{Credentials, Identity, quota_name};
 pub use key::verify_integrity;
 pub(crate) use key::{IntegrityKind, Key, PasswordAlgorithm, set_length};
 pub use nonce::NonceKey;
-pub(crate) use nonce::{Nonces, Offer, lists_password_algorithms};
+pub(crate) use nonce::{Nonces, Offer, Worth, lists_password_algorithms};

@@ -64,13 +64,24 @@ impl Offer {
         }
     }
 
-    /// The offer that came with a nonce, as it says; whether it says the truth is for [`Nonces::is_valid`].
+    /// The offer that came with a nonce, as it says; whether it says the truth is for [`Nonces::judge`].
     pub fn that_came_with(nonce: &[u8]) -> Self {
         match read(nonce) {
             Some(inner) if inner[0] & MD5_ALONE != 0 => Self::Md5Alone,
             _ => Self::Both,
         }
     }
+}
+
+/// What a nonce is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Worth {
+    /// Made here for this client, and holds.
+    Valid,
+    /// Made here for this client, and does not hold any more.
+    Stale,
+    /// Not made here, or for another client, or with other features.
+    Foreign,
 }
 
 /// Makes and judges nonces.
@@ -121,13 +132,15 @@ impl Nonces {
         nonce
     }
 
-    /// Whether `nonce` was made here for `client` and still holds.
-    pub fn is_valid(&self, now: Instant, client: SocketAddr, nonce: &[u8]) -> bool {
-        let Some(inner) = read(nonce) else { return false };
+    /// What `nonce` is worth for `client`.
+    pub fn judge(&self, now: Instant, client: SocketAddr, nonce: &[u8]) -> Worth {
+        let Some(inner) = read(nonce) else { return Worth::Foreign };
         let made = [inner[0], inner[1], inner[2], inner[3]];
+        if !bool::from(self.make_of(made, client)[..].ct_eq(nonce)) {
+            return Worth::Foreign;
+        }
         let age = seconds(now).checked_sub(u32::from_be_bytes([made[0] & !MD5_ALONE, made[1], made[2], made[3]]));
-        let fresh = age.is_some_and(|age| u64::from(age) < self.lifetime.as_secs());
-        fresh && bool::from(self.make_of(made, client)[..].ct_eq(nonce))
+        if age.is_some_and(|age| u64::from(age) < self.lifetime.as_secs()) { Worth::Valid } else { Worth::Stale }
     }
 
     fn mac(&self, made: [u8; 4], client: SocketAddr) -> [u8; 16] {
@@ -204,12 +217,13 @@ mod tests {
     #[test]
     fn a_nonce_holds_for_its_time_and_client_only() {
         let nonce = nonces().make(NOW, client(1));
-        assert!(nonces().is_valid(NOW, client(1), &nonce));
-        assert!(nonces().is_valid(NOW.after(Duration::from_secs(599)), client(1), &nonce));
-        assert!(!nonces().is_valid(NOW.after(Duration::from_secs(600)), client(1), &nonce));
-        assert!(!nonces().is_valid(Instant::from_ns(0), client(1), &nonce), "from the future");
-        assert!(!nonces().is_valid(NOW, client(2), &nonce));
-        assert!(!nonces().is_valid(NOW, SocketAddr::from(([192, 0, 2, 2], 1)), &nonce));
+        let judge = |now, client| nonces().judge(now, client, &nonce);
+        assert_eq!(judge(NOW, client(1)), Worth::Valid);
+        assert_eq!(judge(NOW.after(Duration::from_secs(599)), client(1)), Worth::Valid);
+        assert_eq!(judge(NOW.after(Duration::from_secs(600)), client(1)), Worth::Stale);
+        assert_eq!(judge(Instant::from_ns(0), client(1)), Worth::Stale, "from the future");
+        assert_eq!(judge(NOW, client(2)), Worth::Foreign);
+        assert_eq!(judge(NOW, SocketAddr::from(([192, 0, 2, 2], 1))), Worth::Foreign);
     }
 
     #[test]
@@ -220,7 +234,8 @@ mod tests {
         let after = nonces.make(NOW, client(1));
         assert_eq!(Offer::that_came_with(&before), Offer::Both);
         assert_eq!(Offer::that_came_with(&after), Offer::Md5Alone);
-        assert!(nonces.is_valid(NOW, client(1), &before) && nonces.is_valid(NOW, client(1), &after));
+        assert_eq!(nonces.judge(NOW, client(1), &before), Worth::Valid);
+        assert_eq!(nonces.judge(NOW, client(1), &after), Worth::Valid);
     }
 
     #[test]
@@ -229,16 +244,16 @@ mod tests {
         for at in 0..NONCE_LENGTH {
             let mut changed = nonce;
             changed[at] ^= 1;
-            assert!(!nonces().is_valid(NOW, client(1), &changed));
+            assert_eq!(nonces().judge(NOW, client(1), &changed), Worth::Foreign);
         }
         let other = made_by(NonceKey::new(&[8; 32], b"this boot"));
-        assert!(!other.is_valid(NOW, client(1), &nonce));
-        assert!(!nonces().is_valid(NOW, client(1), b""));
+        assert_eq!(other.judge(NOW, client(1), &nonce), Worth::Foreign);
+        assert_eq!(nonces().judge(NOW, client(1), b""), Worth::Foreign);
     }
 
     #[test]
     fn a_nonce_of_another_boot_does_not_hold_at_the_same_uptime() {
         let before = made_by(NonceKey::new(&[7; 32], b"the boot before")).make(NOW, client(1));
-        assert!(!nonces().is_valid(NOW, client(1), &before));
+        assert_eq!(nonces().judge(NOW, client(1), &before), Worth::Foreign);
     }
 }

@@ -1,9 +1,11 @@
 //! Long-term credentials (RFC 8489 section 9.2.4, check by check) and shared secrets.
 
+use std::net::SocketAddr;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use raceway_turn::Secret;
+use raceway_turn::{Secret, Silence, limits};
 use raceway_units::UnixTime;
 use sha1::Sha1;
 
@@ -208,6 +210,95 @@ fn a_nonce_is_good_for_one_address_and_port() {
         let thief = Client { address: address(other), ..client.clone() };
         let octets = thief.signed(ALLOCATE, [1; 12], &[transport()]);
         assert_eq!(world.ask(thief.address, &octets).error(), 438);
+    }
+}
+
+#[test]
+fn a_nonce_from_elsewhere_is_stale_before_the_credentials_are_looked_at() {
+    let mut world = World::new();
+    let mut client = Client { nonce: b"obMatJos2wAAAxxx".to_vec(), ..Client::new("192.0.2.10:1", "alice", "x") };
+    let octets = client.signed(ALLOCATE, [1; 12], &[transport()]);
+    let response = world.ask(client.address, &octets);
+    assert_eq!(response.error(), 438);
+    client.nonce = response.get(NONCE).unwrap().to_vec();
+    assert_eq!(client.allocate(&mut world, &[]).error(), 401);
+}
+
+#[test]
+fn a_wrong_password_with_an_old_nonce_is_challenged() {
+    let mut world = World::new();
+    let mut client = Client::new("192.0.2.10:1", "alice", "x");
+    client.fetch_nonce(&mut world);
+    world.pass_s(3600);
+    let octets = client.signed(ALLOCATE, [1; 12], &[transport()]);
+    assert_eq!(world.ask(client.address, &octets).error(), 401);
+}
+
+/// So many wrong passwords from 192.0.2.0/24 that no more are looked at. The guesser, who has a good nonce.
+fn guess(world: &mut World) -> Client {
+    let mut guesser = Client::new("192.0.2.66:1", "alice", "guess");
+    guesser.fetch_nonce(world);
+    for at in 0..limits::FAILURES_BURST {
+        let octets = guesser.signed(ALLOCATE, [1; 12], &[transport()]);
+        assert_eq!(world.ask(guesser.address, &octets).error(), 401, "guess {at}");
+    }
+    guesser
+}
+
+#[test]
+fn wrong_credentials_beyond_their_budget_are_not_looked_at() {
+    let mut world = World::new();
+    let guesser = guess(&mut world);
+    let octets = guesser.signed(ALLOCATE, [1; 12], &[transport()]);
+    for _ in 0..3 {
+        assert!(world.punt(guesser.address, &octets).is_empty());
+    }
+    assert_eq!(world.server.counters().silences(Silence::WrongCredentials), 3);
+    world.pass_s(1);
+    let answers = (0..200).filter(|_| !world.punt(guesser.address, &octets).is_empty()).count();
+    assert_eq!(answers as u64, limits::FAILURES_PER_SECOND);
+}
+
+#[test]
+fn who_guesses_hurts_neither_allocations_that_are_there_nor_other_prefixes() {
+    let mut world = World::new();
+    let mut neighbour = Client::new("192.0.2.10:1", "bob", "builder");
+    assert!(neighbour.allocate(&mut world, &[]).is_success());
+    let guesser = guess(&mut world);
+    let octets = guesser.signed(ALLOCATE, [1; 12], &[transport()]);
+    assert!(world.punt(guesser.address, &octets).is_empty());
+    assert!(neighbour.refresh(&mut world, None).is_success());
+    assert!(neighbour.permit(&mut world, &[address(PEER)]).is_success());
+    assert!(Client::new("192.0.3.10:1", "bob", "builder").allocate(&mut world, &[]).is_success());
+    world.pass_s(1);
+    assert!(
+        Client::new("192.0.2.11:1", "bob", "builder").allocate(&mut world, &[]).is_success(),
+        "there is room again"
+    );
+}
+
+#[test]
+fn wrong_credentials_count_against_nobody_who_did_not_send_them() {
+    let mut world = World::new();
+    let mut victim = Client::alice();
+    victim.fetch_nonce(&mut world);
+    let forged = Client { nonce: victim.nonce.clone(), ..Client::new("192.0.2.66:1", "alice", "guess") };
+    let octets = forged.signed(ALLOCATE, [1; 12], &[transport()]);
+    for port in 1..=2 * limits::FAILURES_BURST as u16 {
+        let from = SocketAddr::new(victim.address.ip(), port);
+        assert!(world.punt(from, &octets).iter().all(|response| response.error() == 438));
+    }
+    assert_eq!(world.server.counters().silences(Silence::WrongCredentials), 0);
+    assert!(victim.allocate(&mut world, &[]).is_success());
+}
+
+#[test]
+fn right_credentials_take_nothing_from_the_budget_for_wrong_ones() {
+    let mut world = World::with(|policy| policy.unauthenticated.burst = u64::MAX);
+    for port in 0..2 * limits::FAILURES_BURST as u16 {
+        let mut client = Client::new(&format!("192.0.2.10:{}", 1000 + port), "alice", "wonderland");
+        assert!(client.allocate(&mut world, &[]).is_success());
+        client.refresh(&mut world, Some(0));
     }
 }
 
