@@ -86,7 +86,7 @@ pub struct StreamReport {
     pub variation_max_ms: f64,
     /// Delays, if packets were stamped.
     pub delay: Option<Delay>,
-    /// What a listener would make of it, where the codec is for speech and anything arrived. Lost, corrupted and late
+    /// What a listener would make of it, where the codec is for speech and anything was sent. Lost, corrupted and late
     /// packets count as lost; where delay is relative, that of the fastest packet is taken as none.
     pub rating: Option<Rating>,
 }
@@ -119,7 +119,8 @@ impl StreamReport {
             delay: receiver.delays().map(Delay::of),
             rating: None,
         };
-        let rating = codec.filter(|_| received.packets != 0).map(|codec| rate(codec, report.path(receiver.settings())));
+        let rating =
+            codec.filter(|_| received.packets + lost != 0).map(|codec| rate(codec, report.path(receiver.settings())));
         Self { rating, ..report }
     }
 
@@ -217,7 +218,9 @@ mod tests {
 
     #[test]
     fn a_stream_of_which_nothing_came_is_lost_whole() {
-        let report = StreamReport::of(String::new(), &Receiver::new(Settings::new(8000, Clock(1))), Some(50), None);
+        let report =
+            StreamReport::of(String::new(), &Receiver::new(Settings::new(8000, Clock(1))), Some(50), Some(Codec::G711));
         assert_eq!((report.lost, report.loss_ratio, report.delay), (50, 1.0, None));
+        assert!(report.rating.unwrap().mos < 1.3);
     }
 }

@@ -33,11 +33,21 @@ impl Across {
     pub fn of(values: &mut [f64]) -> Option<Self> {
         values.sort_unstable_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
-        let at = |share: f64| values[((share * values.len() as f64).ceil() as usize).max(1) - 1];
+        let at = |share| quantile(values, share);
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let count = values.len() as u64;
         Some(Self { count, min, p5: at(0.05), mean, p50: at(0.5), p95: at(0.95), max })
     }
+}
+
+/// The value that this share of sorted values does not exceed; there is one.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    sorted[((share * sorted.len() as f64).ceil() as usize).max(1) - 1]
+}
+
+fn curve(sorted: &[f64]) -> Vec<f64> {
+    let percents = if sorted.is_empty() { 0..0 } else { 0..101 };
+    percents.map(|percent| quantile(sorted, f64::from(percent) / 100.0)).collect()
 }
 
 /// All streams of a run.
@@ -54,6 +64,8 @@ pub struct Streams {
     pub band: Option<Band>,
     /// Mean interarrival jitter of each stream, ms.
     pub jitter_ms: Option<Across>,
+    /// What the jitter of 0, 1, 2 to 100 percent of the streams does not exceed; empty if there are none.
+    pub jitter_curve_ms: Vec<f64>,
     /// Longest silence of each stream that its sender did not mean, ms.
     pub longest_gap_ms: Option<Across>,
     /// The worst, in order, at most [`ROWS_MAX`].
@@ -71,13 +83,15 @@ impl Streams {
         let rated = rows.iter().filter_map(|row| row.rating).filter(|rating| Some(rating.band) == band);
         let mos = Across::of(&mut rated.map(|rating| rating.mos).collect::<Vec<_>>());
         let heard = || rows.iter().filter(|row| row.received.packets != 0);
-        let jitter_ms = Across::of(&mut heard().map(|row| row.jitter_mean_ms).collect::<Vec<_>>());
+        let mut jitters: Vec<f64> = heard().map(|row| row.jitter_mean_ms).collect();
+        let jitter_ms = Across::of(&mut jitters);
+        let jitter_curve_ms = curve(&jitters);
         let longest_gap_ms = Across::of(&mut heard().map(|row| row.longest_gap_ms).collect::<Vec<_>>());
         let with_loss = rows.iter().filter(|row| row.lost != 0).count() as u64;
         rows.sort_by(worst_first);
         rows.truncate(ROWS_MAX);
         let left_out = (count - rows.len()) as u64;
-        Self { count: count as u64, with_loss, mos, band, jitter_ms, longest_gap_ms, rows, left_out }
+        Self { count: count as u64, with_loss, mos, band, jitter_ms, jitter_curve_ms, longest_gap_ms, rows, left_out }
     }
 }
 
@@ -116,6 +130,8 @@ mod tests {
         let expected = Across { count: 40, min: 1.0, p5: 2.0, mean: 20.5, p50: 20.0, p95: 38.0, max: 40.0 };
         assert_eq!(across, expected);
         assert_eq!(Across::of(&mut []), None);
+        let curve = curve(&values);
+        assert_eq!((curve.len(), curve[0], curve[50], curve[100]), (101, 1.0, 20.0, 40.0));
     }
 
     #[test]
