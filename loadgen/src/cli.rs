@@ -33,6 +33,57 @@ pub enum Task {
     Sink(Sink),
     /// Allocates on a TURN server and runs media through it, both ways, between clients and peers of its own.
     Turn(Turn),
+    /// Searches for the most streams, or TURN clients, that a target carries, several times.
+    ///
+    /// The load doubles until a trial fails, then the distance is halved. What a trial must hold is --expect (loss<=0 if it
+    /// is not given); a trial in which the generator itself was late ends the search, and the result is a lower bound.
+    Capacity(Capacity),
+}
+
+/// Options of `capacity`.
+#[derive(Debug, Args)]
+pub struct Capacity {
+    /// What is searched.
+    #[command(subcommand)]
+    pub of: CapacityOf,
+}
+
+/// What capacity is searched.
+#[derive(Debug, Subcommand)]
+pub enum CapacityOf {
+    /// Streams of RTP, as `rtp` sends them; --streams is where the search begins.
+    Rtp {
+        /// How it is searched.
+        #[command(flatten)]
+        search: Search,
+        /// As for `rtp`.
+        #[command(flatten)]
+        trial: Rtp,
+    },
+    /// TURN clients with media, as `turn` has them; --clients is where the search begins.
+    Turn {
+        /// How it is searched.
+        #[command(flatten)]
+        search: Search,
+        /// As for `turn`.
+        #[command(flatten)]
+        trial: Turn,
+    },
+}
+
+/// How capacity is searched.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(skip)]
+pub struct Search {
+    /// Searches; their spread is shown.
+    #[arg(long, default_value_t = 3, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub repeat: u32,
+    /// Highest load to try.
+    #[arg(long, default_value_t = 50_000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub most: u32,
+    /// How close pass and failure must come, in percent of the load.
+    #[arg(long, default_value_t = 2.0, value_name = "PERCENT")]
+    pub resolution: f64,
 }
 
 /// How much, how long, and how results are shown; the same for all.
@@ -92,7 +143,7 @@ pub enum ClockChoice {
 }
 
 /// Streams to send.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Streams {
     /// Kind of stream, as pcmu, opus:bitrate=32k,dtx=on, constant:size=172,pps=50.
     #[arg(long, default_value = "pcmu", value_name = "PROFILE")]
@@ -103,7 +154,8 @@ pub struct Streams {
 }
 
 /// Options of `rtp`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
 pub struct Rtp {
     /// Where to send: HOST:PORT, or HOST:FIRST-LAST for one port after the other.
     #[arg(long, value_name = "TARGET")]
@@ -135,6 +187,9 @@ pub struct Sink {
     /// Sends everything back to where it came from.
     #[arg(long)]
     pub echo: bool,
+    /// An emulated link in front of the sockets: all that arrives comes through it, as delay=20ms,jitter=5ms,loss=1%.
+    #[arg(long, value_name = "LIST")]
+    pub impair: Option<raceway_netem::Config>,
     /// Clock rate of a payload type without a fixed one, as 111=48000; may be repeated.
     #[arg(long, value_parser = clock_rate, value_name = "PT=HERTZ")]
     pub rtpmap: Vec<(u8, u32)>,
@@ -144,7 +199,8 @@ pub struct Sink {
 }
 
 /// Options of `turn`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
 pub struct Turn {
     /// The TURN server: HOST:PORT.
     #[arg(long, value_name = "HOST:PORT")]
@@ -183,6 +239,9 @@ pub struct Turn {
     /// Relayed addresses of IPv6.
     #[arg(long)]
     pub ipv6_relay: bool,
+    /// An emulated link between clients and server, both ways, as delay=20ms,jitter=5ms,loss=1%.
+    #[arg(long, value_name = "LIST")]
+    pub impair: Option<raceway_netem::Config>,
     /// Clients that begin each second.
     #[arg(long, default_value_t = 2000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub setup_rate: u32,

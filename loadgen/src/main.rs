@@ -2,27 +2,40 @@
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::Parser;
-use raceway_loadgen::cli::{Cli, Task};
-use raceway_loadgen::{rtp, sink, turn};
+use raceway_loadgen::cli::{CapacityOf, Cli, Task};
+use raceway_loadgen::session::Interrupt;
+use raceway_loadgen::{capacity, rtp, show, sink, turn};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().task {
-        Task::Rtp(options) => rtp::run(options),
-        Task::Sink(options) => sink::run(options),
-        Task::Turn(options) => turn::run(options),
-    };
-    match result {
-        Ok(report) => {
-            println!("{}", serde_json::to_string_pretty(&report).expect("a report is JSON"));
-            if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) }
-        }
+    match run(Cli::parse().task) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
         Err(error) => {
             eprintln!("raceway-loadgen: {error:#}");
             ExitCode::from(2)
         }
     }
+}
+
+/// Does what was asked; whether it passed.
+fn run(task: Task) -> Result<bool> {
+    let interrupt = Interrupt::install()?;
+    let (output, report) = match task {
+        Task::Rtp(options) => (show::Output::of(&options.common)?, rtp::run(options, &interrupt)?),
+        Task::Sink(options) => (show::Output::of(&options.common)?, sink::run(options, &interrupt)?),
+        Task::Turn(options) => (show::Output::of(&options.common)?, turn::run(options, &interrupt)?),
+        Task::Capacity(options) => {
+            let json = match &options.of {
+                CapacityOf::Rtp { trial, .. } => trial.common.json,
+                CapacityOf::Turn { trial, .. } => trial.common.json,
+            };
+            return show::searched(&capacity::run(options, &interrupt)?, json);
+        }
+    };
+    output.write(&report)
 }

@@ -27,6 +27,8 @@ pub struct Port {
     pub fd: OwnedFd,
     /// The TURN client whose server sends to it.
     pub client: Option<u32>,
+    /// It is behind the emulated link, if there is one.
+    pub impaired: bool,
 }
 
 /// A stream to send, and where it should arrive.

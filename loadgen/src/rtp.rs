@@ -9,7 +9,7 @@ use raceway_loadgen_core::report::Report;
 use crate::cli::Rtp;
 use crate::plan::{Plan, Port, Route, Stream};
 use crate::result;
-use crate::session::Session;
+use crate::session::{Interrupt, Session};
 use crate::sockets;
 use crate::target::local_towards;
 
@@ -17,12 +17,12 @@ use crate::target::local_towards;
 ///
 /// # Errors
 /// It could not be run, and why.
-pub fn run(options: Rtp) -> Result<Report> {
+pub fn run(options: Rtp, interrupt: &Interrupt) -> Result<Report> {
     ensure!(options.streams > 0, "--streams 0: there is nothing to send");
     let mine = options.common.i_own_this_target;
     let targets = options.target.resolve(mine)?;
     let receive = options.receive.as_ref().map(|target| target.local()).transpose()?;
-    let session = Session::new(options.common)?;
+    let session = Session::new(options.common, interrupt)?;
     let tracks = Session::tracks(&options.shape.profile)?;
     let pps: f64 = tracks.iter().map(|track| track.packets_per_second()).sum::<f64>() * f64::from(options.streams);
     let mut cores = session.cores(2.0 * pps)?;
@@ -37,7 +37,7 @@ pub fn run(options: Rtp) -> Result<Report> {
     let mut doors = Vec::new();
     for (at, address) in receive.iter().flatten().enumerate() {
         let plan = &mut plans[at % cores.len()];
-        plan.ports.push(Port { fd: sockets::open_at(*address)?, client: None });
+        plan.ports.push(Port { fd: sockets::open_at(*address)?, client: None, impaired: false });
         doors.push(plan.ports.len() as u32 - 1);
     }
     let mut stream = 0;
@@ -46,7 +46,7 @@ pub fn run(options: Rtp) -> Result<Report> {
         let socket = call / options.streams_per_socket;
         let plan = &mut plans[door.unwrap_or(socket as usize) % cores.len()];
         if call % options.streams_per_socket == 0 || door.is_some_and(|_| options.streams_per_socket > 1) {
-            plan.ports.push(Port { fd: sockets::open(from)?, client: None });
+            plan.ports.push(Port { fd: sockets::open(from)?, client: None, impaired: false });
         }
         let port = plan.ports.len() as u32 - 1;
         let to: SocketAddr = targets[call as usize % targets.len()];

@@ -33,8 +33,32 @@ pub struct Session {
     pub seed: u64,
     /// Number of the run, in stamps.
     pub run: u32,
-    /// Ctrl-C.
-    interrupted: Arc<AtomicBool>,
+    interrupt: Interrupt,
+}
+
+/// Ctrl-C, which ends a run early and in good order.
+#[derive(Clone, Debug)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Takes over Ctrl-C and SIGTERM. The second one ends the process at once.
+    ///
+    /// # Errors
+    /// What sigaction(2) says.
+    pub fn install() -> std::io::Result<Self> {
+        let flag = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&flag))?;
+            signal_hook::flag::register(signal, Arc::clone(&flag))?;
+        }
+        Ok(Self(flag))
+    }
+
+    /// Whether somebody wants the run to end.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What a run came to.
@@ -51,17 +75,12 @@ pub struct Finding {
 }
 
 impl Session {
-    /// A session; takes over Ctrl-C.
+    /// A session that ends when `interrupt` says so.
     ///
     /// # Errors
-    /// The system gives no randomness, or has no signals.
-    pub fn new(common: Common) -> Result<Self> {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            // The second one ends the process at once.
-            signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&interrupted))?;
-            signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
-        }
+    /// The system gives no randomness.
+    pub fn new(common: Common, interrupt: &Interrupt) -> Result<Self> {
+        let interrupt = interrupt.clone();
         let timeline = match common.clock {
             ClockChoice::Machine => Timeline::of_this_boot(),
             ClockChoice::Synchronised => Timeline::synchronised(),
@@ -70,7 +89,7 @@ impl Session {
         let seed = common.seed.unwrap_or(drawn);
         // Two runs with one seed are still two runs.
         let run = (drawn >> 32) as u32;
-        Ok(Self { common, timeline, seed, run, interrupted })
+        Ok(Self { common, timeline, seed, run, interrupt })
     }
 
     /// The streams of a profile, if this generator can send them.
@@ -127,6 +146,7 @@ impl Session {
             schedule: Schedule { begin: Instant::default(), ramp, seed: self.random(2) },
             seed: self.random(3),
             expectation,
+            impair: None,
         }
     }
 
@@ -200,7 +220,7 @@ impl Watch for Console<'_> {
         self.totals.add(interval, self.at, length);
         self.at += length;
         self.bar.set_position(self.at.as_secs());
-        self.bar.set_message(crate::show::live(interval, length));
+        self.bar.set_message(raceway_loadgen_report::live(interval, length));
         true
     }
 
@@ -212,7 +232,7 @@ impl Watch for Console<'_> {
     }
 
     fn interrupted(&self) -> bool {
-        self.session.interrupted.load(Ordering::Relaxed)
+        self.session.interrupt.is_set()
     }
 }
 

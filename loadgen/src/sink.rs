@@ -6,7 +6,7 @@ use raceway_loadgen_core::report::Report;
 use crate::cli::Sink;
 use crate::plan::{Plan, Port};
 use crate::result;
-use crate::session::Session;
+use crate::session::{Interrupt, Session};
 use crate::sockets;
 use crate::worker::Expectation;
 
@@ -14,15 +14,15 @@ use crate::worker::Expectation;
 ///
 /// # Errors
 /// It could not be run, and why.
-pub fn run(options: Sink) -> Result<Report> {
+pub fn run(options: Sink, interrupt: &Interrupt) -> Result<Report> {
     let addresses = options.listen.local()?;
     sockets::allow(addresses.len() as u64)?;
-    let session = Session::new(options.common)?;
+    let session = Session::new(options.common, interrupt)?;
     let mut cores = session.cores(0.0)?;
     cores.truncate(addresses.len());
     let mut plans: Vec<Plan> = cores.iter().map(|_| Plan::default()).collect();
     for (at, address) in addresses.iter().enumerate() {
-        plans[at % cores.len()].ports.push(Port { fd: sockets::open_at(*address)?, client: None });
+        plans[at % cores.len()].ports.push(Port { fd: sockets::open_at(*address)?, client: None, impaired: true });
     }
     let expectation = Expectation {
         run: None,
@@ -31,7 +31,8 @@ pub fn run(options: Sink) -> Result<Report> {
         clock_rates: options.rtpmap,
         ..session.expectation()
     };
-    let terms = session.terms(expectation, None);
+    let mut terms = session.terms(expectation, None);
+    terms.impair = options.impair;
     let finding = session.run(plans, &cores, &terms)?;
     let what = format!("streams that arrived at {}", options.listen);
     Ok(result::report(&session, &finding, what))

@@ -65,7 +65,7 @@ impl Target {
         ensure!(!is_group(address), "{self}: load goes to single hosts, not to multicast or broadcast");
         if !mine && !is_private(address) {
             bail!(
-                "{self} is {address}, outside loopback and private ranges. Load is only for hosts that are yours to load: \
+                "{self} ({address}) is outside loopback and private ranges. Load is only for hosts that are yours to load: \
                  if this one is, say --i-own-this-target"
             );
         }

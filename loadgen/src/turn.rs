@@ -14,7 +14,7 @@ use raceway_units::UnixTime;
 use crate::cli::{Direction, Mode, Turn};
 use crate::plan::{Client, Framing, Plan, Port, Route, Stream, Turns};
 use crate::result;
-use crate::session::Session;
+use crate::session::{Interrupt, Session};
 use crate::sockets;
 use crate::target::local_towards;
 
@@ -33,7 +33,7 @@ const PACKETS_PER_ALLOCATION: f64 = 6.0;
 ///
 /// # Errors
 /// It could not be run, and why.
-pub fn run(options: Turn) -> Result<Report> {
+pub fn run(options: Turn, interrupt: &Interrupt) -> Result<Report> {
     ensure!(options.clients > 0, "--clients 0: there is nobody to allocate");
     let server = options.server.resolve_one(options.common.i_own_this_target)?;
     let credentials = Arc::new(credentials(&options)?);
@@ -42,7 +42,7 @@ pub fn run(options: Turn) -> Result<Report> {
     let settings = Settings { family, answers_challenges: options.mode != Mode::Flood, ..Settings::default() };
     let build = Build { server, from, credentials, settings, options };
     let (session, finding, what) =
-        if build.options.mode == Mode::Media { build.media()? } else { build.at_a_rate()? };
+        if build.options.mode == Mode::Media { build.media(interrupt)? } else { build.at_a_rate(interrupt)? };
     let mut report = result::report(&session, &finding, what);
     if let Some(turn) = report.turn.as_mut().filter(|turn| turn.clients > 0 && report.summary.sent.packets == 0) {
         turn.allocations_per_s = turn.allocated as f64 / finding.length.as_secs_f64().max(1e-9);
@@ -80,7 +80,7 @@ type Done = (Session, crate::session::Finding, String);
 
 impl Build {
     /// Every client has a peer, and media flows between them.
-    fn media(self) -> Result<Done> {
+    fn media(self, interrupt: &Interrupt) -> Result<Done> {
         let peers_at = self.peer_address()?;
         let Self { options, server, from, .. } = &self;
         let profile = &options.shape.profile;
@@ -91,7 +91,7 @@ impl Build {
         let framing = if options.indications { Framing::Indication } else { Framing::Channel };
         let what = format!("{} TURN clients at {server}, {profile} over {framing}", options.clients);
         let (server, from, ramp) = (*server, *from, options.shape.ramp);
-        let session = Session::new(self.options.common.clone())?;
+        let session = Session::new(self.options.common.clone(), interrupt)?;
         let cores = session.cores(2.0 * pps)?;
         let mut plans = plans(&cores);
         let mut streams = Streams { session: &session, tracks: &tracks, profile: profile.to_string(), next: 0 };
@@ -119,13 +119,14 @@ impl Build {
                 streams.add(plan, "to client", number, Route::ToClient { port: far, client }, near);
             }
         }
-        let terms = session.terms(session.expectation(), ramp);
+        let mut terms = session.terms(session.expectation(), ramp);
+        terms.impair = self.options.impair;
         let finding = session.run(plans, &cores, &terms)?;
         Ok((session, finding, what))
     }
 
     /// Clients come and go, at a rate.
-    fn at_a_rate(self) -> Result<Done> {
+    fn at_a_rate(self, interrupt: &Interrupt) -> Result<Done> {
         let Self { options, server, .. } = &self;
         let (server, rate, mode) = (*server, options.rate, options.mode);
         let hold = match (mode, options.hold) {
@@ -144,7 +145,7 @@ impl Build {
         let peer = (mode == Mode::Churn).then(|| self.peer_address()).transpose()?;
         sockets::allow(2 * u64::from(clients))?;
         let what = format!("{mode} at {server}, {rate} a second");
-        let session = Session::new(self.options.common.clone())?;
+        let session = Session::new(self.options.common.clone(), interrupt)?;
         let cores = session.cores(PACKETS_PER_ALLOCATION * f64::from(rate))?;
         let mut plans = plans(&cores);
         for number in 0..clients {
@@ -170,7 +171,8 @@ impl Build {
                 turns: Some(Turns { every: Duration::from_secs(clients.into()) / rate, hold }),
             });
         }
-        let terms = session.terms(session.expectation(), None);
+        let mut terms = session.terms(session.expectation(), None);
+        terms.impair = self.options.impair;
         let finding = session.run(plans, &cores, &terms)?;
         Ok((session, finding, what))
     }
@@ -224,7 +226,7 @@ impl Streams<'_> {
 impl Plan {
     fn open(&mut self, address: IpAddr, client: Option<u32>) -> Result<u32> {
         let fd = sockets::open(address)?;
-        self.ports.push(Port { fd, client });
+        self.ports.push(Port { fd, client, impaired: client.is_some() });
         Ok(self.ports.len() as u32 - 1)
     }
 }

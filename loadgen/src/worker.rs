@@ -1,10 +1,13 @@
 //! One core's share of a run: sends each packet at its time, measures what arrives.
 
+mod access;
 mod clients;
+mod inbox;
 mod receivers;
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,9 +16,9 @@ use std::time::Duration;
 use crossbeam::channel::Sender as Channel;
 use raceway_loadgen_core::limits::PACKET_MAX;
 use raceway_loadgen_core::report::Interval;
-use raceway_loadgen_core::rtp::RtpView;
-use raceway_loadgen_core::turn::{CHANNEL_HEADER, INDICATION_HEADER_MAX, Incoming, channel_header};
+use raceway_loadgen_core::turn::{CHANNEL_HEADER, INDICATION_HEADER_MAX, channel_header};
 use raceway_loadgen_core::{Schedule, Sender, Wheel};
+use raceway_netem::Config;
 use raceway_sys::io::{Buffer, Event, HEADROOM, PacketIo, Wait};
 use raceway_sys::socket;
 use raceway_units::{Endpoint, Instant};
@@ -24,8 +27,10 @@ use crate::clock::Timeline;
 use crate::limits::{BATCH, IDLE, REPORT_EVERY};
 use crate::plan::{Plan, Route, Stream};
 
+use access::{Access, Through};
 use clients::Clients;
 pub use clients::{Refusal, TurnFigures};
+use inbox::{Inbox, Taken};
 pub use receivers::{Arriving, Expectation, Receivers};
 
 /// Where a packet is written in a buffer, so that a header of TURN has room in front of it.
@@ -95,6 +100,8 @@ pub struct Terms {
     pub seed: u64,
     /// What is expected of streams that arrive.
     pub expectation: Expectation,
+    /// The link that impaired sockets are behind.
+    pub impair: Option<Config>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +120,8 @@ pub struct Worker<I> {
     control: Arc<Control>,
     reports: Channel<Report>,
     plan: Plan,
+    inbox: Inbox,
+    access: Option<Access>,
     senders: Vec<Sender>,
     /// Packets that each stream has sent, once media is over.
     sent: Vec<u64>,
@@ -120,17 +129,13 @@ pub struct Worker<I> {
     unsent: u64,
     /// Streams that have packets to send.
     flowing: u32,
-    clients: Clients,
-    receivers: Receivers,
     wheel: Wheel,
     phase: Phase,
-    interval: Box<Interval>,
     reported_at: Instant,
     /// When each packet of the batch was due, and its octets.
     batch: Vec<(Instant, usize)>,
     refused: u64,
     unreachable: Option<(u64, SocketAddr)>,
-    malformed: u64,
     idle: Duration,
     begun: Instant,
 }
@@ -143,27 +148,29 @@ impl<I: PacketIo> Worker<I> {
         for (number, port) in plan.ports.iter().enumerate() {
             io.receive(number as u32, port.fd.as_raw_fd());
         }
-        let receivers = Receivers::new(terms.expectation.clone(), &plan.streams, terms.timeline.clock());
-        let clients = Clients::new(std::mem::take(&mut plan.clients), now);
-        let wheel = Wheel::new((plan.streams.len() + clients.len()) as u32, now);
+        let inbox = Inbox {
+            receivers: Receivers::new(terms.expectation.clone(), &plan.streams, terms.timeline.clock()),
+            clients: Clients::new(std::mem::take(&mut plan.clients), now),
+            interval: Box::default(),
+            malformed: 0,
+        };
+        let wheel = Wheel::new((plan.streams.len() + inbox.clients.len()) as u32, now);
         Self {
             io,
             senders: Vec::with_capacity(plan.streams.len()),
-            receivers,
+            access: terms.impair.map(|config| Access::new(config, terms.seed)),
+            inbox,
             wheel,
             flowing: 0,
             sent: Vec::new(),
             unsent: 0,
             phase: Phase::SettingUp,
-            interval: Box::default(),
             reported_at: now,
             batch: Vec::with_capacity(BATCH),
             refused: 0,
             unreachable: None,
-            malformed: 0,
             idle: Duration::ZERO,
             begun: now,
-            clients,
             terms,
             control,
             reports,
@@ -173,7 +180,7 @@ impl<I: PacketIo> Worker<I> {
 
     /// Works until all is over, and reports.
     pub fn run(mut self) {
-        if !self.clients.are_settled() {
+        if !self.inbox.clients.are_settled() {
             self.schedule_clients();
         }
         let report = loop {
@@ -190,8 +197,8 @@ impl<I: PacketIo> Worker<I> {
     }
 
     fn schedule_clients(&mut self) {
-        for client in 0..self.clients.len() as u32 {
-            self.wheel.schedule(self.client_timer(client), self.clients.begins_at(client));
+        for client in 0..self.inbox.clients.len() as u32 {
+            self.wheel.schedule(self.client_timer(client), self.inbox.clients.begins_at(client));
         }
     }
 
@@ -206,8 +213,8 @@ impl<I: PacketIo> Worker<I> {
         }
         let stop = self.control.stop.load(Ordering::Relaxed);
         match self.phase {
-            Phase::SettingUp if stop || self.clients.are_settled() => {
-                let _ = self.reports.send(Report::Ready(Box::new(self.clients.figures().clone())));
+            Phase::SettingUp if stop || self.inbox.clients.are_settled() => {
+                let _ = self.reports.send(Report::Ready(Box::new(self.inbox.clients.figures().clone())));
                 self.phase = Phase::Waiting;
             }
             Phase::Waiting if stop => self.drain(now),
@@ -217,13 +224,13 @@ impl<I: PacketIo> Worker<I> {
             },
             Phase::Media if stop || self.has_sent_all(now) => self.drain(now),
             Phase::Draining { until } if now >= until => {
-                self.clients.close(now);
-                for client in 0..self.clients.len() as u32 {
+                self.inbox.clients.close(now);
+                for client in 0..self.inbox.clients.len() as u32 {
                     self.wheel.schedule(self.client_timer(client), now);
                 }
                 self.phase = Phase::Closing { until: now.after(CLOSING) };
             }
-            Phase::Closing { until } => return now >= until || self.clients.are_over(),
+            Phase::Closing { until } => return now >= until || self.inbox.clients.are_over(),
             Phase::SettingUp | Phase::Media | Phase::Draining { .. } => {}
         }
         false
@@ -237,14 +244,14 @@ impl<I: PacketIo> Worker<I> {
             let mut sender = Sender::new(&stream.track, stream.identity, start, self.terms.seed);
             sender.stop_at(end);
             if let Some(due) = sender.next_due()
-                && self.clients.carry(stream.route)
+                && self.inbox.clients.carry(stream.route)
             {
                 self.wheel.schedule(number as u32, due);
                 self.flowing += 1;
             }
             self.senders.push(sender);
         }
-        if self.clients.begin(begin) {
+        if self.inbox.clients.begin(begin) {
             self.schedule_clients();
         }
         self.phase = Phase::Media;
@@ -261,13 +268,14 @@ impl<I: PacketIo> Worker<I> {
         let mut nowhere = [0; PACKET_MAX as usize];
         for (stream, sender) in self.senders.iter_mut().enumerate() {
             self.wheel.cancel(stream as u32);
-            while self.clients.carry(self.plan.streams[stream].route) && sender.next_due().is_some_and(|due| due < now)
+            while self.inbox.clients.carry(self.plan.streams[stream].route)
+                && sender.next_due().is_some_and(|due| due < now)
             {
                 sender.write(&mut nowhere);
                 self.unsent += 1;
             }
         }
-        self.clients.stop();
+        self.inbox.clients.stop();
         self.phase = Phase::Draining { until: now.after(self.terms.drain) };
     }
 
@@ -275,7 +283,8 @@ impl<I: PacketIo> Worker<I> {
     fn turn(&mut self, now: Instant) -> io::Result<()> {
         self.send_what_is_due(now);
         if self.batch.is_empty() {
-            let next = self.wheel.poll_timeout().map_or(IDLE, |at| at.since(now));
+            let link = self.access.as_ref().and_then(Access::poll_timeout);
+            let next = self.wheel.poll_timeout().into_iter().chain(link).min().map_or(IDLE, |at| at.since(now));
             if next > SPIN {
                 let wait = (next - SPIN).min(IDLE);
                 self.io.wait(Wait::AtMost(wait))?;
@@ -288,16 +297,17 @@ impl<I: PacketIo> Worker<I> {
             self.io.wait(Wait::AtMost(Duration::ZERO))?;
             let left = self.terms.timeline.now();
             for (due, octets) in self.batch.drain(..) {
-                self.interval.sent(octets, left.since(due));
+                self.inbox.interval.sent(octets, left.since(due));
             }
             let refused = self.io.figures().sends_failed;
-            self.interval.sent.refused += refused - self.refused;
+            self.inbox.interval.sent.refused += refused - self.refused;
             self.refused = refused;
         }
         let now = self.terms.timeline.now();
         while let Some(event) = self.io.next_event() {
             self.deal_with(event, now);
         }
+        self.deliver(now);
         Ok(())
     }
 
@@ -336,18 +346,17 @@ impl<I: PacketIo> Worker<I> {
     fn dispatch(&mut self, route: Route, buffer: Buffer, length: usize) {
         let end = ROOM + length;
         match route {
-            Route::Plain { port, to } => self.io.send(self.fd(port), to.into(), 0, buffer, ROOM..end),
+            Route::Plain { port, to } => self.put(port, to.into(), buffer, ROOM..end),
             Route::ToClient { port, client } => {
-                let Some(to) = self.clients.relayed(client) else { return self.io.release(buffer) };
-                self.io.send(self.fd(port), to, 0, buffer, ROOM..end);
+                let Some(to) = self.inbox.clients.relayed(client) else { return self.io.release(buffer) };
+                self.put(port, to, buffer, ROOM..end);
             }
             Route::ByClient { client } => {
-                let (port, server) = self.clients.transport(client);
-                let fd = self.fd(port);
+                let (port, server) = self.inbox.clients.transport(client);
                 let memory = self.io.memory(&buffer);
-                let range = match self.clients.template(client) {
+                let range = match self.inbox.clients.template(client) {
                     None => {
-                        let header = channel_header(self.clients.channel(client), length as u16);
+                        let header = channel_header(self.inbox.clients.channel(client), length as u16);
                         memory[ROOM - CHANNEL_HEADER..ROOM].copy_from_slice(&header);
                         ROOM - CHANNEL_HEADER..end
                     }
@@ -357,7 +366,7 @@ impl<I: PacketIo> Worker<I> {
                         start..start + total.expect("a buffer has room for a packet and its header")
                     }
                 };
-                self.io.send(fd, server, 0, buffer, range);
+                self.put(port, server, buffer, range);
             }
         }
     }
@@ -368,19 +377,21 @@ impl<I: PacketIo> Worker<I> {
 
     /// Sends what a TURN client wants to say, and notes when to ask it again.
     fn look_after(&mut self, client: u32, now: Instant) {
-        self.clients.look_at_the_time(client, now);
-        let (port, server) = self.clients.transport(client);
+        self.inbox.clients.look_at_the_time(client, now);
+        let (port, server) = self.inbox.clients.transport(client);
         let fd = self.fd(port);
-        while let Some(request) = self.clients.poll_transmit(client, now) {
-            if socket::send_to(fd, server, request).is_err() {
-                self.interval.sent.refused += 1;
+        while let Some(request) = self.inbox.clients.poll_transmit(client, now) {
+            match self.access.as_mut().filter(|_| self.plan.ports[port as usize].impaired) {
+                Some(access) => access.up(port, server, request, now),
+                None if socket::send_to(fd, server, request).is_err() => self.inbox.interval.sent.refused += 1,
+                None => {}
             }
         }
-        if self.clients.note_events(client, now) {
+        if self.inbox.clients.note_events(client, now) {
             // It has a relayed address now: what it does next may be due at once.
             return self.look_after(client, now);
         }
-        if let Some(at) = self.clients.poll_timeout(client) {
+        if let Some(at) = self.inbox.clients.poll_timeout(client) {
             self.wheel.schedule(self.client_timer(client), at);
         }
     }
@@ -389,38 +400,76 @@ impl<I: PacketIo> Worker<I> {
     fn deal_with(&mut self, event: Event, now: Instant) {
         match event {
             Event::Received { socket, buffer, length, remote, truncated: false, .. } => {
-                let start = HEADROOM;
-                let range = start..start + length;
+                let range = HEADROOM..HEADROOM + length;
+                if let Some(access) = self.access.as_mut().filter(|_| self.plan.ports[socket as usize].impaired) {
+                    access.down(socket, remote, &self.io.memory(&buffer)[range], now);
+                    return self.io.release(buffer);
+                }
                 let client = self.plan.ports[socket as usize].client;
-                let memory = self.io.memory(&buffer);
-                let (range, answered) = match client {
-                    None => (Some(range), None),
-                    Some(client) => match self.clients.handle(client, &memory[range], now) {
-                        Incoming::Data { payload, .. } => (Some(start + payload.start..start + payload.end), None),
-                        Incoming::Answer => (None, Some(client)),
-                        Incoming::Unexpected => (None, None),
-                    },
-                };
-                if let Some(range) = range.clone() {
-                    match RtpView::parse(&memory[range]) {
-                        Ok(packet) => self.receivers.handle(socket, remote, &packet, now, &mut self.interval),
-                        Err(_) => self.malformed += 1,
+                match self.inbox.take(socket, client, remote, &self.io.memory(&buffer)[range], now) {
+                    Taken::Media(media) => {
+                        self.echo(socket, remote, buffer, HEADROOM + media.start..HEADROOM + media.end)
                     }
-                }
-                match (self.terms.expectation.echo, remote, range) {
-                    (true, Some(remote), Some(range)) => self.io.send(self.fd(socket), remote, 0, buffer, range),
-                    _ => self.io.release(buffer),
-                }
-                if let Some(client) = answered {
-                    self.look_after(client, now);
+                    Taken::Answer => {
+                        self.io.release(buffer);
+                        client.inspect(|client| self.look_after(*client, now));
+                    }
+                    Taken::Nothing => self.io.release(buffer),
                 }
             }
             Event::Received { buffer, .. } => {
-                self.malformed += 1;
+                self.inbox.malformed += 1;
                 self.io.release(buffer);
             }
             Event::NetworkError { socket } => self.note_network_errors(socket),
             Event::Stopped { .. } | Event::Woken => {}
+        }
+    }
+
+    fn echo(&mut self, port: u32, remote: Option<Endpoint>, buffer: Buffer, media: Range<usize>) {
+        match remote.filter(|_| self.terms.expectation.echo) {
+            Some(remote) => self.io.send(self.fd(port), remote, 0, buffer, media),
+            None => self.io.release(buffer),
+        }
+    }
+
+    /// Sends a datagram, by the emulated link if its socket is behind one.
+    #[inline]
+    fn put(&mut self, port: u32, to: Endpoint, buffer: Buffer, range: Range<usize>) {
+        match self.access.as_mut().filter(|_| self.plan.ports[port as usize].impaired) {
+            None => self.io.send(self.fd(port), to, 0, buffer, range),
+            Some(access) => {
+                access.up(port, to, &self.io.memory(&buffer)[range], self.terms.timeline.now());
+                self.io.release(buffer);
+            }
+        }
+    }
+
+    /// Takes out of the emulated link what has come through it.
+    fn deliver(&mut self, now: Instant) {
+        while let Some(arrival) = self.access.as_mut().and_then(|access| access.poll(now)) {
+            match arrival {
+                Through::Up { port, to, octets } => {
+                    if socket::send_to(self.fd(port), to, &octets).is_err() {
+                        self.inbox.interval.sent.refused += 1;
+                    }
+                }
+                Through::Down { port, remote, octets } => {
+                    let client = self.plan.ports[port as usize].client;
+                    match self.inbox.take(port, client, remote, &octets, now) {
+                        Taken::Media(media) => {
+                            if let Some(remote) = remote.filter(|_| self.terms.expectation.echo) {
+                                // A full socket loses it, as any would.
+                                let _ = socket::send_to(self.fd(port), remote, &octets[media]);
+                            }
+                        }
+                        Taken::Answer => {
+                            client.inspect(|client| self.look_after(*client, now));
+                        }
+                        Taken::Nothing => {}
+                    }
+                }
+            }
         }
     }
 
@@ -436,7 +485,7 @@ impl<I: PacketIo> Worker<I> {
 
     fn report(&mut self, now: Instant) {
         self.reported_at = now;
-        let interval = std::mem::take(&mut self.interval);
+        let interval = std::mem::take(&mut self.inbox.interval);
         let _ = self.reports.send(Report::Interval(interval));
     }
 
@@ -445,13 +494,13 @@ impl<I: PacketIo> Worker<I> {
         self.report(now);
         let elapsed = now.since(self.begun).max(Duration::from_nanos(1));
         Outcome {
-            receivers: std::mem::take(&mut self.receivers),
+            receivers: std::mem::take(&mut self.inbox.receivers),
             sent: std::mem::take(&mut self.sent),
             unsent: self.unsent,
             streams: std::mem::take(&mut self.plan.streams),
-            turn: self.clients.figures().clone(),
+            turn: self.inbox.clients.figures().clone(),
             unreachable: self.unreachable,
-            malformed: self.malformed,
+            malformed: self.inbox.malformed,
             busy: 1.0 - self.idle.as_secs_f64() / elapsed.as_secs_f64(),
         }
     }

@@ -1,0 +1,198 @@
+//! `capacity`: the most that a target carries.
+
+use anyhow::{Result, ensure};
+use raceway_loadgen_core::capacity::{Capacity, Found, Search, Verdict};
+use raceway_loadgen_core::expect::Expectations;
+use raceway_loadgen_core::report::Report;
+use serde::Serialize;
+
+use crate::cli::{self, CapacityOf, Common};
+use crate::session::Interrupt;
+use crate::{rtp, turn};
+
+/// A trial, as JSON has it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trial {
+    /// Which search it belongs to, from 1.
+    pub search: u32,
+    /// Streams or clients.
+    pub load: u32,
+    /// How it came out.
+    pub verdict: Verdict,
+    /// Why it did not pass.
+    pub why: String,
+    /// Packets sent a second.
+    pub sent_pps: f64,
+    /// Share of packets lost.
+    pub loss_ratio: f64,
+    /// 99th percentile of the delay, milliseconds.
+    pub delay_p99_ms: f64,
+}
+
+/// What came of all searches.
+#[derive(Clone, Debug, Serialize)]
+pub struct Searched {
+    /// `streams` or `clients`.
+    pub unit: &'static str,
+    /// What each trial had to hold.
+    pub expected: String,
+    /// Packets a second at the highest load that passed, the mean of the searches.
+    pub packets_per_second: f64,
+    /// The searches together.
+    #[serde(flatten)]
+    pub capacity: Capacity,
+    /// What each found.
+    pub found: Vec<Found>,
+    /// Every trial.
+    pub trials: Vec<Trial>,
+    /// Somebody ended it.
+    pub interrupted: bool,
+}
+
+/// Runs `capacity`.
+///
+/// # Errors
+/// A trial could not be run, and why.
+pub fn run(options: cli::Capacity, interrupt: &Interrupt) -> Result<Searched> {
+    match options.of {
+        CapacityOf::Rtp { search, mut trial } => {
+            let first = trial.streams;
+            prepare(&mut trial.common);
+            let expected = expected(&trial.common);
+            search_all("streams", search, first, expected, trial.common.quiet, interrupt, |streams| {
+                rtp::run(cli::Rtp { streams, ..trial.clone() }, interrupt)
+            })
+        }
+        CapacityOf::Turn { search, mut trial } => {
+            ensure!(trial.mode == cli::Mode::Media, "capacity searches with media; leave --mode away");
+            let first = trial.clients;
+            prepare(&mut trial.common);
+            let expected = expected(&trial.common);
+            search_all("clients", search, first, expected, trial.common.quiet, interrupt, |clients| {
+                turn::run(cli::Turn { clients, ..trial.clone() }, interrupt)
+            })
+        }
+    }
+}
+
+fn prepare(common: &mut Common) {
+    if common.expect.is_none() {
+        common.expect = Some("loss<=0".parse::<Expectations>().expect("a sound expectation"));
+    }
+}
+
+fn expected(common: &Common) -> String {
+    common.expect.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+fn search_all(
+    unit: &'static str,
+    options: cli::Search,
+    first: u32,
+    expected: String,
+    quiet: bool,
+    interrupt: &Interrupt,
+    mut trial: impl FnMut(u32) -> Result<Report>,
+) -> Result<Searched> {
+    ensure!(
+        options.resolution.is_finite() && (0.0..100.0).contains(&options.resolution),
+        "--resolution {}: percent, from 0 to below 100",
+        options.resolution
+    );
+    let (mut trials, mut found) = (Vec::new(), Vec::new());
+    let mut rates = Vec::new();
+    for number in 1..=options.repeat {
+        let mut search = Search::new(first, options.most, options.resolution / 100.0);
+        let mut rate = 0.0;
+        while let Some(load) = search.next().filter(|_| !interrupt.is_set()) {
+            let report = trial(load)?;
+            if interrupt.is_set() {
+                break;
+            }
+            let verdict = verdict(&report);
+            if verdict == Verdict::Passed {
+                rate = report.summary.sent_pps;
+            }
+            let trial = Trial {
+                search: number,
+                load,
+                verdict,
+                why: why(&report),
+                sent_pps: report.summary.sent_pps,
+                loss_ratio: report.summary.loss_ratio,
+                delay_p99_ms: report.summary.delay.p99_ms,
+            };
+            if !quiet {
+                eprintln!("{}", line(&trial, unit));
+            }
+            search.note(verdict);
+            trials.push(trial);
+        }
+        if interrupt.is_set() {
+            break;
+        }
+        found.push(search.found());
+        rates.push(rate);
+    }
+    let capacity = Capacity::of(&found);
+    let packets_per_second = rates.iter().sum::<f64>() / (rates.len().max(1) as f64);
+    let interrupted = interrupt.is_set();
+    Ok(Searched { unit, expected, packets_per_second, capacity, found, trials, interrupted })
+}
+
+fn verdict(report: &Report) -> Verdict {
+    match (report.validity.valid, report.expectations.iter().all(|outcome| outcome.met)) {
+        (false, _) => Verdict::Invalid,
+        (true, true) => Verdict::Passed,
+        (true, false) => Verdict::Failed,
+    }
+}
+
+fn why(report: &Report) -> String {
+    if !report.validity.valid {
+        return report.validity.why.clone();
+    }
+    let missed = report.expectations.iter().filter(|outcome| !outcome.met);
+    missed.map(|outcome| format!("{}: {}", outcome.expectation, outcome.measured)).collect::<Vec<_>>().join("; ")
+}
+
+fn line(trial: &Trial, unit: &str) -> String {
+    let Trial { search, load, verdict, why, sent_pps, .. } = trial;
+    let verdict = match verdict {
+        Verdict::Passed => "passed".to_owned(),
+        Verdict::Failed => format!("failed: {why}"),
+        Verdict::Invalid => format!("the generator was the limit: {why}"),
+    };
+    format!("search {search}: {load} {unit}, {sent_pps:.0} packets/s: {verdict}")
+}
+
+impl Searched {
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Capacity { searches, mean, min, max, confidence_95, at_least } = self.capacity;
+        let unit = self.unit;
+        if searches == 0 {
+            return "Interrupted before the first search was over.".to_owned();
+        }
+        let bound = if at_least { "at least " } else { "" };
+        let spread = confidence_95.map_or_else(String::new, |half| format!(" ± {half:.0} (95 %, {searches} searches)"));
+        let mut text = format!(
+            "Capacity: {bound}{mean:.0} {unit}{spread}, from {min} to {max}; {:.0} packets/s sent. Expected of each trial: {}.",
+            self.packets_per_second, self.expected
+        );
+        if at_least {
+            text.push_str("\nThe generator or --most was the limit: the target may carry more.");
+        }
+        if self.interrupted {
+            text.push_str("\nInterrupted: fewer searches than were asked for.");
+        }
+        text
+    }
+
+    /// Whether some load passed.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.capacity.min > 0
+    }
+}

@@ -1,0 +1,63 @@
+//! What becomes of a datagram that arrived.
+
+use std::ops::Range;
+
+use raceway_loadgen_core::report::Interval;
+use raceway_loadgen_core::rtp::RtpView;
+use raceway_loadgen_core::turn::Incoming;
+use raceway_units::{Endpoint, Instant};
+
+use super::clients::Clients;
+use super::receivers::Receivers;
+
+/// Everybody who waits for datagrams, and what is counted of them.
+pub struct Inbox {
+    /// TURN clients.
+    pub clients: Clients,
+    /// Streams.
+    pub receivers: Receivers,
+    /// Since the last report.
+    pub interval: Box<Interval>,
+    /// Datagrams that are neither RTP nor anything that a client waits for.
+    pub malformed: u64,
+}
+
+/// What a datagram was.
+pub enum Taken {
+    /// Media: this part of it.
+    Media(Range<usize>),
+    /// An answer to the client of its socket, which may have something to say now.
+    Answer,
+    /// Nothing.
+    Nothing,
+}
+
+impl Inbox {
+    /// Takes a datagram that arrived at `port`, the socket of `client` or of none.
+    #[inline]
+    pub fn take(
+        &mut self,
+        port: u32,
+        client: Option<u32>,
+        remote: Option<Endpoint>,
+        datagram: &[u8],
+        now: Instant,
+    ) -> Taken {
+        let media = match client.map(|client| self.clients.handle(client, datagram, now)) {
+            None => 0..datagram.len(),
+            Some(Incoming::Data { payload, .. }) => payload,
+            Some(Incoming::Answer) => return Taken::Answer,
+            Some(Incoming::Unexpected) => return Taken::Nothing,
+        };
+        match RtpView::parse(&datagram[media.clone()]) {
+            Ok(packet) => {
+                self.receivers.handle(port, remote, &packet, now, &mut self.interval);
+                Taken::Media(media)
+            }
+            Err(_) => {
+                self.malformed += 1;
+                Taken::Nothing
+            }
+        }
+    }
+}
