@@ -49,6 +49,8 @@ pub struct Capacity {
 }
 
 /// What capacity is searched.
+// One of them is made in a process's life.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum CapacityOf {
     /// Streams of RTP, as `rtp` sends them; --streams is where the search begins.
