@@ -1,13 +1,13 @@
-//! From ebpf/prog to ebpf/prebuilt.
+//! From the sources of a BPF object to the object and its stamp.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use xtask::{OBJECT, STAMP, Stamp, hash_file, hash_sources};
+use xtask::{Object, Stamp, hash_file};
 
-/// Version of bpf-linker that the object is made with; its LLVM must not be older than the compiler's.
+/// Version of bpf-linker that objects are made with; its LLVM must not be older than the compiler's.
 const LINKER_VERSION: &str = "0.13.0";
 /// Where Debian puts the LLVM that both are built with.
 const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
@@ -18,14 +18,14 @@ const COMPILER: &str = "/usr/bin/rustc";
 const PACKAGES: &str =
     "rustc-web rust-web-src llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev libffi-dev libxml2-dev";
 
-/// Builds the object and writes it with its stamp.
-pub fn object(root: &Path) -> Result<()> {
+/// Builds an object and writes it with its stamp.
+pub fn object(root: &Path, object: &Object) -> Result<()> {
     ensure!(
         Path::new(COMPILER).exists() && Path::new(LLVM_PREFIX).exists(),
         "the BPF tool chain is missing: apt-get install {PACKAGES}"
     );
     let linker = linker()?;
-    let program = root.join("ebpf/prog");
+    let program = root.join(object.program);
     run(Command::new("cargo")
         .args(["build", "--release", "--locked", "--config", &anonymous_paths(root)?])
         .current_dir(&program)
@@ -34,22 +34,22 @@ pub fn object(root: &Path) -> Result<()> {
         .env("PATH", path_with(&linker)?)
         .env_remove("CARGO_TARGET_DIR")
         .env_remove("RUSTFLAGS"))?;
-    let object = root.join(OBJECT);
-    fs::create_dir_all(object.parent().context("the object is in a directory")?)?;
+    let built = root.join(object.path);
+    fs::create_dir_all(built.parent().context("the object is in a directory")?)?;
     // DWARF goes, BTF and the symbols that the loader needs stay.
     run(Command::new(format!("{LLVM_PREFIX}/bin/llvm-strip"))
         .arg("--strip-debug")
-        .arg(program.join("target/bpfel-unknown-none/release/raceway"))
+        .arg(program.join("target/bpfel-unknown-none/release").join(object.binary))
         .arg("-o")
-        .arg(&object))?;
+        .arg(&built))?;
     let stamp = Stamp {
-        sources: hash_sources(root)?,
-        object: hash_file(&object)?,
+        sources: object.hash_sources(root)?,
+        object: hash_file(&built)?,
         compiler: version(Path::new(COMPILER))?,
         linker: version(&linker)?,
     };
-    fs::write(root.join(STAMP), stamp.to_text())?;
-    print!("{}", stamp.to_text());
+    fs::write(root.join(object.stamp), stamp.to_text())?;
+    print!("{}\n{}", object.path, stamp.to_text());
     Ok(())
 }
 

@@ -1,7 +1,7 @@
-//! The stamp of the prebuilt XDP object: which sources and tools it was made from.
+//! The stamps of the prebuilt BPF objects: which sources and tools each was made from.
 //!
-//! `cargo build` needs stable Rust only, because the object is committed. So that it cannot fall behind its
-//! sources unnoticed, `ebpf/prebuilt/raceway.bpf.stamp` records a hash of them, and a test compares.
+//! `cargo build` needs stable Rust only, because the objects are committed. So that none can fall behind its
+//! sources unnoticed, a stamp beside it records a hash of them, and a test compares.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,21 +9,46 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
-/// The object, relative to the root.
-pub const OBJECT: &str = "ebpf/prebuilt/raceway.bpf.o";
-/// Its stamp, relative to the root.
-pub const STAMP: &str = "ebpf/prebuilt/raceway.bpf.stamp";
+/// A committed object; paths are relative to the root.
+#[derive(Clone, Copy, Debug)]
+pub struct Object {
+    /// The object.
+    pub path: &'static str,
+    /// Its stamp.
+    pub stamp: &'static str,
+    /// Crate that it is the binary of.
+    pub program: &'static str,
+    /// Name of that binary.
+    pub binary: &'static str,
+    /// What it is made from: directories whole, files alone.
+    sources: &'static [&'static str],
+}
 
-/// What the object is made from, relative to the root: directories whole, files alone.
-const SOURCES: [&str; 8] = [
-    "ebpf/abi/Cargo.toml",
-    "ebpf/abi/src",
-    "ebpf/datapath/Cargo.toml",
-    "ebpf/datapath/src",
-    "ebpf/prog/Cargo.lock",
-    "ebpf/prog/Cargo.toml",
-    "ebpf/prog/.cargo/config.toml",
-    "ebpf/prog/src",
+/// Every committed object.
+pub const OBJECTS: [Object; 2] = [
+    Object {
+        path: "ebpf/prebuilt/raceway.bpf.o",
+        stamp: "ebpf/prebuilt/raceway.bpf.stamp",
+        program: "ebpf/prog",
+        binary: "raceway",
+        sources: &[
+            "ebpf/abi/Cargo.toml",
+            "ebpf/abi/src",
+            "ebpf/datapath/Cargo.toml",
+            "ebpf/datapath/src",
+            "ebpf/prog/Cargo.lock",
+            "ebpf/prog/Cargo.toml",
+            "ebpf/prog/.cargo/config.toml",
+            "ebpf/prog/src",
+        ],
+    },
+    Object {
+        path: "bench/xdp/prebuilt/bench.o",
+        stamp: "bench/xdp/prebuilt/bench.stamp",
+        program: "bench/xdp",
+        binary: "bench",
+        sources: &["bench/xdp/Cargo.lock", "bench/xdp/Cargo.toml", "bench/xdp/.cargo/config.toml", "bench/xdp/src"],
+    },
 ];
 
 /// What a stamp says.
@@ -66,39 +91,45 @@ impl Stamp {
     }
 }
 
-/// Whether the committed object was made from the sources as they are, and is the one that the stamp means.
-///
-/// # Errors
-///
-/// It was not, or a file cannot be read.
-pub fn check(root: &Path) -> Result<()> {
-    let stamp = Stamp::from_text(&fs::read_to_string(root.join(STAMP)).context(STAMP)?)?;
-    ensure!(stamp.sources == hash_sources(root)?, "the sources of {OBJECT} have changed: run `cargo xtask build-ebpf`");
-    ensure!(stamp.object == hash_file(&root.join(OBJECT))?, "{OBJECT} is not the one that its stamp means");
-    Ok(())
-}
+impl Object {
+    /// Whether the committed object was made from the sources as they are, and is the one that the stamp means.
+    ///
+    /// # Errors
+    ///
+    /// It was not, or a file cannot be read.
+    pub fn check(&self, root: &Path) -> Result<()> {
+        let Self { path, stamp, .. } = self;
+        let said = Stamp::from_text(&fs::read_to_string(root.join(stamp)).context(*stamp)?)?;
+        ensure!(
+            said.sources == self.hash_sources(root)?,
+            "the sources of {path} have changed: run `cargo xtask build-ebpf`"
+        );
+        ensure!(said.object == hash_file(&root.join(path))?, "{path} is not the one that its stamp means");
+        Ok(())
+    }
 
-/// SHA-256 over names and contents of all sources, in order of their names.
-///
-/// # Errors
-///
-/// A source cannot be read.
-pub fn hash_sources(root: &Path) -> Result<String> {
-    let mut files = Vec::new();
-    for source in SOURCES {
-        collect(&root.join(source), &mut files)?;
+    /// SHA-256 over names and contents of all sources, in order of their names.
+    ///
+    /// # Errors
+    ///
+    /// A source cannot be read.
+    pub fn hash_sources(&self, root: &Path) -> Result<String> {
+        let mut files = Vec::new();
+        for source in self.sources {
+            collect(&root.join(source), &mut files)?;
+        }
+        files.sort();
+        let mut hash = Sha256::new();
+        for file in files {
+            let name = file.strip_prefix(root)?.to_string_lossy().into_owned();
+            let content = fs::read(&file).with_context(|| name.clone())?;
+            hash.update((name.len() as u64).to_le_bytes());
+            hash.update(&name);
+            hash.update((content.len() as u64).to_le_bytes());
+            hash.update(&content);
+        }
+        Ok(hex(&hash.finalize()))
     }
-    files.sort();
-    let mut hash = Sha256::new();
-    for file in files {
-        let name = file.strip_prefix(root)?.to_string_lossy().into_owned();
-        let content = fs::read(&file).with_context(|| name.clone())?;
-        hash.update((name.len() as u64).to_le_bytes());
-        hash.update(&name);
-        hash.update((content.len() as u64).to_le_bytes());
-        hash.update(&content);
-    }
-    Ok(hex(&hash.finalize()))
 }
 
 /// SHA-256 of a file.
@@ -144,17 +175,23 @@ mod tests {
 
     #[test]
     fn any_changed_source_changes_the_hash() {
-        let root = std::env::temp_dir().join(format!("raceway-xtask-{}", std::process::id()));
-        for source in SOURCES {
-            let path = root.join(source);
-            let file = if source.contains('.') { path } else { path.join("lib.rs") };
-            fs::create_dir_all(file.parent().expect("below the root")).expect("writable");
-            fs::write(file, "a").expect("writable");
+        for object in OBJECTS {
+            let root = std::env::temp_dir().join(format!("raceway-xtask-{}-{}", object.binary, std::process::id()));
+            let file = |source: &str| {
+                let path = root.join(source);
+                if path.extension().is_some() { path } else { path.join("lib.rs") }
+            };
+            for source in object.sources {
+                let file = file(source);
+                fs::create_dir_all(file.parent().expect("below the root")).expect("writable");
+                fs::write(file, "a").expect("writable");
+            }
+            for source in object.sources {
+                let before = object.hash_sources(&root).expect("all sources are there");
+                fs::write(file(source), "b").expect("writable");
+                assert_ne!(before, object.hash_sources(&root).expect("all sources are there"), "{source}");
+            }
+            fs::remove_dir_all(&root).expect("ours");
         }
-        let before = hash_sources(&root).expect("all sources are there");
-        fs::write(root.join("ebpf/datapath/src/lib.rs"), "b").expect("writable");
-        let after = hash_sources(&root).expect("all sources are there");
-        fs::remove_dir_all(&root).expect("ours");
-        assert_ne!(before, after);
     }
 }

@@ -1,7 +1,7 @@
-//! Builds and checks the XDP object.
+//! Builds and checks the committed BPF objects.
 //!
-//!     cargo xtask build-ebpf    builds ebpf/prog into ebpf/prebuilt; installs bpf-linker if it is missing
-//!     cargo xtask check-ebpf    fails when the sources have changed since
+//!     cargo xtask build-ebpf    builds those whose sources have changed; installs bpf-linker if it is missing
+//!     cargo xtask check-ebpf    fails when the sources of one have changed since
 
 mod build;
 
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use xtask::OBJECTS;
 
 fn main() -> ExitCode {
     let command = std::env::args().nth(1).unwrap_or_default();
@@ -24,8 +25,11 @@ fn main() -> ExitCode {
 fn run(command: &str) -> Result<()> {
     let root = root()?;
     match command {
-        "build-ebpf" => build::object(&root),
-        "check-ebpf" => xtask::check(&root),
+        "build-ebpf" => OBJECTS
+            .iter()
+            .filter(|object| object.check(&root).is_err())
+            .try_for_each(|object| build::object(&root, object)),
+        "check-ebpf" => OBJECTS.iter().try_for_each(|object| object.check(&root)),
         _ => bail!("no such command; there are build-ebpf and check-ebpf"),
     }
 }
