@@ -1,31 +1,24 @@
 //! Benchmarks of Raceway beside its peers, floors and ceilings; `scripts/bench` runs them.
 
-mod cpu;
 mod forward;
-mod frames;
-mod kernel;
-mod netns;
-mod packets;
-mod paths;
 mod record;
 mod report;
-mod stun;
+mod scenario;
+mod session;
+mod stand;
 mod subject;
-mod suite;
-mod topology;
-mod trial;
-mod turn;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
+use crate::scenario::{Bench, Place, Setup};
+use crate::stand::frames::Load;
+use crate::stand::topology::{Arms, Direction};
 use crate::subject::Subject;
-use crate::suite::{Bench, Place};
-use crate::topology::Arms;
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -39,7 +32,7 @@ enum Task {
     /// Runs every subject and writes the results down.
     Run {
         #[command(flatten)]
-        options: suite::Options,
+        options: scenario::Options,
         /// Document whose tables are replaced.
         #[arg(long)]
         document: Option<PathBuf>,
@@ -54,7 +47,7 @@ enum Task {
     },
     /// Sends at given rates through one subject, for developing.
     Once(Once),
-    /// The bare forwarder itself (started by the others).
+    /// A bare forwarder itself (started by the others).
     Forward(forward::Arguments),
 }
 
@@ -79,20 +72,21 @@ struct Once {
     ms: u64,
     /// Flows.
     #[arg(long, default_value_t = 200)]
-    flows: u16,
-    /// Send from a packet socket instead of from XDP.
-    #[arg(long)]
-    socket_buffers: bool,
+    flows: u32,
+    /// Packets of one flow in a row.
+    #[arg(long, default_value_t = 1)]
+    train: u32,
+    /// Octets of each RTP packet.
+    #[arg(long, default_value_t = 172)]
+    rtp_octets: u16,
+    /// Packets handed to the device at once.
+    #[arg(long, default_value_t = 16)]
+    burst: u32,
+    /// Arguments for the subject's program.
+    #[arg(long, allow_hyphen_values = true)]
+    extra: Vec<String>,
     #[command(flatten)]
     place: Place,
-}
-
-/// Which way packets go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Direction {
-    ToPeer,
-    ToClient,
 }
 
 fn main() -> ExitCode {
@@ -105,12 +99,12 @@ fn carry_out() -> Result<()> {
     match Arguments::parse().command {
         Task::Forward(arguments) => forward::forward(arguments),
         Task::Once(once) => {
-            let _preferred = prepare();
+            let _preferred = prepare()?;
             run_once(&once)
         }
         Task::Run { options, document } => {
-            let _preferred = prepare();
-            let file = suite::run(&options)?;
+            let _preferred = prepare()?;
+            let file = scenario::run(&options)?;
             println!("{}", file.display());
             publish(&file, document)
         }
@@ -118,24 +112,42 @@ fn carry_out() -> Result<()> {
     }
 }
 
+/// Files that a relay may have open: rtpengine takes four for each of ten thousand calls.
+const OPEN_FILES: u64 = 65_536;
+
 fn publish(file: &std::path::Path, document: Option<PathBuf>) -> Result<()> {
-    let tables = report::tables(&record::read(file)?)?;
-    println!("{tables}");
-    document.map_or(Ok(()), |document| report::write(&document, &tables))
+    let records = record::read(file)?;
+    println!("{}", report::tables(&records)?);
+    document.map_or(Ok(()), |document| report::write(&document, &records))
 }
 
-/// Other processes of the machine are to disturb little; thousands of sockets are to be open.
-fn prepare() -> Preferred {
-    // SAFETY: the first takes no pointers; the others read and write one rlimit, which lives here.
+/// Nothing is to be left behind; other processes of the machine are to disturb little; thousands of sockets are to be
+/// open.
+fn prepare() -> Result<Preferred> {
+    stand::netns::isolate()?;
+    // SAFETY: takes no pointers.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
+    open_files();
+    Ok(Preferred::new())
+}
+
+/// Raises the limit of open files as far as this process may; answers with the limit.
+fn open_files() -> u32 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel reads and writes one rlimit, which lives here.
     unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, -20);
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        let raised =
+            libc::rlimit { rlim_cur: OPEN_FILES.max(limit.rlim_max), rlim_max: OPEN_FILES.max(limit.rlim_max) };
+        limit.rlim_cur = limit.rlim_max;
+        // The first needs CAP_SYS_RESOURCE, which not every root has.
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
+            limit = raised;
+        } else {
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
     }
-    Preferred::new()
+    u32::try_from(limit.rlim_cur).unwrap_or(u32::MAX)
 }
 
 /// Preference of this session over others while it lives: where the scheduler groups processes by session, a process'
@@ -157,22 +169,19 @@ impl Drop for Preferred {
 }
 
 fn run_once(once: &Once) -> Result<()> {
-    let bench = Bench::start(once.subject, once.arms, once.place, once.flows)?;
-    let paths = paths::prepare(once.subject, &bench.topology, once.flows)?;
-    let (link, sends) = match once.direction {
-        Direction::ToPeer => (&bench.topology.links[0], &paths.to_peer),
-        Direction::ToClient => (bench.topology.peer_link(), &paths.to_client),
-    };
-    let mut sender = suite::sender(link, sends, once.socket_buffers)?;
-    let stand = bench.stand();
+    let load = Load { flows: once.flows, rtp_octets: once.rtp_octets, train: once.train, burst: once.burst };
+    let (subject, arms, place) = (once.subject, once.arms, once.place);
+    let mut bench = Bench::start(&Setup { subject, extra: once.extra.clone(), arms, place, load })?;
+    let mut generator = bench.generator(once.direction)?;
+    let mut stand = bench.stand();
     let time = Duration::from_millis(once.ms);
     if once.search {
-        let found = stand.search(sender.as_mut(), once.rate[0], time, 12)?;
+        let found = stand.search(&mut generator, once.rate[0], time, 12)?;
         println!("{}", serde_json::to_string(&found)?);
         return Ok(());
     }
     for rate in &once.rate {
-        println!("{}", serde_json::to_string(&stand.trial(sender.as_mut(), *rate, time)?)?);
+        println!("{}", serde_json::to_string(&stand.trial(&mut generator, *rate, time)?)?);
     }
     Ok(())
 }

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::Direction;
+use crate::scenario::interruption::Event;
+use crate::scenario::rate::ProgramTime;
+use crate::stand::cpu::{Cost, Memory};
+use crate::stand::delay::Delays;
+use crate::stand::frames::Load;
+use crate::stand::netns::said;
+use crate::stand::topology::{Arms, Direction};
+use crate::stand::trial::Trial;
 use crate::subject::Subject;
-use crate::topology::Arms;
-use crate::trial::Trial;
 
 /// Where and with what a run was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +48,7 @@ impl Setting {
         let changed = !said("git", &["status", "--porcelain", "-uno"]).is_empty();
         let commit = said("git", &["rev-parse", "--short=12", "HEAD"]) + if changed { "+" } else { "" };
         let coturn = said("turnserver", &["--version"]).lines().last().unwrap_or("").to_owned();
+        let rtpengine = said("rtpengine", &["--version"]).trim_start_matches("Version: ").to_owned();
         Ok(Self {
             began_s: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs(),
             commit,
@@ -53,15 +58,11 @@ impl Setting {
             virtual_machine: field("flags").split(' ').any(|flag| flag == "hypervisor"),
             versions: BTreeMap::from([
                 ("coturn".to_owned(), coturn),
+                ("rtpengine".to_owned(), rtpengine),
                 ("raceway".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ]),
         })
     }
-}
-
-fn said(program: &str, arguments: &[&str]) -> String {
-    let out = Command::new(program).args(arguments).output();
-    out.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 /// One result.
@@ -72,14 +73,14 @@ pub enum Outcome {
     Forwarding {
         /// What relayed.
         subject: Subject,
+        /// Arguments that it got beyond the usual ones.
+        variant: String,
         /// Which way.
         direction: Direction,
         /// Over which links.
         arms: Arms,
-        /// Streams cycled over.
-        flows: u16,
-        /// Octets of RTP in each.
-        rtp_octets: usize,
+        /// What was sent.
+        load: Load,
         /// The highest rate without loss.
         loss_free: Option<Box<Trial>>,
         /// That rate was the generator's limit, or its core's.
@@ -88,6 +89,23 @@ pub enum Outcome {
         flat_out: Option<Box<Trial>>,
         /// At the rate that all subjects are measured at.
         common: Box<Trial>,
+        /// Time inside the XDP program, for subjects that have one.
+        program: Option<ProgramTime>,
+    },
+    /// How late packets arrive.
+    Delay {
+        /// What relayed.
+        subject: Subject,
+        /// What was sent.
+        load: Load,
+        /// Share of its rate without loss.
+        share: f64,
+        /// That rate.
+        capacity_pps: f64,
+        /// Through the subject.
+        with: Box<Trial>,
+        /// Through the bare XDP reflector in its place.
+        without: Box<Trial>,
     },
     /// What a link costs, by how its far end is polled.
     Link {
@@ -102,20 +120,33 @@ pub enum Outcome {
         /// As fast as the generator goes, in XDP.
         flat_out: Option<Box<Trial>>,
     },
-    /// Allocations made and held.
-    Allocation {
+    /// Allocations, or calls, made and held.
+    Sessions {
         /// The server.
         subject: Subject,
-        /// How many.
-        allocations: u32,
-        /// Wall time for all of them.
+        /// How many as fast as it went.
+        made: usize,
+        /// Wall time for those.
         seconds: f64,
-        /// CPU time of the server and of its side's NAPI threads, each.
-        threads_ns_each: f64,
-        /// The same by thread.
-        by_thread_ns_each: BTreeMap<String, f64>,
-        /// Growth of its processes' resident memory, each, in octets.
-        resident_octets_each: f64,
+        /// CPU time of the server and of its side's NAPI threads for those.
+        cost: Cost,
+        /// How long each took when they were begun at a pace.
+        took: Delays,
+        /// Memory of each without a channel.
+        idle: Memory,
+        /// Memory of each with a channel (on rtpengine there is no difference).
+        active: Memory,
+    },
+    /// What something that happened in the middle of calls did to them.
+    Interruption {
+        /// The relay.
+        subject: Subject,
+        /// What happened.
+        event: Event,
+        /// While it happened.
+        during: Box<Trial>,
+        /// Afterwards.
+        after: Box<Trial>,
     },
 }
 

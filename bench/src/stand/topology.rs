@@ -2,28 +2,30 @@
 //!
 //! ```text
 //!   far core                       relay core
-//!   [clients 10.77.1.2] c ======== r [relay 10.77.1.1]
-//!   [peers   10.77.1.3]/                                 one arm: peers behind the same link
-//!   [peers   10.77.2.3] p ======== q [relay 10.77.2.1]   two arms: peers behind a link of their own
+//!   [clients 10.77.1.16..] c ======== r [relay 10.77.1.1]
+//!   [peers  10.77.1.128..]/                                  one arm: peers behind the same link
+//!   [peers  10.77.2.128..] p ======== q [relay 10.77.2.1]    two arms: peers behind a link of their own
 //! ```
 //!
 //! Each end of each link has its own NAPI thread, bound to the core of its side: so what the relay's side costs,
 //! receiving included, runs on the relay's core and nothing else does.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::netns::{pin, run, within};
+use super::netns::{pin, run, run_with, within};
 
 /// Where the relay listens and what it relays from.
 pub const RELAY: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 1);
-/// Where clients are.
-pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 2);
-const PEER_ONE_ARM: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 3);
-const PEER_TWO_ARMS: Ipv4Addr = Ipv4Addr::new(10, 77, 2, 3);
+/// The first address of clients.
+pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 16);
+const PEER_ONE_ARM: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 128);
+const PEER_TWO_ARMS: Ipv4Addr = Ipv4Addr::new(10, 77, 2, 128);
+/// Addresses of clients, and of peers, since one has too few ports for 100,000 flows.
+pub const ADDRESSES: u8 = 10;
 
 /// Links between the relay and the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
@@ -33,6 +35,16 @@ pub enum Arms {
     One,
     /// Clients and peers behind a link each.
     Two,
+}
+
+/// Which way packets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// From clients, towards peers.
+    ToPeer,
+    /// From peers, towards clients.
+    ToClient,
 }
 
 /// One link, seen from the far side.
@@ -61,7 +73,7 @@ pub struct Topology {
     pub relay: String,
     /// Towards clients, and towards peers if they have their own link.
     pub links: Vec<Link>,
-    /// Where peers are.
+    /// The first address of peers.
     pub peer: Ipv4Addr,
     /// Core of the relay and of its side's NAPI threads.
     pub relay_core: usize,
@@ -89,7 +101,6 @@ pub struct Moderation {
 impl Topology {
     /// Builds it. Fails without the rights to make namespaces.
     pub fn build(arms: Arms, moderation: Moderation, relay_core: usize, far_core: usize) -> Result<Self> {
-        remove_stale();
         let tag = std::process::id();
         let names = [format!("rwb{tag}r"), format!("rwb{tag}c"), format!("rwb{tag}p")];
         let mut topology = Self {
@@ -109,8 +120,7 @@ impl Topology {
         topology.link(&names[1], &format!("c{tag}"), &format!("r{tag}"), RELAY, CLIENT)?;
         if arms == Arms::One {
             let link = &topology.links[0];
-            run(&format!("ip -n {} addr add {PEER_ONE_ARM}/24 dev {}", link.namespace, link.device))?;
-            neighbour(&topology.relay, PEER_ONE_ARM, link.mac, &link.relay_device)?;
+            inhabit(&topology.relay, PEER_ONE_ARM, link)?;
         } else {
             let relay = Ipv4Addr::new(10, 77, 2, 1);
             topology.link(&names[2], &format!("p{tag}"), &format!("q{tag}"), relay, PEER_TWO_ARMS)?;
@@ -120,19 +130,18 @@ impl Topology {
         Ok(topology)
     }
 
-    fn link(&mut self, far: &str, device: &str, relay_device: &str, relay: Ipv4Addr, address: Ipv4Addr) -> Result<()> {
-        let near = &self.relay;
+    /// Lays a link; `first` and the addresses that follow are at its far end.
+    fn link(&mut self, far: &str, device: &str, relay_device: &str, relay: Ipv4Addr, first: Ipv4Addr) -> Result<()> {
+        let near = self.relay.clone();
         run(&format!("ip -n {far} link add {device} type veth peer name {relay_device} netns {near}"))?;
-        for (namespace, device, address) in [(far, device, address), (near, relay_device, relay)] {
-            run(&format!("ip -n {namespace} addr add {address}/24 dev {device}"))?;
+        run(&format!("ip -n {near} addr add {relay}/24 dev {relay_device}"))?;
+        for (namespace, device) in [(far, device), (&near, relay_device)] {
             run(&format!("ip -n {namespace} link set {device} up"))?;
             run(&format!("ip netns exec {namespace} ethtool -K {device} gro on"))?;
         }
         let (ifindex, mac) = identify(far, device)?;
-        let (relay_ifindex, relay_mac) = identify(near, relay_device)?;
-        neighbour(near, address, mac, relay_device)?;
-        neighbour(far, relay, relay_mac, device)?;
-        self.links.push(Link {
+        let (relay_ifindex, relay_mac) = identify(&near, relay_device)?;
+        let link = Link {
             namespace: far.to_owned(),
             device: device.to_owned(),
             ifindex,
@@ -140,7 +149,10 @@ impl Topology {
             relay_device: relay_device.to_owned(),
             relay_ifindex,
             relay_mac,
-        });
+        };
+        inhabit(&near, first, &link)?;
+        run(&format!("ip -n {far} neigh replace {relay} lladdr {} dev {device} nud permanent", text(relay_mac)))?;
+        self.links.push(link);
         Ok(())
     }
 
@@ -194,17 +206,6 @@ impl Drop for Topology {
     }
 }
 
-/// Removes namespaces of a bench that was killed.
-fn remove_stale() {
-    let Ok(entries) = fs::read_dir("/run/netns") else { return };
-    for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
-        let pid = name.strip_prefix("rwb").and_then(|rest| rest.get(..rest.len() - 1)).unwrap_or("");
-        if pid.parse::<u32>().is_ok() && !std::path::Path::new("/proc").join(pid).exists() {
-            let _ = run(&format!("ip netns del {name}"));
-        }
-    }
-}
-
 /// Writes an attribute of a device.
 fn set(namespace: &str, device: &str, attribute: &str, value: &str) -> Result<()> {
     let script = format!("echo {value} > /sys/class/net/{device}/{attribute}");
@@ -242,9 +243,24 @@ fn napi_threads(device: &str) -> Result<Vec<i32>> {
     Ok(threads)
 }
 
-fn neighbour(namespace: &str, address: Ipv4Addr, mac: [u8; 6], device: &str) -> Result<()> {
-    let mac = mac.map(|octet| format!("{octet:02x}")).join(":");
-    run(&format!("ip -n {namespace} neigh replace {address} lladdr {mac} dev {device} nud permanent"))
+/// Gives [`ADDRESSES`] addresses to a link's far end and makes them known to the relay's side.
+fn inhabit(relay: &str, first: Ipv4Addr, link: &Link) -> Result<()> {
+    let addresses = || (0..ADDRESSES).map(|n| nth(first, n));
+    let (far, near, mac) = (&link.device, &link.relay_device, text(link.mac));
+    let here: String = addresses().map(|address| format!("addr add {address}/24 dev {far}\n")).collect();
+    run_with(&format!("ip -n {} -batch -", link.namespace), &here)?;
+    let known = |address| format!("neigh replace {address} lladdr {mac} dev {near} nud permanent\n");
+    run_with(&format!("ip -n {relay} -batch -"), &addresses().map(known).collect::<String>())
+}
+
+/// The address `n` after the first.
+#[must_use]
+pub fn nth(first: Ipv4Addr, n: u8) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(first) + u32::from(n))
+}
+
+fn text(mac: [u8; 6]) -> String {
+    mac.map(|octet| format!("{octet:02x}")).join(":")
 }
 
 /// Kernel index and MAC address of a device.
@@ -264,10 +280,8 @@ fn identify(namespace: &str, device: &str) -> Result<(u32, [u8; 6])> {
 }
 
 /// Sockets of `count` clients, bound to consecutive ports from `first_port`.
-pub fn client_sockets(topology: &Topology, first_port: u16, count: u16) -> Result<Vec<std::net::UdpSocket>> {
+pub fn client_sockets(topology: &Topology, first_port: u16, count: u16) -> Result<Vec<UdpSocket>> {
     within(&topology.links[0].namespace, || {
-        (0..count)
-            .map(|n| std::net::UdpSocket::bind((CLIENT, first_port + n)).context("cannot bind a client's socket"))
-            .collect()
+        (0..count).map(|n| UdpSocket::bind((CLIENT, first_port + n)).context("cannot bind a client's socket")).collect()
     })
 }

@@ -1,6 +1,7 @@
-//! Work inside another network namespace.
+//! Namespaces: networks to work in, and file systems that vanish with this process.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -45,17 +46,61 @@ pub fn pin(tid: i32, core: usize) -> Result<()> {
     Ok(())
 }
 
+/// Where programs under test have their files; see [`isolate`].
+pub const DIRECTORY: &str = "/run/raceway-bench";
+
+/// Moves this process, while it has one thread, to a mount namespace of its own, in which names of network namespaces,
+/// pinned maps and files of the programs under test are. However the process ends, all of it ends with it.
+pub fn isolate() -> Result<()> {
+    // SAFETY: takes no pointers.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        bail!("cannot make a mount namespace: {} (the benchmarks need root)", std::io::Error::last_os_error());
+    }
+    run("mount --make-rprivate /")?;
+    for directory in ["/run/netns", DIRECTORY] {
+        fs::create_dir_all(directory).with_context(|| directory.to_owned())?;
+        run(&format!("mount -t tmpfs -o mode=755 tmpfs {directory}"))?;
+    }
+    let maps = maps();
+    fs::create_dir(&maps)?;
+    run(&format!("mount -t bpf bpf {maps}"))
+}
+
+/// Where maps can be pinned.
+#[must_use]
+pub fn maps() -> String {
+    format!("{DIRECTORY}/bpf")
+}
+
 /// Runs a command and fails with what it said.
 pub fn run(line: &str) -> Result<()> {
+    run_with(line, "")
+}
+
+/// Runs a command with an input and fails with what it said.
+pub fn run_with(line: &str, input: &str) -> Result<()> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let (program, arguments) = words.split_first().context("empty command")?;
-    let out = Command::new(program)
+    let mut child = Command::new(program)
         .args(arguments)
-        .stdin(Stdio::null())
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
         .with_context(|| format!("cannot run {program}"))?;
+    // One that ends before it has read everything says why below.
+    let _ = child.stdin.take().context("no input")?.write_all(input.as_bytes());
+    let out = child.wait_with_output()?;
     if !out.status.success() {
         bail!("{line}: {}", String::from_utf8_lossy(&out.stderr).trim());
     }
     Ok(())
+}
+
+/// What a command printed, to either output; nothing if it could not be run.
+#[must_use]
+pub fn said(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> String {
+    let out = Command::new(program).args(arguments).output();
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).trim().to_owned();
+    out.map(|out| text(&out.stdout) + &text(&out.stderr)).unwrap_or_default()
 }

@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::frames::{Path, frame};
-use crate::kernel::{BURST, Sent};
-use crate::netns::{pin, within};
-use crate::topology::Link;
+use super::frames::{Load, Path, frame};
+use super::kernel::Sent;
+use super::netns::{pin, within};
+use super::topology::Link;
 
 /// Lateness that is made good by sending faster.
 const CATCH_UP: Duration = Duration::from_micros(200);
 
-/// Sends streams out of a far end by sendmmsg on a packet socket. RTP sequence numbers stand still.
+/// Packets of one system call.
+const BURST: u32 = 16;
+
+/// Sends streams out of a far end by sendmmsg on a packet socket. RTP sequence numbers stand still, nothing is timed.
 pub struct PacketSender {
     frames: Vec<Vec<u8>>,
     link: Link,
@@ -22,8 +25,9 @@ pub struct PacketSender {
 
 impl PacketSender {
     /// One frame for each path.
-    pub fn new(link: &Link, paths: &[Path]) -> Self {
-        let frames = (0u16..).zip(paths).map(|(n, path)| frame(*path, link.mac, link.relay_mac, n).0).collect();
+    pub fn new(link: &Link, paths: &[Path], load: Load) -> Self {
+        let frame = |(n, path): (u32, &Path)| frame(*path, link.mac, link.relay_mac, n, load.rtp_octets).0;
+        let frames = (0..).zip(paths).map(frame).collect();
         Self { frames, link: link.clone() }
     }
 
@@ -60,7 +64,6 @@ impl PacketSender {
         let mut messages: [libc::mmsghdr; BURST as usize] = unsafe { std::mem::zeroed() };
         for (vector, message) in vectors.iter_mut().zip(&mut messages) {
             let frame = &mut self.frames[*next];
-
             *vector = libc::iovec { iov_base: frame.as_mut_ptr().cast(), iov_len: frame.len() };
             *next = (*next + 1) % self.frames.len();
             message.msg_hdr.msg_iov = vector;

@@ -2,11 +2,41 @@
 
 use std::net::SocketAddrV4;
 
-/// Octets of an RTP packet of 20 ms G.711: header and 160 samples.
-pub const RTP: usize = 172;
+use serde::{Deserialize, Serialize};
+
+/// What is sent through a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Load {
+    /// Streams, sent in turn.
+    pub flows: u32,
+    /// Octets of each RTP packet, its header included.
+    pub rtp_octets: u16,
+    /// Packets of one stream in a row.
+    pub train: u32,
+    /// Packets handed to the device at once.
+    pub burst: u32,
+}
+
+impl Load {
+    /// Calls: 20 ms of G.711 in a packet, and neighbouring packets never of one call. Bursts are as long as a card's
+    /// interrupt moderation makes them.
+    pub const fn calls(flows: u32) -> Self {
+        Self { flows, rtp_octets: 172, train: 1, burst: 16 }
+    }
+
+    /// Video: frames of eight long packets.
+    pub const fn video(flows: u32) -> Self {
+        Self { flows, rtp_octets: 1200, train: 8, burst: 16 }
+    }
+}
+
 /// Upper half of the SSRC of the benchmark's RTP; the sink knows it by this.
 const SSRC_MARK: [u8; 2] = [0x52, 0x57];
 const HEAD: usize = 64;
+/// Octets of an RTP header.
+const HEADER: usize = 12;
+/// Octets behind it in which the generator writes when the packet was due.
+const INTENDED: usize = 8;
 
 /// What the generator repeats. Same layout as `Stream` of the kernel half.
 #[repr(C)]
@@ -34,8 +64,8 @@ pub struct Path {
 
 /// A frame for the generator to start from, and its stream.
 #[must_use]
-pub fn frame(path: Path, from_mac: [u8; 6], to_mac: [u8; 6], number: u16) -> (Vec<u8>, Stream) {
-    let payload = payload(path.channel, number);
+pub fn frame(path: Path, from_mac: [u8; 6], to_mac: [u8; 6], number: u32, rtp_octets: u16) -> (Vec<u8>, Stream) {
+    let payload = payload(path.channel, number, rtp_octets);
     let udp_length = 8 + payload.len();
     let mut frame = Vec::with_capacity(14 + 20 + udp_length);
     frame.extend(to_mac);
@@ -63,23 +93,26 @@ pub fn frame(path: Path, from_mac: [u8; 6], to_mac: [u8; 6], number: u16) -> (Ve
     (frame, stream)
 }
 
-/// RTP of sequence number and timestamp zero, in ChannelData if a channel is given.
+/// RTP of sequence number, timestamp and due time zero, in ChannelData if a channel is given. Beyond 65,536 streams
+/// SSRCs repeat, which no relay here minds.
 #[must_use]
-pub fn payload(channel: Option<u16>, number: u16) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(4 + RTP);
+pub fn payload(channel: Option<u16>, number: u32, rtp_octets: u16) -> Vec<u8> {
+    let octets = usize::from(rtp_octets);
+    let mut payload = Vec::with_capacity(4 + octets);
     if let Some(channel) = channel {
         payload.extend(channel.to_be_bytes());
-        payload.extend(octets(RTP));
+        payload.extend(rtp_octets.to_be_bytes());
     }
     payload.extend([0x80, 0, 0, 0, 0, 0, 0, 0]);
     payload.extend(SSRC_MARK);
-    payload.extend(number.to_be_bytes());
-    payload.extend((0..RTP - 12).map(|n| n as u8 ^ 0xd5));
+    payload.extend((number as u16).to_be_bytes());
+    payload.extend([0; INTENDED]);
+    payload.extend((HEADER + INTENDED..octets).map(|n| n as u8 ^ 0xd5));
     payload
 }
 
 fn octets(length: usize) -> [u8; 2] {
-    u16::try_from(length).expect("frames here are a few hundred octets").to_be_bytes()
+    u16::try_from(length).expect("frames here are no longer than an MTU").to_be_bytes()
 }
 
 /// One's complement sum in memory order, unfolded.
@@ -103,8 +136,8 @@ mod tests {
             to: "10.0.0.2:3478".parse().expect("an address"),
             channel: Some(0x4001),
         };
-        let (frame, stream) = frame(path, [1; 6], [2; 6], 7);
-        assert_eq!(frame.len(), 14 + 20 + 8 + 4 + RTP);
+        let (frame, stream) = frame(path, [1; 6], [2; 6], 7, 172);
+        assert_eq!(frame.len(), 14 + 20 + 8 + 4 + 172);
         assert_eq!(fold(sum(&frame[14..34])), 0xffff);
         let pseudo = sum(&frame[26..34]) + u32::from(u16::from_ne_bytes([0, 17])) + sum(&frame[38..40]);
         assert_eq!(u32::from(fold(pseudo + sum(&frame[34..]))), stream.sum);

@@ -5,10 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::cpu::{Cost, between, read};
-use crate::kernel::{Attached, Generator, Sent};
-use crate::packets::PacketSender;
-use crate::topology::Topology;
+use super::cpu::{Cost, between, read};
+use super::delay::Delays;
+use super::kernel::{Attached, Generator, Seen, Sent};
+use super::packets::PacketSender;
+use super::topology::Topology;
 
 /// A rate counts as free of loss up to one packet in ten thousand: a shared machine takes its cores away for
 /// longer than a veth ring of 256 frames lasts, whatever the relay does.
@@ -43,11 +44,11 @@ pub struct Stand<'a> {
     /// The network.
     pub topology: &'a Topology,
     /// Counting programs on the far ends.
-    pub sinks: Vec<&'a Attached>,
+    pub sinks: Vec<&'a mut Attached>,
     /// Processes of the subject.
     pub pids: Vec<i32>,
     /// NAPI threads of the relay's side.
-    pub napi: Vec<i32>,
+    pub napi: &'a [i32],
 }
 
 /// What one stretch came to.
@@ -65,6 +66,10 @@ pub struct Trial {
     pub received: u64,
     /// Share of the time that the generator was late by more than it can make good.
     pub late: f64,
+    /// The longest time between two packets that arrived, nanoseconds.
+    pub gap_ns: u64,
+    /// From when a packet was due to when it arrived.
+    pub delays: Delays,
     /// CPU time.
     pub cost: Cost,
 }
@@ -95,32 +100,44 @@ impl Trial {
 
 impl Stand<'_> {
     /// Sends at a rate for a time.
-    pub fn trial(&self, generator: &mut dyn Sender, rate: u64, time: Duration) -> Result<Trial> {
-        let seen = self.seen()?;
-        let before = read(self.topology.relay_core, &self.pids, &self.napi)?;
+    pub fn trial(&mut self, generator: &mut dyn Sender, rate: u64, time: Duration) -> Result<Trial> {
+        self.forget()?;
+        let before = read(self.topology.relay_core, &self.pids, self.napi)?;
         let sent = generator.send(rate, time, self.topology.far_core)?;
-        let after = read(self.topology.relay_core, &self.pids, &self.napi)?;
+        let after = read(self.topology.relay_core, &self.pids, self.napi)?;
         std::thread::sleep(DRAIN);
-        let received = self.seen()? - seen;
-        let cost = between(&before, &after);
+        self.account(rate, &sent, between(&before, &after))
+    }
+
+    /// Makes all sinks begin anew.
+    pub fn forget(&mut self) -> Result<()> {
+        self.sinks.iter_mut().try_for_each(|sink| sink.forget())
+    }
+
+    /// What the sinks say of a stretch of sending.
+    pub fn account(&self, asked_pps: u64, sent: &Sent, cost: Cost) -> Result<Trial> {
+        let seen = self.sinks.iter().map(|sink| sink.seen()).collect::<Result<Vec<Seen>>>()?;
+        let received = seen.iter().map(|seen| seen.packets).sum();
+        let mut buckets = vec![0; 2048];
+        for sink in &self.sinks {
+            buckets.iter_mut().zip(sink.delays()?).for_each(|(sum, count)| *sum += count);
+        }
         let seconds = sent.time.as_secs_f64();
         Ok(Trial {
-            asked_pps: rate,
+            asked_pps,
             sent_pps: sent.packets as f64 / seconds,
             received_pps: received as f64 / seconds,
             sent: sent.packets,
             received,
             late: sent.late.as_secs_f64() / seconds,
+            gap_ns: seen.iter().map(|seen| seen.gap_ns).max().unwrap_or(0),
+            delays: Delays::of_buckets(&buckets)?,
             cost,
         })
     }
 
-    fn seen(&self) -> Result<u64> {
-        self.sinks.iter().map(|sink| sink.seen()).sum()
-    }
-
     /// The first of [`ATTEMPTS`] trials without loss, or the last one.
-    fn probe(&self, generator: &mut dyn Sender, rate: u64, time: Duration) -> Result<Trial> {
+    fn probe(&mut self, generator: &mut dyn Sender, rate: u64, time: Duration) -> Result<Trial> {
         let mut attempt = 1;
         loop {
             let trial = self.trial(generator, rate, time)?;
@@ -135,7 +152,7 @@ impl Stand<'_> {
 
     /// The highest rate without loss that `probes` trials find, and its trial. Ends early where the generator is
     /// the limit: then `limited` says so.
-    pub fn search(&self, generator: &mut dyn Sender, start: u64, time: Duration, probes: u32) -> Result<Found> {
+    pub fn search(&mut self, generator: &mut dyn Sender, start: u64, time: Duration, probes: u32) -> Result<Found> {
         let (mut low, mut high) = (0, None);
         let mut best: Option<Trial> = None;
         let mut limited = false;

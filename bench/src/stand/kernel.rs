@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use aya::Ebpf;
-use aya::maps::{Array, HashMap, PerCpuArray};
+use aya::maps::{Array, HashMap, PerCpuArray, PerCpuValues};
 use aya::programs::{Xdp, XdpMode};
+use aya::util::nr_cpus;
 
-use crate::frames::{Path, Stream, frame};
-use crate::netns::{pin, within};
-use crate::topology::Link;
+use super::frames::{Load, Path, Stream, frame};
+use super::netns::{pin, within};
+use super::topology::Link;
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../xdp/prebuilt/bench.o");
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../xdp/prebuilt/bench.o");
 
-/// Packets that the generator hands to the device at once. A veth ring holds 256.
-pub const BURST: u32 = 16;
+/// Frames that the kernel hands to the program, and then to the device, at once. A veth ring holds 256.
+const BATCH: u32 = 16;
 /// Runs of the generator's program in one system call: more than any run takes, since a signal ends it. (Each call
 /// waits for an RCU grace period, some 20 ms, so there is one only.)
 const RUNS: u32 = u32::MAX;
@@ -34,12 +35,34 @@ struct Control {
     first_q10: u64,
     last_q10: u64,
     late_ns: u64,
+    intended_ns: u64,
     left: u32,
     next: u32,
+    train: u32,
+    coming: u32,
 }
 
 // SAFETY: plain integers without padding.
 unsafe impl aya::Pod for Control {}
+
+/// What a sink saw since it was told to forget. Same layout as `Seen` of the kernel half.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// Packets.
+    pub packets: u64,
+    /// Octets of their frames.
+    pub octets: u64,
+    last_ns: u64,
+    /// The longest time between two packets, nanoseconds.
+    pub gap_ns: u64,
+}
+
+// SAFETY: plain integers without padding.
+unsafe impl aya::Pod for Seen {}
+
+/// Counts of delays. Same layout as a value of `DELAYS` of the kernel half.
+type Buckets = [u64; 2048];
 
 fn load(program: &str) -> Result<Ebpf> {
     let mut object = Ebpf::load(OBJECT).context("the kernel refused the benchmark's object")?;
@@ -65,10 +88,35 @@ impl Attached {
         Ok(Self { object })
     }
 
-    /// Frames that a sink has counted.
-    pub fn seen(&self) -> Result<u64> {
-        let seen: PerCpuArray<_, u64> = PerCpuArray::try_from(self.object.map("SEEN").context("no map SEEN")?)?;
-        Ok(seen.get(&0, 0)?.iter().sum())
+    /// Makes a sink begin anew.
+    pub fn forget(&mut self) -> Result<()> {
+        let cpus = nr_cpus().map_err(|(_, error)| error).context("no number of processors")?;
+        let mut seen: PerCpuArray<_, Seen> =
+            PerCpuArray::try_from(self.object.map_mut("SEEN").context("no map SEEN")?)?;
+        seen.set(0, PerCpuValues::try_from(vec![Seen::default(); cpus])?, 0)?;
+        let mut delays: PerCpuArray<_, Buckets> =
+            PerCpuArray::try_from(self.object.map_mut("DELAYS").context("no map DELAYS")?)?;
+        Ok(delays.set(0, PerCpuValues::try_from(vec![[0; 2048]; cpus])?, 0)?)
+    }
+
+    /// What a sink has counted.
+    pub fn seen(&self) -> Result<Seen> {
+        let seen: PerCpuArray<_, Seen> = PerCpuArray::try_from(self.object.map("SEEN").context("no map SEEN")?)?;
+        let add = |sum: Seen, each: &Seen| Seen {
+            packets: sum.packets + each.packets,
+            octets: sum.octets + each.octets,
+            last_ns: 0,
+            gap_ns: sum.gap_ns.max(each.gap_ns),
+        };
+        Ok(seen.get(&0, 0)?.iter().fold(Seen::default(), add))
+    }
+
+    /// Packets by their delay, in buckets as [`Delays::of_buckets`](super::delay::Delays::of_buckets) takes them.
+    pub fn delays(&self) -> Result<Vec<u64>> {
+        let delays: PerCpuArray<_, Buckets> =
+            PerCpuArray::try_from(self.object.map("DELAYS").context("no map DELAYS")?)?;
+        let values = delays.get(&0, 0)?;
+        Ok((0..2048).map(|bucket| values.iter().map(|buckets| buckets[bucket]).sum()).collect())
     }
 
     /// Tells a reflector the flows it will find.
@@ -84,7 +132,7 @@ impl Attached {
         Ok(())
     }
 
-    /// Tells `reflect_redirect` where to send.
+    /// Tells `lookup_redirect` where to send.
     pub fn egress(&mut self, ifindex: u32) -> Result<()> {
         let mut egress: Array<_, u32> = Array::try_from(self.object.map_mut("EGRESS").context("no map EGRESS")?)?;
         Ok(egress.set(0, ifindex, 0)?)
@@ -107,22 +155,23 @@ pub struct Generator {
     object: Ebpf,
     frame: Vec<u8>,
     link: Link,
-    streams: u32,
+    load: Load,
 }
 
 impl Generator {
     /// Loads the generator with one stream for each path; all of them framed alike.
-    pub fn new(link: &Link, paths: &[Path]) -> Result<Self> {
-        let mut object = load("generate")?;
+    pub fn new(link: &Link, paths: &[Path], load: Load) -> Result<Self> {
+        let mut object = self::load("generate")?;
         let mut streams: Array<_, Stream> = Array::try_from(object.map_mut("STREAMS").context("no map STREAMS")?)?;
         let mut first = None;
-        for (index, path) in (0u16..).zip(paths) {
-            let (frame, stream) = frame(*path, link.mac, link.relay_mac, index);
-            streams.set(u32::from(index), stream, 0)?;
+        for (number, path) in (0..).zip(paths) {
+            let (frame, stream) = frame(*path, link.mac, link.relay_mac, number, load.rtp_octets);
+            streams.set(number, stream, 0)?;
             first.get_or_insert(frame);
         }
         let frame = first.context("a generator needs a path")?;
-        Ok(Self { object, frame, link: link.clone(), streams: u32::try_from(paths.len())? })
+        let load = Load { flows: u32::try_from(paths.len())?, ..load };
+        Ok(Self { object, frame, link: link.clone(), load })
     }
 
     /// Sends `rate` packets a second (zero: as fast as it goes) for a time, from `core`.
@@ -143,8 +192,9 @@ impl Generator {
     }
 
     fn start(&mut self, rate: u64) -> Result<()> {
-        let burst_interval_q10 = ((u64::from(BURST) * 1_000_000_000) << 10).checked_div(rate).unwrap_or(0);
-        let control = Control { burst_interval_q10, burst: BURST, streams: self.streams, ..Control::default() };
+        let Load { burst, flows: streams, train, .. } = self.load;
+        let burst_interval_q10 = ((u64::from(burst) * 1_000_000_000) << 10).checked_div(rate).unwrap_or(0);
+        let control = Control { burst_interval_q10, burst, streams, train, coming: train, ..Control::default() };
         Ok(self.control()?.set(0, control, 0)?)
     }
 
@@ -164,7 +214,7 @@ impl Generator {
             ctx_size_in: u32::try_from(size_of::<XdpMd>())?,
             ctx_in: &raw const context as u64,
             flags: BPF_F_TEST_XDP_LIVE_FRAMES,
-            batch_size: BURST,
+            batch_size: BATCH,
             ..TestRun::default()
         };
         // SAFETY: the kernel reads `attributes`, and through it the frame and the context, which all live until

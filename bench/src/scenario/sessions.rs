@@ -1,0 +1,55 @@
+//! Sessions made and held: how many a second, how long one takes, and what it costs to have it.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+
+use super::Stage;
+use super::bench::Bench;
+use crate::record::Outcome;
+use crate::session::{Callers, Pace};
+use crate::stand::cpu::{Memory, between, read};
+use crate::stand::delay::Delays;
+use crate::stand::frames::Load;
+use crate::stand::netns::pin;
+use crate::subject::{Kind, Subject};
+
+/// Sessions before anything is measured, so that what the server makes once is there.
+const FIRST: usize = 300;
+/// Sessions made as fast as it goes.
+const FAST: usize = 3_000;
+/// Sessions made at a pace, to see how long one takes.
+const PACED: usize = 1_500;
+/// That pace, a second: well below what each of the servers can do.
+pub const PER_SECOND: u32 = 1_000;
+
+/// Makes sessions: fast, at a pace, and fast with a channel each.
+pub fn run(stage: &mut Stage, subject: Subject) -> Result<()> {
+    let bench = Bench::start(&stage.setup(subject, Load::calls(0)))?;
+    let pids = bench.running.processes.pids();
+    pin(0, bench.topology.far_core)?;
+    let has_channels = subject.kind() == Kind::Turn;
+    let all = FIRST + FAST + PACED + if has_channels { FAST } else { 0 };
+    let mut callers = Callers::new(subject, &bench.topology, u32::try_from(all)?)?;
+    callers.make(FIRST, false, Pace::default())?;
+
+    let memory = Memory::read(&pids)?;
+    let before = read(bench.topology.relay_core, &pids, bench.napi())?;
+    let began = Instant::now();
+    let made = callers.make(FAST, false, Pace::default())?.len();
+    let seconds = began.elapsed().as_secs_f64();
+    let cost = between(&before, &read(bench.topology.relay_core, &pids, bench.napi())?);
+    ensure!(made == FAST, "{made} of {FAST} sessions were made");
+    let idle = Memory::read(&pids)?.grown_each(memory, made);
+
+    let took = Delays::of_durations(callers.make(PACED, false, Pace::PerSecond(PER_SECOND))?)?;
+
+    let memory = Memory::read(&pids)?;
+    let active = if has_channels {
+        callers.make(FAST, true, Pace::default())?;
+        Memory::read(&pids)?.grown_each(memory, FAST)
+    } else {
+        idle
+    };
+    stage.write(Outcome::Sessions { subject, made, seconds, cost, took, idle, active })
+}
