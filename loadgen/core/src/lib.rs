@@ -9,6 +9,7 @@ mod profile;
 pub mod quality;
 pub mod receive;
 pub mod report;
+pub mod rtcp;
 pub mod rtp;
 mod schedule;
 mod sender;

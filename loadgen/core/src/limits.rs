@@ -37,3 +37,9 @@ pub const VIDEO_PACKET_MAX: usize = 1_200;
 pub const SENDER_OCTETS: usize = 256;
 /// Most packets a second of one stream.
 pub const PPS_MAX: u32 = 1_000_000;
+/// Sources that a participant knows and reports on: as many as a report has room for. [`SOURCE_OCTETS`] each.
+pub const SOURCES_MAX: usize = 31;
+/// Octets that a participant keeps of a source.
+pub const SOURCE_OCTETS: usize = 72;
+/// Octets of the longest RTCP datagram: sender report with [`SOURCES_MAX`] blocks, name, goodbye.
+pub const REPORT_MAX: usize = 28 + SOURCES_MAX * 24 + 28 + 8;

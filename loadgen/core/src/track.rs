@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::quality::Codec;
 use crate::sender::content::Content;
 use crate::sender::header;
 
@@ -57,6 +58,12 @@ impl Track {
     #[must_use]
     pub fn bits_per_second(&self) -> f64 {
         self.content.load(header::length(self)).1
+    }
+
+    /// The codec as the E-model knows it; `None` for what is not speech.
+    #[must_use]
+    pub fn codec(&self) -> Option<Codec> {
+        Codec::of_encoding(self.encoding)
     }
 
     /// Octets of the longest packet: what a buffer for [`Sender::write`](crate::Sender::write) must hold.

@@ -16,6 +16,7 @@ use raceway_units::{Instant, Random};
 pub(crate) use video::{FRAME_MIN, Video};
 
 use crate::limits::SENDER_OCTETS;
+use crate::rtcp::Sent;
 use crate::stamp::{Clock, Stamp, fill};
 use crate::track::Track;
 
@@ -60,6 +61,7 @@ pub struct Sender {
     sequence: u16,
     packets: u64,
     octets: u64,
+    clock_rate: u32,
 }
 
 const _: () = assert!(size_of::<Sender>() <= SENDER_OCTETS);
@@ -87,6 +89,7 @@ impl Sender {
             random,
             packets: 0,
             octets: 0,
+            clock_rate: track.clock_rate,
         }
     }
 
@@ -164,16 +167,13 @@ impl Sender {
         self.identity
     }
 
-    /// Packets written.
+    /// What was written, for a sender report that is sent now.
     #[must_use]
-    pub const fn packets(&self) -> u64 {
-        self.packets
-    }
-
-    /// Octets of payload written, as a sender report counts them (RFC 3550 section 6.4.1).
-    #[must_use]
-    pub const fn octets(&self) -> u64 {
-        self.octets
+    pub const fn sent(&self, now: Instant) -> Sent {
+        // Up to a beat before or after the present one.
+        let ns = now.as_ns() as i64 - self.beat.as_ns() as i64;
+        let ticks = (ns as i128 * self.clock_rate as i128).div_euclid(1_000_000_000);
+        Sent { packets: self.packets, octets: self.octets, timestamp: self.timestamp.wrapping_add(ticks as u32) }
     }
 }
 

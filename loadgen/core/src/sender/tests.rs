@@ -109,7 +109,19 @@ fn no_packet_is_due_at_the_stop_or_later() {
     let mut sender = sender("pcmu");
     sender.stop_at(START.after(Duration::from_millis(60)));
     assert_eq!(std::iter::from_fn(|| next(&mut sender)).count(), 3);
-    assert_eq!((sender.next_due(), sender.packets(), sender.octets()), (None, 3, 480));
+    let sent = sender.sent(START);
+    assert_eq!((sender.next_due(), sent.packets, sent.octets), (None, 3, 480));
+}
+
+#[test]
+fn a_sender_report_has_the_timestamp_of_its_time() {
+    let mut sender = sender("pcmu");
+    let packets = packets(&mut sender, 10);
+    let after = |packet: &Packet, ms: u64| sender.sent(packet.due.after(Duration::from_millis(ms))).timestamp;
+    assert_eq!(after(&packets[9], 0), packets[9].timestamp);
+    assert_eq!(after(&packets[9], 5), packets[9].timestamp.wrapping_add(40));
+    assert_eq!(after(&packets[9], 1_000), packets[9].timestamp.wrapping_add(8_000));
+    assert_eq!(after(&packets[0], 0), packets[0].timestamp);
 }
 
 #[test]
@@ -201,7 +213,7 @@ fn loads_are_what_senders_send() {
         while sender.next_due().is_some() {
             octets += sender.write(&mut out);
         }
-        let packets = sender.packets() as f64 / 300.0;
+        let packets = sender.sent(START).packets as f64 / 300.0;
         assert!((packets / track.packets_per_second() - 1.0).abs() < 0.02, "{profile}: {packets} packets a second");
         let bits = octets as f64 * 8.0 / 300.0;
         assert!((bits / track.bits_per_second() - 1.0).abs() < 0.02, "{profile}: {bits} bits a second");
