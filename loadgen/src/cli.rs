@@ -127,6 +127,9 @@ pub struct Common {
     /// Which clock delays are counted by.
     #[arg(long, value_enum, default_value_t = ClockChoice::Machine)]
     pub clock: ClockChoice,
+    /// No RTCP: no sender and receiver reports on the sockets of the media.
+    #[arg(long)]
+    pub no_rtcp: bool,
     /// Makes what is random (phases, sizes, first numbers) the same again.
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,

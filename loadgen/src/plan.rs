@@ -44,6 +44,8 @@ pub struct Stream {
     pub route: Route,
     /// The socket at which it should arrive, if that is one of this worker's.
     pub arrives_at: Option<u32>,
+    /// How reports get from there to the sender, if there is a way.
+    pub back: Option<Route>,
 }
 
 /// How the packets of a stream travel.

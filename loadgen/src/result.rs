@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use raceway_loadgen_core::quality::Codec;
 use raceway_loadgen_core::report::{
-    Effort, Machine, Reference, Report, Run, Spread, StreamReport, Streams, Summary, TurnSummary, Validity,
+    Effort, Machine, Reference, Report, RtcpSummary, Run, Spread, StreamReport, Streams, Summary, TurnSummary, Validity,
 };
 
 use crate::session::{Finding, Session};
@@ -17,12 +18,21 @@ const SECRETS: [&str; 2] = ["--password", "--secret"];
 #[must_use]
 pub fn report(session: &Session, finding: &Finding, what: String) -> Report {
     let sends = finding.outcomes.iter().any(|outcome| !outcome.streams.is_empty());
-    let returns = finding.outcomes.iter().any(|outcome| outcome.receivers.iter().next().is_some());
     let length = finding.length.as_secs_f64();
-    let rows: Vec<StreamReport> = finding.outcomes.iter().flat_map(rows).collect();
-    let reference = reference(&rows);
     let all = &finding.totals.all;
-    let summary = Summary::of(all, length, sends && returns, reference);
+    let rtcp = rtcp(finding);
+    // Nothing comes back, but the other side reports: it is a receiver, and what it says is what there is to say.
+    let one_way = rtcp.filter(|rtcp| sends && all.received.packets == 0 && rtcp.reports > 0);
+    let rows: Vec<StreamReport> = match one_way {
+        None => finding.outcomes.iter().flat_map(rows).collect(),
+        Some(_) => Vec::new(),
+    };
+    let reference = reference(&rows);
+    let mut summary = Summary::of(all, length, sends && one_way.is_none(), reference);
+    if let Some(rtcp) = one_way {
+        summary.lost = rtcp.reported_lost.max(0) as u64;
+        summary.loss_ratio = summary.lost as f64 / (all.sent.packets.max(1)) as f64;
+    }
     let busy = finding.outcomes.iter().map(|outcome| outcome.busy).fold(0.0, f64::max);
     let unsent: u64 = finding.outcomes.iter().map(|outcome| outcome.unsent).sum();
     let validity = Validity::judge(&Effort {
@@ -35,6 +45,7 @@ pub fn report(session: &Session, finding: &Finding, what: String) -> Report {
     });
     let mut report = Report::of(run(session, length, what), validity, summary, &finding.totals, Streams::of(rows));
     report.turn = turn(finding);
+    report.rtcp = rtcp;
     if let Some(expectations) = &session.common.expect {
         report.expectations = expectations.evaluate(&report);
     }
@@ -98,7 +109,34 @@ fn turn(finding: &Finding) -> Option<TurnSummary> {
     })
 }
 
-fn spread_us(histogram: &hdrhistogram::Histogram<u64>) -> Spread {
+fn rtcp(finding: &Finding) -> Option<RtcpSummary> {
+    let mut summary = RtcpSummary::default();
+    let mut round_trips: Option<Histogram<u64>> = None;
+    for outcome in &finding.outcomes {
+        let (participants, round_trip_us) = &outcome.rtcp;
+        match &mut round_trips {
+            None => round_trips = Some(round_trip_us.clone()),
+            Some(sum) => sum.add(round_trip_us).expect("the same bounds"),
+        }
+        for (stream, figures) in participants {
+            let rate = stream.map_or(0, |stream| outcome.streams[stream as usize].track.clock_rate);
+            let jitter_ms = f64::from(figures.jitter) * 1e3 / f64::from(rate.max(1));
+            summary.reported_jitter_max_ms = summary.reported_jitter_max_ms.max(jitter_ms);
+            summary.sent += figures.sent;
+            summary.received += figures.received;
+            summary.malformed += figures.malformed;
+            summary.reports += figures.reports;
+            summary.reported_lost += i64::from(figures.cumulative_lost);
+            summary.key_frame_requests += figures.key_frame_requests;
+            summary.retransmission_requests += figures.retransmission_requests;
+            summary.goodbyes += figures.goodbyes;
+        }
+    }
+    summary.round_trip = spread_us(&round_trips?);
+    (summary.sent + summary.received > 0).then_some(summary)
+}
+
+fn spread_us(histogram: &Histogram<u64>) -> Spread {
     if histogram.is_empty() {
         return Spread::default();
     }

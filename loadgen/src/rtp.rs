@@ -61,6 +61,7 @@ pub fn run(options: Rtp, interrupt: &Interrupt) -> Result<Report> {
                 name,
                 identity,
                 route: Route::Plain { port, to },
+                back: None,
                 arrives_at,
             });
         }

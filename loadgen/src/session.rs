@@ -147,6 +147,7 @@ impl Session {
             seed: self.random(3),
             expectation,
             impair: None,
+            rtcp: !self.common.no_rtcp,
         }
     }
 
@@ -217,7 +218,12 @@ impl Watch for Console<'_> {
         if self.begun.is_none() {
             return true;
         }
-        self.totals.add(interval, self.at, length);
+        if self.at < self.session.common.duration {
+            self.totals.add(interval, self.at, length);
+        } else {
+            // Late packets count, but a second of waiting for them is no second of the run.
+            self.totals.all.merge(interval);
+        }
         self.at += length;
         self.bar.set_position(self.at.as_secs());
         self.bar.set_message(raceway_loadgen_report::live(interval, length));

@@ -112,11 +112,12 @@ impl Build {
                 after: Duration::from_secs(number.into()) / self.options.setup_rate,
                 turns: None,
             });
+            let (by_client, to_client) = (Route::ByClient { client }, Route::ToClient { port: far, client });
             if self.options.direction != Direction::ToClient {
-                streams.add(plan, "to peer", number, Route::ByClient { client }, far);
+                streams.add(plan, "to peer", number, by_client, to_client, far);
             }
             if self.options.direction != Direction::ToPeer {
-                streams.add(plan, "to client", number, Route::ToClient { port: far, client }, near);
+                streams.add(plan, "to client", number, to_client, by_client, near);
             }
         }
         let mut terms = session.terms(session.expectation(), ramp);
@@ -207,7 +208,7 @@ struct Streams<'a> {
 }
 
 impl Streams<'_> {
-    fn add(&mut self, plan: &mut Plan, way: &str, client: u32, route: Route, arrives_at: u32) {
+    fn add(&mut self, plan: &mut Plan, way: &str, client: u32, route: Route, back: Route, arrives_at: u32) {
         for track in self.tracks {
             let stream = self.next;
             self.next += 1;
@@ -217,6 +218,7 @@ impl Streams<'_> {
                 name: format!("{} client {client} {way}", self.profile),
                 identity: Identity { run, stream, ssrc, clock },
                 route,
+                back: Some(back),
                 arrives_at: Some(arrives_at),
             });
         }

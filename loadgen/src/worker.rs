@@ -4,6 +4,7 @@ mod access;
 mod clients;
 mod inbox;
 mod receivers;
+mod reporters;
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,14 +15,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam::channel::Sender as Channel;
+use hdrhistogram::Histogram;
 use raceway_loadgen_core::limits::PACKET_MAX;
 use raceway_loadgen_core::report::Interval;
+use raceway_loadgen_core::rtcp::{Figures, NtpClock};
 use raceway_loadgen_core::turn::{CHANNEL_HEADER, INDICATION_HEADER_MAX, channel_header};
 use raceway_loadgen_core::{Schedule, Sender, Wheel};
 use raceway_netem::Config;
 use raceway_sys::io::{Buffer, Event, HEADROOM, PacketIo, Wait};
 use raceway_sys::socket;
-use raceway_units::{Endpoint, Instant};
+use raceway_units::{Endpoint, Instant, Random};
 
 use crate::clock::Timeline;
 use crate::limits::{BATCH, IDLE, REPORT_EVERY};
@@ -31,10 +34,13 @@ use access::{Access, Through};
 use clients::Clients;
 pub use clients::{Refusal, TurnFigures};
 use inbox::{Inbox, Taken};
-pub use receivers::{Arriving, Expectation, Receivers};
+pub use receivers::{Arriving, Expectation, Place, Receivers};
+use reporters::{Reporters, Way};
 
 /// Where a packet is written in a buffer, so that a header of TURN has room in front of it.
 const ROOM: usize = INDICATION_HEADER_MAX.next_multiple_of(16);
+/// Octets of the longest RTCP that is read: a datagram of Ethernet.
+const RTCP_MAX: usize = 1500;
 /// A packet that is due so soon is waited for awake: being woken takes longer.
 const SPIN: Duration = Duration::from_micros(40);
 /// How long clients may take to end their allocations.
@@ -77,6 +83,8 @@ pub struct Outcome {
     pub streams: Vec<Stream>,
     /// What TURN clients met.
     pub turn: TurnFigures,
+    /// What each participant exchanged by RTCP, by the stream that it sends, and round trips in microseconds.
+    pub rtcp: (Vec<(Option<u32>, Figures)>, Histogram<u64>),
     /// What the network said in ICMP: how often, and the first of it.
     pub unreachable: Option<(u64, SocketAddr)>,
     /// Datagrams that are neither RTP nor RTCP.
@@ -102,6 +110,8 @@ pub struct Terms {
     pub expectation: Expectation,
     /// The link that impaired sockets are behind.
     pub impair: Option<Config>,
+    /// Whether reports are sent and read.
+    pub rtcp: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +132,7 @@ pub struct Worker<I> {
     plan: Plan,
     inbox: Inbox,
     access: Option<Access>,
+    reporters: Reporters,
     senders: Vec<Sender>,
     /// Packets that each stream has sent, once media is over.
     sent: Vec<u64>,
@@ -154,12 +165,17 @@ impl<I: PacketIo> Worker<I> {
             interval: Box::default(),
             malformed: 0,
         };
-        let wheel = Wheel::new((plan.streams.len() + inbox.clients.len()) as u32, now);
+        let clock = NtpClock::new(terms.timeline.to_wall().saturating_add(Duration::from_nanos(now.as_ns())), now);
+        let reporters = Reporters::new(clock, terms.seed, terms.rtcp);
+        let strangers = if terms.expectation.strangers { Reporters::strangers_max() } else { plan.ports.len() as u32 };
+        let timers = 2 * plan.streams.len() + inbox.clients.len();
+        let wheel = Wheel::new(timers as u32 + strangers, now);
         Self {
             io,
             senders: Vec::with_capacity(plan.streams.len()),
             access: terms.impair.map(|config| Access::new(config, terms.seed)),
             inbox,
+            reporters,
             wheel,
             flowing: 0,
             sent: Vec::new(),
@@ -204,6 +220,10 @@ impl<I: PacketIo> Worker<I> {
 
     fn client_timer(&self, client: u32) -> u32 {
         self.plan.streams.len() as u32 + client
+    }
+
+    fn reporter_timer(&self, reporter: u32) -> u32 {
+        self.client_timer(self.inbox.clients.len() as u32) + reporter
     }
 
     /// Moves on to the next phase when it is time; true when all is over.
@@ -251,10 +271,34 @@ impl<I: PacketIo> Worker<I> {
             }
             self.senders.push(sender);
         }
+        self.begin_reports(begin);
         if self.inbox.clients.begin(begin) {
             self.schedule_clients();
         }
         self.phase = Phase::Media;
+    }
+
+    /// A participant for each stream, and for each socket at which streams arrive only.
+    fn begin_reports(&mut self, begin: Instant) {
+        for (number, stream) in self.plan.streams.iter().enumerate() {
+            let port = self.inbox.clients.port(stream.route);
+            let of = Some((number as u32, stream.track.bits_per_second()));
+            if self.inbox.clients.carry(stream.route) {
+                let place = Place { port, remote: None };
+                self.reporters.add(place, stream.identity.ssrc, of, Way::Route(stream.route), begin);
+            }
+        }
+        for stream in 0..self.plan.streams.len() {
+            let Stream { arrives_at, back, identity, .. } = &self.plan.streams[stream];
+            let (Some(port), Some(back)) = (*arrives_at, *back) else { continue };
+            let place = Place { port, remote: None };
+            if !self.reporters.is_at(place) && self.inbox.clients.carry(back) {
+                self.reporters.add(place, !identity.ssrc, None, Way::Route(back), begin);
+            }
+        }
+        for reporter in 0..self.reporters.len() {
+            self.wheel.schedule(self.reporter_timer(reporter), self.reporters.poll_timeout(reporter));
+        }
     }
 
     /// Whether media is over: its time has passed, and what was due within it has left, or will not in good time.
@@ -264,7 +308,7 @@ impl<I: PacketIo> Worker<I> {
     }
 
     fn drain(&mut self, now: Instant) {
-        self.sent = self.senders.iter().map(Sender::packets).collect();
+        self.sent = self.senders.iter().map(|sender| sender.sent(now).packets).collect();
         let mut nowhere = [0; PACKET_MAX as usize];
         for (stream, sender) in self.senders.iter_mut().enumerate() {
             self.wheel.cancel(stream as u32);
@@ -276,6 +320,10 @@ impl<I: PacketIo> Worker<I> {
             }
         }
         self.inbox.clients.stop();
+        for reporter in 0..self.reporters.len() {
+            self.wheel.cancel(self.reporter_timer(reporter));
+            self.send_report(reporter, true, now);
+        }
         self.phase = Phase::Draining { until: now.after(self.terms.drain) };
     }
 
@@ -314,8 +362,10 @@ impl<I: PacketIo> Worker<I> {
     fn send_what_is_due(&mut self, now: Instant) {
         while self.batch.len() < BATCH {
             let Some((timer, due)) = self.wheel.poll(now) else { return };
+            let clients = self.inbox.clients.len() as u32;
             match timer.checked_sub(self.plan.streams.len() as u32) {
-                Some(client) => self.look_after(client, now),
+                Some(client) if client < clients => self.look_after(client, now),
+                Some(reporter) => self.send_report(reporter - clients, false, now),
                 None if !self.send(timer, due) => {
                     // No buffer is free: all of them leave with this batch.
                     self.wheel.schedule(timer, due);
@@ -340,6 +390,47 @@ impl<I: PacketIo> Worker<I> {
         self.dispatch(self.plan.streams[stream as usize].route, buffer, length);
         self.batch.push((due, length));
         true
+    }
+
+    /// Sends the report of a participant that is due, or its last one.
+    fn send_report(&mut self, reporter: u32, last: bool, now: Instant) {
+        let Some(buffer) = self.io.originate() else { return };
+        let sender = self.reporters.stream(reporter).and_then(|stream| self.senders.get(stream as usize));
+        let sent = sender.map(|sender| sender.sent(now));
+        let out = &mut self.io.memory(&buffer)[ROOM..];
+        match self.reporters.write(reporter, sent, &self.inbox.receivers, last, now, out) {
+            None => self.io.release(buffer),
+            Some((Way::Route(route), length)) => self.dispatch(route, buffer, length),
+            Some((Way::Back { port, to }, length)) => self.put(port, to, buffer, ROOM..ROOM + length),
+        }
+        if !last {
+            self.wheel.schedule(self.reporter_timer(reporter), self.reporters.poll_timeout(reporter));
+        }
+    }
+
+    /// Takes RTCP that arrived.
+    fn hear(&mut self, port: u32, remote: Option<Endpoint>, datagram: &[u8], now: Instant) {
+        for stream in self.reporters.handle(port, remote, datagram, now) {
+            if let Some(sender) = self.senders.get_mut(stream as usize) {
+                sender.request_key_frame();
+            }
+        }
+        self.meet(port, remote, now);
+    }
+
+    /// A socket at which strangers arrive gets a participant that reports to them.
+    fn meet(&mut self, port: u32, remote: Option<Endpoint>, now: Instant) {
+        let Some(to) = remote.filter(|_| self.terms.expectation.strangers && !self.terms.expectation.echo) else {
+            return;
+        };
+        let place = Place { port, remote };
+        if self.reporters.is_at(place) || self.reporters.len() >= Reporters::strangers_max() {
+            return;
+        }
+        let ssrc = Random::of(self.terms.seed, u64::from(self.reporters.len())).next() as u32;
+        if let Some(reporter) = self.reporters.add(place, ssrc, None, Way::Back { port, to }, now) {
+            self.wheel.schedule(self.reporter_timer(reporter), self.reporters.poll_timeout(reporter));
+        }
     }
 
     /// Puts what a route needs around `length` octets at [`ROOM`], and sends them.
@@ -408,7 +499,16 @@ impl<I: PacketIo> Worker<I> {
                 let client = self.plan.ports[socket as usize].client;
                 match self.inbox.take(socket, client, remote, &self.io.memory(&buffer)[range], now) {
                     Taken::Media(media) => {
-                        self.echo(socket, remote, buffer, HEADROOM + media.start..HEADROOM + media.end)
+                        self.meet(socket, remote, now);
+                        self.echo(socket, remote, buffer, HEADROOM + media.start..HEADROOM + media.end);
+                    }
+                    Taken::Rtcp(part) => {
+                        let mut copy = [0; RTCP_MAX];
+                        let part = HEADROOM + part.start..HEADROOM + part.end;
+                        let octets = part.len().min(RTCP_MAX);
+                        copy[..octets].copy_from_slice(&self.io.memory(&buffer)[part.start..part.start + octets]);
+                        self.hear(socket, remote, &copy[..octets], now);
+                        self.echo(socket, remote, buffer, part);
                     }
                     Taken::Answer => {
                         self.io.release(buffer);
@@ -457,7 +557,9 @@ impl<I: PacketIo> Worker<I> {
                 Through::Down { port, remote, octets } => {
                     let client = self.plan.ports[port as usize].client;
                     match self.inbox.take(port, client, remote, &octets, now) {
+                        Taken::Rtcp(part) => self.hear(port, remote, &octets[part], now),
                         Taken::Media(media) => {
+                            self.meet(port, remote, now);
                             if let Some(remote) = remote.filter(|_| self.terms.expectation.echo) {
                                 // A full socket loses it, as any would.
                                 let _ = socket::send_to(self.fd(port), remote, &octets[media]);
@@ -499,6 +601,7 @@ impl<I: PacketIo> Worker<I> {
             unsent: self.unsent,
             streams: std::mem::take(&mut self.plan.streams),
             turn: self.inbox.clients.figures().clone(),
+            rtcp: self.reporters.figures(),
             unreachable: self.unreachable,
             malformed: self.inbox.malformed,
             busy: 1.0 - self.idle.as_secs_f64() / elapsed.as_secs_f64(),

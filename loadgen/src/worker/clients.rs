@@ -173,6 +173,14 @@ impl Clients {
         }
     }
 
+    /// The socket that packets on this route leave by.
+    pub fn port(&self, route: Route) -> u32 {
+        match route {
+            Route::Plain { port, .. } | Route::ToClient { port, .. } => port,
+            Route::ByClient { client } => self.list[client as usize].plan.port,
+        }
+    }
+
     /// Socket and server of a client.
     pub fn transport(&self, client: u32) -> (u32, Endpoint) {
         let plan = &self.list[client as usize].plan;

@@ -26,6 +26,8 @@ pub struct Inbox {
 pub enum Taken {
     /// Media: this part of it.
     Media(Range<usize>),
+    /// RTCP: this part of it.
+    Rtcp(Range<usize>),
     /// An answer to the client of its socket, which may have something to say now.
     Answer,
     /// Nothing.
@@ -49,6 +51,9 @@ impl Inbox {
             Some(Incoming::Answer) => return Taken::Answer,
             Some(Incoming::Unexpected) => return Taken::Nothing,
         };
+        if is_rtcp(&datagram[media.clone()]) {
+            return Taken::Rtcp(media);
+        }
         match RtpView::parse(&datagram[media.clone()]) {
             Ok(packet) => {
                 self.receivers.handle(port, remote, &packet, now, &mut self.interval);
@@ -60,4 +65,9 @@ impl Inbox {
             }
         }
     }
+}
+
+/// RTCP packet types, on a socket that RTP shares (RFC 5761 section 4).
+fn is_rtcp(datagram: &[u8]) -> bool {
+    matches!(datagram, [first, 192..=223, ..] if first >> 6 == 2)
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use raceway_loadgen_core::Clock;
+use raceway_loadgen_core::limits::SOURCES_MAX;
 use raceway_loadgen_core::receive::{Receiver, Settings};
 use raceway_loadgen_core::report::Interval;
+use raceway_loadgen_core::rtcp::Reception;
 use raceway_loadgen_core::rtp::RtpView;
 use raceway_units::{Endpoint, Instant};
 
@@ -72,11 +74,22 @@ pub struct Arriving {
     pub receiver: Receiver,
 }
 
+/// Where a session of RTP is: a socket of planned streams, or one of strangers and who sends to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The socket.
+    pub port: u32,
+    /// The stranger.
+    pub remote: Option<Endpoint>,
+}
+
 /// All of them, by socket and SSRC.
 #[derive(Debug, Default)]
 pub struct Receivers {
     index: HashMap<(u32, u32), u32, FixedState>,
     list: Vec<Arriving>,
+    /// The first streams of each place: as many as a report has blocks for.
+    by_place: HashMap<Place, Vec<u32>, FixedState>,
     expectation: Option<Expectation>,
     local: Option<Clock>,
     strangers: usize,
@@ -109,6 +122,12 @@ impl Receivers {
     fn add(&mut self, arriving: Arriving) -> u32 {
         let at = self.list.len() as u32;
         self.index.insert((arriving.port, arriving.ssrc), at);
+        // A planned stream is known by its socket alone.
+        let place = Place { port: arriving.port, remote: arriving.remote };
+        let here = self.by_place.entry(place).or_default();
+        if here.len() < SOURCES_MAX {
+            here.push(at);
+        }
         self.list.push(arriving);
         at
     }
@@ -147,6 +166,12 @@ impl Receivers {
         let receiver = Receiver::new(expectation.settings(rate, self.local?));
         let (ssrc, payload_type) = (packet.ssrc(), packet.payload_type());
         Some(self.add(Arriving { planned: None, remote, port, ssrc, payload_type, receiver }))
+    }
+
+    /// What has been received at a place, for report blocks.
+    pub fn receptions(&self, place: Place) -> impl Iterator<Item = Reception> {
+        let here = self.by_place.get(&place).into_iter().flatten().map(|at| &self.list[*at as usize]);
+        here.filter_map(|arriving| Reception::of(arriving.ssrc, &arriving.receiver))
     }
 
     /// Streams, as they were planned or met.

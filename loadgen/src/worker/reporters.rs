@@ -1,0 +1,173 @@
+//! RTCP of a worker's streams, on the sockets of the media (RFC 5761).
+//!
+//! Each stream that is sent has a participant, and so has each socket at which streams arrive and none is sent. The first
+//! participant of a socket reports on all that arrives there.
+
+use std::time::Duration;
+
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
+use hdrhistogram::Histogram;
+use raceway_loadgen_core::limits::SOURCES_MAX;
+use raceway_loadgen_core::rtcp::{Figures, MINIMUM, NtpClock, Participant, Reception, Sent, Settings};
+use raceway_units::{Endpoint, Instant, Random};
+
+use super::receivers::{Place, Receivers};
+use crate::limits::UNKNOWN_STREAMS_MAX;
+use crate::plan::Route;
+
+/// RTCP's share of the bandwidth of a session (RFC 3550 section 6.2).
+const SHARE: f64 = 0.05;
+/// Octets a second of a stream of which nothing is known: 64 kbit/s.
+const UNKNOWN: f64 = 8_000.0;
+
+/// Where a report goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    /// As the stream that it belongs to, or would belong to if one were sent back.
+    Route(Route),
+    /// Back to where streams came from.
+    Back {
+        /// The socket that they arrived at.
+        port: u32,
+        /// Their sender.
+        to: Endpoint,
+    },
+}
+
+/// A participant and its place.
+struct Reporter {
+    participant: Participant,
+    place: Place,
+    way: Way,
+    /// Its stream in the plan.
+    stream: Option<u32>,
+    /// The first of its place, which reports on what arrives there.
+    first: bool,
+}
+
+/// All participants, by place.
+pub struct Reporters {
+    list: Vec<Reporter>,
+    by_place: HashMap<Place, Vec<u32>, FixedState>,
+    clock: NtpClock,
+    seed: u64,
+    on: bool,
+    round_trip_us: Histogram<u64>,
+}
+
+impl Reporters {
+    /// None yet; none ever unless `on`.
+    pub fn new(clock: NtpClock, seed: u64, on: bool) -> Self {
+        let longest = Duration::from_secs(60).as_micros() as u64;
+        let round_trip_us = Histogram::new_with_bounds(1, longest, 3).expect("the bounds are constant and apart");
+        Self { list: Vec::new(), by_place: HashMap::default(), clock, seed, on, round_trip_us }
+    }
+
+    /// Participants that there may be besides those of planned streams: timers to keep free.
+    pub const fn strangers_max() -> u32 {
+        UNKNOWN_STREAMS_MAX as u32
+    }
+
+    /// A participant at a place, for a stream that is sent or (without one) for what arrives. Its number, if there is room
+    /// for it: a socket that more sources share than a report has blocks for has no RTCP.
+    pub fn add(&mut self, place: Place, ssrc: u32, stream: Option<(u32, f64)>, way: Way, now: Instant) -> Option<u32> {
+        if !self.on {
+            return None;
+        }
+        let here = self.by_place.entry(place).or_default();
+        if here.len() >= SOURCES_MAX {
+            return None;
+        }
+        let octets = stream.map_or(UNKNOWN, |(_, bits)| bits / 8.0);
+        let settings = Settings {
+            ssrc,
+            cname: Random::of(self.seed, u64::from(place.port)).next(),
+            bandwidth: octets * SHARE,
+            minimum: MINIMUM,
+            clock: self.clock,
+        };
+        let number = self.list.len() as u32;
+        let first = here.is_empty();
+        here.push(number);
+        let participant = Participant::new(settings, now, self.seed);
+        self.list.push(Reporter { participant, place, way, stream: stream.map(|(stream, _)| stream), first });
+        Some(number)
+    }
+
+    /// Whether a place has a participant.
+    pub fn is_at(&self, place: Place) -> bool {
+        self.by_place.contains_key(&place)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> u32 {
+        self.list.len() as u32
+    }
+
+    /// When a participant has something to say.
+    pub fn poll_timeout(&self, number: u32) -> Instant {
+        self.list[number as usize].participant.poll_timeout()
+    }
+
+    /// Its stream.
+    pub fn stream(&self, number: u32) -> Option<u32> {
+        self.list[number as usize].stream
+    }
+
+    /// Writes the report that is due, or the last one with a goodbye: its octets, and where they go.
+    pub fn write(
+        &mut self,
+        number: u32,
+        sent: Option<Sent>,
+        receivers: &Receivers,
+        last: bool,
+        now: Instant,
+        out: &mut [u8],
+    ) -> Option<(Way, usize)> {
+        let Reporter { participant, place, way, first, .. } = &mut self.list[number as usize];
+        let receptions: Vec<Reception> = if *first { receivers.receptions(*place).collect() } else { Vec::new() };
+        let length = if last {
+            participant.write_goodbye(now, sent, &receptions, out)
+        } else {
+            participant.poll_report(now, sent, &receptions, out)?
+        };
+        Some((*way, length))
+    }
+
+    /// Takes a datagram that arrived at a socket; the streams of which a key frame is asked.
+    pub fn handle(
+        &mut self,
+        port: u32,
+        remote: Option<Endpoint>,
+        datagram: &[u8],
+        now: Instant,
+    ) -> impl Iterator<Item = u32> + use<> {
+        let mut wanted = [u32::MAX; SOURCES_MAX];
+        let planned = self.by_place.get(&Place { port, remote: None });
+        let here = planned.or_else(|| self.by_place.get(&Place { port, remote }));
+        for (place, number) in wanted.iter_mut().zip(here.into_iter().flatten()) {
+            let Reporter { participant, stream, .. } = &mut self.list[*number as usize];
+            let Ok(heard) = participant.handle(datagram, now) else { continue };
+            if let Some(round_trip) = heard.round_trip {
+                self.round_trip_us.saturating_record(round_trip.as_micros() as u64);
+            }
+            if heard.key_frame {
+                *place = stream.unwrap_or(u32::MAX);
+            }
+        }
+        wanted.into_iter().filter(|stream| *stream != u32::MAX)
+    }
+
+    /// What was exchanged: by each participant, with the stream that it sends, and round trips in microseconds. A datagram
+    /// that several participants of a place have read counts once.
+    pub fn figures(&self) -> (Vec<(Option<u32>, Figures)>, Histogram<u64>) {
+        let each = self.list.iter().map(|reporter| {
+            let figures = *reporter.participant.figures();
+            let once =
+                if reporter.first { figures } else { Figures { received: 0, malformed: 0, goodbyes: 0, ..figures } };
+            (reporter.stream, once)
+        });
+        (each.collect(), self.round_trip_us.clone())
+    }
+}
