@@ -1,8 +1,8 @@
 //! Realm, user, password and nonce key that are made on first start and kept.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use raceway_config::Secret;
@@ -14,6 +14,9 @@ use super::account::Account;
 /// Characters of a generated password: no two look alike. 24 of 57 hold 139 bits.
 const ALPHABET: &[u8; 57] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
 const PASSWORD_LENGTH: usize = 24;
+
+/// Octets of the file that are read; it has about 400.
+const FILE_MAX: u64 = 16 << 10;
 
 /// Name of the generated user.
 const USER: &str = "raceway";
@@ -95,14 +98,14 @@ pub fn boot_id() -> Vec<u8> {
     fs::read("/proc/sys/kernel/random/boot_id").ok().filter(|id| !id.is_empty()).unwrap_or_else(random)
 }
 
-/// Reads the file, or makes it (mode 0600, owned by `account` if there is one).
+/// Reads the file, or makes it (mode 0600); it belongs to `account` afterwards if there is one.
 ///
 /// # Errors
 /// [`CredentialsError`].
 pub fn load_or_make(path: &Path, account: Option<&Account>) -> Result<Credentials, CredentialsError> {
     let file_error = |error| CredentialsError::File { path: path.to_owned(), error };
-    match fs::read_to_string(path) {
-        Ok(text) => load(path, &Zeroizing::new(text)),
+    match read(path, account) {
+        Ok(text) => load(path, &text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let stored = make()?;
             write(path, &stored, account).map_err(file_error)?;
@@ -110,6 +113,21 @@ pub fn load_or_make(path: &Path, account: Option<&Account>) -> Result<Credential
         }
         Err(error) => Err(file_error(error)),
     }
+}
+
+/// Never by way of a link: who owns the directory could have root give them another file.
+fn read(path: &Path, account: Option<&Account>) -> io::Result<Zeroizing<String>> {
+    let mut file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(path)?;
+    let mut text = Zeroizing::new(String::with_capacity(1 << 10));
+    (&mut file).take(FILE_MAX).read_to_string(&mut text)?;
+    let metadata = file.metadata()?;
+    if let Some(account) = account.filter(|account| metadata.uid() != account.uid.as_raw()) {
+        if !metadata.is_file() || metadata.nlink() > 1 {
+            return Err(io::Error::other("not a file of its own"));
+        }
+        fchown(&file, Some(account.uid.as_raw()), Some(account.gid.as_raw()))?;
+    }
+    Ok(text)
 }
 
 fn load(path: &Path, text: &str) -> Result<Credentials, CredentialsError> {
@@ -222,6 +240,29 @@ mod tests {
         fs::write(&path, "password = \"31337\"\n").expect("a writable directory");
         let error = load_or_make(&path, None).expect_err("keys are missing").to_string();
         assert!(error.contains("remove it") && !error.contains("31337"), "{error}");
+    }
+
+    #[test]
+    fn the_file_follows_the_account_and_a_link_is_not_followed() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: giving a file away needs root");
+            return;
+        }
+        let directory = crate::testing::Directory::new("follows");
+        let path = directory.path().join("credentials.toml");
+        let account = |id: u32| Account { name: None, uid: id.into(), gid: id.into() };
+        for id in [61_200, 61_201] {
+            load_or_make(&path, Some(&account(id))).expect("root may");
+            assert_eq!(fs::metadata(&path).expect("made").uid(), id);
+        }
+        let elsewhere = directory.path().join("shadow");
+        fs::rename(&path, &elsewhere).expect("root may");
+        std::os::unix::fs::symlink(&elsewhere, &path).expect("root may");
+        load_or_make(&path, Some(&account(61_202))).expect_err("a link");
+        fs::remove_file(&path).expect("root may");
+        fs::hard_link(&elsewhere, &path).expect("root may");
+        load_or_make(&path, Some(&account(61_202))).expect_err("a file with another name");
+        assert_eq!(fs::metadata(&elsewhere).expect("there").uid(), 61_201);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Directories at run time, and what the process may know of its surroundings.
 
-use std::fs::{self, DirBuilder};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, DirEntry};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -30,24 +31,35 @@ pub struct DirectoryError {
     error: io::Error,
 }
 
-/// Makes state and run directory where they are missing, for `account` if there is one. A state directory that is
-/// already there keeps its owner: it may be somebody else's. The run directory must belong to the account, because
-/// the relay takes commands from its owner; it is given to it only while nothing but sockets is in it.
+/// Mode of the run directory as both programs make it: others pass through, and cannot open it to hold the relay's
+/// lock.
+const RUN_MODE: u32 = 0o711;
+
+const STATE_MODE: u32 = 0o700;
+
+/// Makes state and run directory where they are missing, for `account` if there is one. What is there already is given
+/// to the account only while nothing but ours is in it. The run directory must be the account's, because the relay takes
+/// commands from its owner; the state directory may stay somebody else's, as it is not written to after the start.
 ///
 /// # Errors
 /// [`DirectoryError`].
 pub fn make(paths: &Paths, account: Option<&Account>) -> Result<(), DirectoryError> {
     let wrong = |error| DirectoryError { path: paths.run_dir.clone(), key: "run_dir", error };
-    // As the relay makes it: others pass through, and cannot open it to hold the relay's lock.
-    make_one(&paths.run_dir, 0o711, account).map_err(wrong)?;
+    make_one(&paths.run_dir, RUN_MODE).map_err(wrong)?;
     if let Some(account) = account {
-        hand_over(&paths.run_dir, account).map_err(wrong)?;
+        give_run_dir(&paths.run_dir, account).map_err(wrong)?;
     }
     let wrong = |error| DirectoryError { path: paths.state_dir.clone(), key: "state_dir", error };
-    make_one(&paths.state_dir, 0o700, account).map_err(wrong)
+    make_one(&paths.state_dir, STATE_MODE).map_err(wrong)?;
+    match account {
+        Some(account) if stranger(&paths.state_dir, is_credentials).map_err(wrong)?.is_none() => {
+            chown(&paths.state_dir, Some(account.uid.as_raw()), Some(account.gid.as_raw())).map_err(wrong)
+        }
+        _ => Ok(()),
+    }
 }
 
-fn make_one(path: &Path, mode: u32, account: Option<&Account>) -> io::Result<()> {
+fn make_one(path: &Path, mode: u32) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -56,29 +68,39 @@ fn make_one(path: &Path, mode: u32, account: Option<&Account>) -> io::Result<()>
     }
     match DirBuilder::new().mode(mode).create(path) {
         // The relay makes the same run directory; one of us is first.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
-        made => made?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made,
     }
-    account.map_or(Ok(()), |account| chown(path, Some(account.uid.as_raw()), Some(account.gid.as_raw())))
 }
 
-fn hand_over(path: &Path, account: &Account) -> io::Result<()> {
-    if fs::metadata(path)?.uid() == account.uid.as_raw() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if !entry.file_type()?.is_socket() {
-            let name = entry.file_name();
-            let what = format!("it holds {name:?} and is not the own directory of {}", account.name);
-            return Err(io::Error::other(what));
-        }
+fn give_run_dir(path: &Path, account: &Account) -> io::Result<()> {
+    let is_given = fs::metadata(path)?.uid() == account.uid.as_raw();
+    let is_socket = |entry: &DirEntry| entry.file_type().is_ok_and(|kind| kind.is_socket());
+    if !is_given && let Some(name) = stranger(path, is_socket)? {
+        return Err(io::Error::other(format!("it holds {name:?} and is not the own directory of {account}")));
     }
     chown(path, Some(account.uid.as_raw()), Some(account.gid.as_raw()))
 }
 
+/// Something in a directory that is not ours.
+fn stranger(path: &Path, is_ours: impl Fn(&DirEntry) -> bool) -> io::Result<Option<OsString>> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if !is_ours(&entry) {
+            return Ok(Some(entry.file_name()));
+        }
+    }
+    Ok(None)
+}
+
+fn is_credentials(entry: &DirEntry) -> bool {
+    entry.file_name().to_str().is_some_and(|name| name.starts_with("credentials.toml"))
+}
+
 #[cfg(test)]
 mod tests {
+    use nix::unistd::{Gid, Uid};
+
     use super::*;
     use crate::testing::Directory;
 
@@ -89,9 +111,9 @@ mod tests {
             return;
         }
         let directory = Directory::new("run");
-        let account = super::super::account::choose(&raceway_config::Config::default().node);
-        let account = account.expect("nobody exists").expect("root becomes somebody");
         let paths = Paths { state_dir: directory.path().join("state"), run_dir: directory.path().join("run") };
+        let account = super::super::account::choose(&raceway_config::Config::default().node, &paths.state_dir);
+        let account = account.expect("thousands are free").expect("root becomes somebody");
         fs::create_dir(&paths.run_dir).expect("an own directory");
         fs::write(paths.run_dir.join("other"), "").expect("an own directory");
         let error = make(&paths, Some(&account)).expect_err("not ours").to_string();
@@ -105,5 +127,25 @@ mod tests {
         for path in [&paths.run_dir, &paths.state_dir] {
             assert_eq!(fs::metadata(path).expect("made").uid(), account.uid.as_raw());
         }
+    }
+
+    #[test]
+    fn a_state_directory_follows_the_account_while_nothing_else_is_in_it() {
+        if surroundings().uid != 0 {
+            eprintln!("skipped: giving a directory away needs root");
+            return;
+        }
+        let directory = Directory::new("state");
+        let paths = Paths { state_dir: directory.path().join("state"), run_dir: directory.path().join("run") };
+        let account = |id| Account { name: None, uid: Uid::from_raw(id), gid: Gid::from_raw(id) };
+        let owner = || fs::metadata(&paths.state_dir).expect("made").uid();
+        make(&paths, Some(&account(61_200))).expect("root may");
+        assert_eq!(owner(), 61_200);
+        fs::write(paths.state_dir.join("credentials.toml"), "").expect("root may");
+        make(&paths, Some(&account(61_201))).expect("root may");
+        assert_eq!(owner(), 61_201);
+        fs::write(paths.state_dir.join("other"), "").expect("root may");
+        make(&paths, Some(&account(61_202))).expect("it need not be ours");
+        assert_eq!(owner(), 61_201);
     }
 }

@@ -219,7 +219,9 @@ fn an_ordinary_user_can_run_it_and_root_does_not_stay_root() {
     let control = appliance.control.as_ref().expect("started");
     let status = std::fs::read_to_string(format!("/proc/{}/status", control.child.id())).expect("it runs");
     let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).expect("a line").to_owned();
-    assert!(line("Uid:").split_whitespace().all(|uid| uid != "0"), "{status}");
+    let nobody = nobody.uid.to_string();
+    assert!(line("Uid:").split_whitespace().all(|uid| uid != "0" && uid != nobody), "{status}");
+    assert!(line("Groups:").split_whitespace().all(|gid| gid != "0"), "{status}");
     assert_eq!(line("CapEff:").trim(), "0000000000000000");
     assert_eq!(line("CapPrm:").trim(), "0000000000000000");
     assert_eq!(line("NoNewPrivs:").trim(), "1");

@@ -35,7 +35,8 @@ pub struct Node {
     pub state_dir: Option<PathBuf>,
     /// Sockets; absent means that [`Paths`](crate::Paths) chooses.
     pub run_dir: Option<PathBuf>,
-    /// Account that control becomes when it is started by root; absent means `raceway` if there is one, else `nobody`.
+    /// Account that control becomes when it is started by root; absent means `raceway` if there is one, else a user
+    /// identifier that nobody has.
     pub user: Option<String>,
 }
 
