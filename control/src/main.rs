@@ -153,7 +153,6 @@ fn run(prepared: Prepared) -> anyhow::Result<()> {
     })?;
     let running = Running { config, machine, plan, file, credentials }.into();
     let app = App { link: link.clone(), level, running, started: Instant::now(), user };
-    let admin_socket = paths.admin_socket();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = tokio::task::LocalSet::new().block_on(&runtime, async {
         let ended = tokio::task::spawn_blocking(move || thread.join());
@@ -170,8 +169,9 @@ fn run(prepared: Prepared) -> anyhow::Result<()> {
         }
     });
     runtime.shutdown_background();
-    // Nobody answers there any more. That it is gone already, or not ours to remove, changes nothing.
-    let _ = std::fs::remove_file(admin_socket);
+    // Nobody answers there any more. By its name alone, since the way there may be closed to this account; that it is
+    // gone already changes nothing.
+    let _ = paths.admin_socket().file_name().map(std::fs::remove_file);
     served
 }
 

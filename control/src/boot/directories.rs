@@ -1,9 +1,9 @@
 //! Directories at run time, and what the process may know of its surroundings.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, DirEntry};
+use std::fs::{self, DirBuilder, DirEntry, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, chown};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use raceway_config::{Paths, Surroundings};
@@ -34,6 +34,10 @@ pub struct DirectoryError {
 /// Mode of the run directory as both programs make it: others pass through, and cannot open it to hold the relay's
 /// lock.
 const RUN_MODE: u32 = 0o711;
+
+/// Mode of the run directory that root gives to control's account. The group is root's: a relay that was started by
+/// root, and has given up its rights since, can still remove its own socket, and only that (sticky).
+const RUN_MODE_GIVEN: u32 = 0o1731;
 
 const STATE_MODE: u32 = 0o700;
 
@@ -79,7 +83,8 @@ fn give_run_dir(path: &Path, account: &Account) -> io::Result<()> {
     if !is_given && let Some(name) = stranger(path, is_socket)? {
         return Err(io::Error::other(format!("it holds {name:?} and is not the own directory of {account}")));
     }
-    chown(path, Some(account.uid.as_raw()), Some(account.gid.as_raw()))
+    chown(path, Some(account.uid.as_raw()), Some(nix::unistd::getegid().as_raw()))?;
+    fs::set_permissions(path, Permissions::from_mode(RUN_MODE_GIVEN))
 }
 
 /// Something in a directory that is not ours.
@@ -127,6 +132,8 @@ mod tests {
         for path in [&paths.run_dir, &paths.state_dir] {
             assert_eq!(fs::metadata(path).expect("made").uid(), account.uid.as_raw());
         }
+        let run = fs::metadata(&paths.run_dir).expect("made");
+        assert_eq!((run.gid(), run.mode() & 0o7777), (nix::unistd::getegid().as_raw(), 0o1731));
     }
 
     #[test]

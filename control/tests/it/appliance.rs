@@ -228,6 +228,23 @@ fn an_ordinary_user_can_run_it_and_root_does_not_stay_root() {
 }
 
 #[test]
+fn whoever_ends_leaves_no_socket_behind() {
+    let mut appliance = Appliance::start("");
+    let run = appliance.directory.join("run");
+    let names = || std::fs::read_dir(&run).expect("made").map(|entry| entry.expect("readable").file_name());
+    assert_eq!(names().count(), 2);
+    for process in [&mut appliance.control, &mut appliance.relay] {
+        let mut process = process.take().expect("started");
+        process.signal(Signal::SIGTERM);
+        assert!(process.child.wait().expect("our child").success(), "{}", process.log());
+    }
+    assert_eq!(names().next(), None);
+    appliance.start_relay();
+    appliance.start_control();
+    appliance.wait_ready();
+}
+
+#[test]
 fn a_wrong_configuration_starts_nothing() {
     let mut appliance = Appliance::prepare("[turn.policy]\ndeny_peers = [\"10.0.0.1/8\"]");
     appliance.start_control();

@@ -57,7 +57,9 @@ def as_root(world):
     said = start(world)
     prints_all(said)
     assert len(re.findall(r"XDP native", said)) == 2, said
-    assert os.stat("/var/lib/raceway/credentials.toml").st_mode & 0o777 == 0o600
+    kept = os.stat("/var/lib/raceway/credentials.toml")
+    assert kept.st_mode & 0o777 == 0o600 and kept.st_uid not in (0, 65534), "neither root's nor nobody's"
+    assert os.stat("/var/lib/raceway").st_uid == os.stat("/run/raceway").st_uid == kept.st_uid
     try_it(world, said)
 
 

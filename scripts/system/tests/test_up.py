@@ -59,7 +59,8 @@ def up_and_down(world):
     programs = [children(started.pid)[name] for name in ("raceway-control", "raceway-relay")]
     assert started.interrupt(20, signal.SIGINT) == 0, started.output()
     assert not any(os.path.exists(f"/proc/{pid}") for pid in programs), "a program is still there"
-    assert not (world.directory / "run" / "admin.sock").exists(), "control left its socket"
+    left = [path.name for path in (world.directory / "run").iterdir()]
+    assert not left, f"left in the run directory: {left}"
     pinned = [str(path) for path in (raceway.bpffs / "raceway").rglob("*") if not path.is_dir()]
     assert not pinned, f"still pinned: {pinned}"
     for interface in ("rc", "rp"):
