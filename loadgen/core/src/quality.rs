@@ -143,13 +143,8 @@ fn delay_impairment(ms: f64) -> f64 {
 ///
 /// Below 6.5 the cubic falls under 1 and rises again to 1 at zero: such ratings score 1.
 fn score(r: f64) -> f64 {
-    if r < 6.5 {
-        1.0
-    } else if r > 100.0 {
-        4.5
-    } else {
-        (1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6).clamp(1.0, 4.5)
-    }
+    let r = r.clamp(0.0, 100.0);
+    (1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6).max(1.0)
 }
 
 #[cfg(test)]

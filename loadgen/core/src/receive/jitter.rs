@@ -103,6 +103,13 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_that_was_overtaken_is_compared_with_the_one_that_overtook_it() {
+        // 1 ms after it, and meant to be 20 ms before it.
+        let jitter = after(&[(100, 160), (101, 0)]);
+        assert_eq!(jitter.now(), 21e6 / 16.0);
+    }
+
+    #[test]
     fn an_unknown_clock_has_no_jitter() {
         let mut jitter = Jitter::new(0);
         jitter.arrived(Instant::from_ns(1), 1);

@@ -302,6 +302,32 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_must_follow_its_leap_at_once_and_keeps_what_was_lost() {
+        let mut sequence = Sequence::new(10);
+        assert_eq!(sequence.place(13, None), newest(2));
+        assert_eq!(sequence.place(30_000, None), Place::Stray);
+        assert_eq!(sequence.place(14, None), newest(0));
+        assert_eq!(sequence.place(30_001, None), Place::Stray);
+        assert_eq!(sequence.place(30_002, None), newest(0));
+        assert_eq!(sequence.losses(), Losses { packets: 2, runs: 1 });
+    }
+
+    #[test]
+    fn an_unstamped_leap_of_3000_is_the_first_that_is_not_a_loss() {
+        assert_eq!(Sequence::new(10).place(10 + 2999, None), newest(2998));
+        assert_eq!(Sequence::new(10).place(10 + 3000, None), Place::Stray);
+    }
+
+    #[test]
+    fn packets_of_one_age_are_in_the_order_of_their_numbers() {
+        let mut sequence = Sequence::new(10);
+        let age = Some(Ordering::Equal);
+        assert_eq!(sequence.place(12, age), newest(1));
+        assert_eq!(sequence.place(11, age), Place::Reordered { behind: 1 });
+        assert_eq!(sequence.place(12, age), Place::Duplicate);
+    }
+
+    #[test]
     fn a_stamped_leap_is_a_loss_however_far() {
         let mut sequence = Sequence::new(10);
         assert_eq!(sequence.place(60_010, Some(Ordering::Greater)), newest(59_999));

@@ -179,3 +179,69 @@ fn an_outage_longer_than_half_a_cycle_is_lost_by_its_stamps() {
     line.arrives(0, 1);
     assert_eq!(line.arrives(50_000, 1).place, Place::Newest { missing: 49_999 });
 }
+
+#[test]
+fn a_stray_disturbs_nothing() {
+    let mut line = Line::new(LOCAL);
+    for index in [0, 1] {
+        let octets = line.octets(index, None);
+        line.takes(&octets, index * 20);
+    }
+    let far = packet(20_000, 5_000_000, None);
+    assert_eq!(line.takes(&far, 900).place, Place::Stray);
+    let octets = line.octets(2, None);
+    line.takes(&octets, 40);
+    let received = *line.receiver.received();
+    assert_eq!((received.packets, received.stray, received.unstamped, received.gaps), (3, 1, 3, 0));
+    assert_eq!(line.receiver.jitter().max(), 0.0);
+}
+
+#[test]
+fn a_damaged_timestamp_does_not_become_jitter() {
+    let mut line = Line::new(LOCAL);
+    line.arrives(0, 1);
+    let mut octets = line.octets(1, Some(line.stamp(1)));
+    (octets[4], octets[60]) = (0x55, !octets[60]);
+    line.takes(&octets, 21);
+    line.arrives(2, 1);
+    assert_eq!((line.receiver.received().corrupted, line.receiver.jitter().max()), (1, 0.0));
+}
+
+#[test]
+fn a_duplicate_is_not_timed_and_breaks_no_silence() {
+    let mut line = Line::new(LOCAL);
+    line.arrives(0, 10);
+    assert_eq!(line.arrives(0, 110).timing, None);
+    assert_eq!(line.receiver.delays().unwrap().range(), (10_000_000, 10_000_000));
+    // Silent since 10 ms; 1 to 9 are missing.
+    assert!(line.arrives(10, 0).gap);
+    assert_eq!(line.receiver.longest_gap(), Duration::from_millis(190));
+}
+
+#[test]
+fn variation_is_between_packets_that_follow_each_other() {
+    let mut line = Line::new(LOCAL);
+    let variation = |line: &mut Line, index, delay_ms| line.arrives(index, delay_ms).timing.unwrap().variation_ns;
+    assert_eq!(variation(&mut line, 0, 5), None);
+    assert_eq!(variation(&mut line, 1, 9), Some(4_000_000));
+    // 2 is lost, 4 overtakes 3.
+    assert_eq!(variation(&mut line, 4, 2), None);
+    assert_eq!(variation(&mut line, 3, 30), None);
+    assert_eq!(variation(&mut line, 5, 5), Some(3_000_000));
+    assert_eq!(line.receiver.variation(), (Duration::from_micros(3500), Duration::from_millis(4)));
+}
+
+#[test]
+fn clocks_that_differ_say_nothing_of_due_times() {
+    let mut line = Line::new(Clock(77));
+    let octets = line.octets(5, Some(line.stamp(5)));
+    assert!(!line.takes(&octets, 90).timing.unwrap().before_due);
+}
+
+#[test]
+fn a_first_stamp_is_not_newer_than_what_had_none() {
+    let mut line = Line::new(LOCAL);
+    let octets = line.octets(5, None);
+    line.takes(&octets, 100);
+    assert_eq!(line.arrives(3, 50).place, Place::Earlier { missing: 1, behind: 2 });
+}

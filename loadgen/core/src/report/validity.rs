@@ -58,7 +58,7 @@ impl Validity {
     #[must_use]
     pub fn judge(effort: &Effort) -> Self {
         let Effort { lateness, due, taken, refused, busy, allowed } = *effort;
-        let late = lateness.count != 0 && lateness.p99_ms > allowed.as_secs_f64() * 1e3;
+        let late = lateness.p99_ms > allowed.as_secs_f64() * 1e3;
         let unsent = due.saturating_sub(taken + refused);
         let limit = if refused != 0 {
             Some(Limit::Socket)

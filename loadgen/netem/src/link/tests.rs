@@ -93,6 +93,11 @@ fn what_is_held_has_a_limit() {
     let mut link = Link::new(config("delay=1s"), 1);
     let fates: Vec<Fate> = (0..HELD_MAX + 1).map(|_| link.handle((), 1, us(0))).collect();
     assert_eq!((fates[HELD_MAX - 1], fates[HELD_MAX], link.held()), (Fate::Held, Fate::Overflowed, HELD_MAX));
+    let mut link = Link::new(config("delay=1s,duplicate=100%"), 1);
+    for _ in 0..HELD_MAX {
+        link.handle((), 1, us(0));
+    }
+    assert_eq!((link.held(), link.counters().duplicated), (HELD_MAX, HELD_MAX as u64 / 2));
 }
 
 prop_compose! {
