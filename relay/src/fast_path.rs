@@ -5,8 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use raceway_abi::{COUNTERS, FlowKey, Settings};
 use raceway_api::{InterfaceReport, Listener, RelayPorts, XdpMode};
+use raceway_datapath::decide::is_looked_up;
 use raceway_sys::shared::SharedArray;
 
+use crate::limits::FRESH_MAX;
 use crate::xdp::Xdp;
 
 /// Short STUN requests of one prefix that pass at once, in seconds' worth.
@@ -22,6 +24,8 @@ pub enum FastPath {
         xdp: Box<Xdp>,
         /// What it is told.
         settings: Arc<SharedArray<Settings>>,
+        /// Flows that it is still to be told of.
+        fresh: Vec<(FlowKey, u32)>,
     },
 }
 
@@ -35,7 +39,7 @@ impl FastPath {
         {
             told.stun_seed.store(seed, Relaxed);
         }
-        Self::On { xdp: Box::new(xdp), settings }
+        Self::On { xdp: Box::new(xdp), settings, fresh: Vec::new() }
     }
 
     /// Whether XDP is attached anywhere.
@@ -47,19 +51,37 @@ impl FastPath {
         }
     }
 
-    /// Lets XDP find a flow, in place of the one before with the same match.
+    /// Lets XDP find a flow, in place of the one before with the same match, from the next [`settle`](Self::settle) on.
     pub fn insert(&mut self, key: &FlowKey, slot: u32) {
-        let Self::On { xdp, .. } = self else { return };
-        if let Err(error) = xdp.insert(key, slot) {
+        let Self::On { fresh, .. } = self else { return };
+        if is_looked_up(key) {
+            fresh.push((*key, slot));
+        }
+        if fresh.len() >= FRESH_MAX {
+            self.settle();
+        }
+    }
+
+    /// Tells XDP everything that it is still to be told.
+    pub fn settle(&mut self) {
+        let Self::On { xdp, fresh, .. } = self else { return };
+        let mut rest = &fresh[..];
+        while let Err((at, error)) = xdp.insert_all(rest) {
             tracing::warn!(%error, "a flow stays with the workers");
             // The slot that it led to is about to become another flow's.
-            let _ = xdp.remove(key);
+            let _ = xdp.remove(&rest[at].0);
+            rest = &rest[at + 1..];
         }
+        fresh.clear();
     }
 
     /// XDP finds the flow no more.
     pub fn remove(&mut self, key: &FlowKey) {
-        if let Self::On { xdp, .. } = self {
+        // It may be among those that XDP is still to be told of.
+        self.settle();
+        if let Self::On { xdp, .. } = self
+            && is_looked_up(key)
+        {
             // Fails when an insertion failed before: then there is nothing to remove.
             let _ = xdp.remove(key);
         }

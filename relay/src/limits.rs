@@ -28,6 +28,9 @@ pub const OPEN_FILES_RESERVED: u64 = 512;
 /// Timers that may be there before those of what is gone are cleared away. 24 octets each.
 pub const TIMERS_MIN: usize = 4096;
 
+/// Flows that XDP may still have to be told of. 44 KiB.
+pub const FRESH_MAX: usize = 1024;
+
 /// Octets of a datagram that can be handed to control.
 pub const PUNT_MAX: usize = 2048;
 

@@ -165,7 +165,8 @@ fn allocates_nothing<I: PacketIo>(back_end: impl FnOnce(u32, Waker) -> I) {
     let mut worker = Worker::new(0, Arc::clone(&shared), io, 5);
     let ends = Ends::new();
     assert!(state.listen(&[Listener { address: ends.listener }]).is_empty());
-    state.apply(clock::now(), SessionId(1), &ends.operations(), None).unwrap();
+    state.apply(clock::now(), SessionId(1), &ends.operations()).unwrap();
+    state.settle();
     let stranger = any("127.0.0.9");
     turn(&mut worker, &shared);
     let (mut allocated, mut punts) = (0, 0);

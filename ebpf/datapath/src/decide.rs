@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use raceway_abi::{Action, AtomicU16, CHANNEL_INDICATION, CHANNEL_NONE, DropReason, Flow, Settings};
+use raceway_abi::{Action, AtomicU16, CHANNEL_INDICATION, CHANNEL_NONE, DropReason, Flow, FlowKey, Settings};
 
 use crate::channel::{CHANNEL_DATA_OCTETS, ChannelHeader, Protocol};
 use crate::parse::Datagram;
@@ -145,6 +145,13 @@ pub fn for_hairpin<'a, T: Tables>(tables: &'a T, first: &Flow, now_ns: u64) -> O
     let second = tables.flow(&key)?;
     let forwards = is_live(second, now_ns) && matches!(act(second), Decision::Forward(_));
     (forwards && !second.local_destination()).then_some(second)
+}
+
+/// Whether the program ever asks for a key like this. The flow of a client's Send indications it does not: those go up
+/// by their first octets.
+#[must_use]
+pub const fn is_looked_up(key: &FlowKey) -> bool {
+    key.channel != CHANNEL_INDICATION
 }
 
 #[inline(always)]

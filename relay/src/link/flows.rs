@@ -237,8 +237,16 @@ impl FlowBook {
         self.timers.next()
     }
 
-    /// Goes on with everything that waits for workers to let go. True when something still waits.
+    /// Makes everything that was put be found in XDP too. Until then a new flow is found by the workers alone; one that
+    /// replaces another leaves the old one there.
+    pub fn settle(&mut self) {
+        self.fast_path.settle();
+    }
+
+    /// Goes on with everything that waits for workers to let go, once all is [settled](Self::settle). True when
+    /// something still waits.
     pub fn advance(&mut self, now: Instant) -> bool {
+        self.settle();
         self.writer.collect(&self.shared.quiescence, now);
         self.writer.resting()
     }

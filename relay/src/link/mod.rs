@@ -21,7 +21,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use raceway_abi::{Counter, DropReason};
-use raceway_api::{DecodeError, FromRelay, Punt, ToRelay, decode};
+use raceway_api::{Datagram, DecodeError, FromRelay, Punt, ToRelay, decode};
 use raceway_units::Instant;
 
 use connection::Connection;
@@ -225,19 +225,30 @@ impl Link {
         Ok(())
     }
 
-    fn hear_all(
+    /// Does all that a frame asks for, then sends the datagrams that speak of it.
+    fn hear_all<'a>(
         &mut self,
         now: Instant,
-        messages: raceway_api::Decode<'_, ToRelay<'_>>,
+        mut messages: raceway_api::Decode<'a, ToRelay<'a>>,
         answers: &mut Vec<FromRelay<'static>>,
     ) -> Result<(), Ended> {
-        for message in messages {
-            self.hear(now, message.map_err(Ended::Nonsense)?, answers);
-        }
-        Ok(())
+        let mut datagrams = Vec::new();
+        let heard = messages.try_for_each(|message| {
+            self.hear(now, message.map_err(Ended::Nonsense)?, answers, &mut datagrams);
+            Ok(())
+        });
+        self.state.settle();
+        datagrams.iter().for_each(|datagram| self.state.send(datagram));
+        heard
     }
 
-    fn hear(&mut self, now: Instant, message: ToRelay<'_>, answers: &mut Vec<FromRelay<'static>>) {
+    fn hear<'a>(
+        &mut self,
+        now: Instant,
+        message: ToRelay<'a>,
+        answers: &mut Vec<FromRelay<'static>>,
+        datagrams: &mut Vec<Datagram<'a>>,
+    ) {
         match message {
             ToRelay::Hello { version } => {
                 tracing::info!(%version, "control is here");
@@ -252,13 +263,21 @@ impl Link {
                 answers.extend(problems.into_iter().map(|problem| FromRelay::Problem(problem.into())));
             }
             ToRelay::Apply { transaction, session, operations, then_send } => {
-                if let Err(failure) = self.state.apply(now, session, &operations, then_send.as_ref()) {
-                    let Failure { operation, error } = failure;
-                    tracing::debug!(session = session.0, transaction, operation, ?error, "control's commands failed");
-                    answers.push(FromRelay::Failed { transaction, session, operation, error });
+                match self.state.apply(now, session, &operations) {
+                    Ok(()) => datagrams.extend(then_send),
+                    Err(Failure { operation, error }) => {
+                        tracing::debug!(
+                            session = session.0,
+                            transaction,
+                            operation,
+                            ?error,
+                            "control's commands failed"
+                        );
+                        answers.push(FromRelay::Failed { transaction, session, operation, error });
+                    }
                 }
             }
-            ToRelay::Send(datagram) => self.state.send(&datagram),
+            ToRelay::Send(datagram) => datagrams.push(datagram),
             ToRelay::Snapshot => self.reports.begin(&self.state, None),
             ToRelay::Report { session } => self.reports.begin(&self.state, session),
             ToRelay::Synchronised => {

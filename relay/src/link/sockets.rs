@@ -25,8 +25,8 @@ pub struct SocketBook {
     /// Listener sockets that workers still have to let go of, by place.
     closing_listeners: HashMap<u32, (usize, Vec<OwnedFd>)>,
     resting: Quarantine<Place>,
-    /// Commands that did not fit a worker's queue.
-    overflow: Vec<VecDeque<Command>>,
+    /// What each worker is still to be told.
+    commands: Vec<VecDeque<Command>>,
     worker_of: Vec<u16>,
     /// Datagrams that the kernel dropped at sockets that are closed now.
     past_queue_drops: u64,
@@ -45,7 +45,7 @@ impl SocketBook {
             free: (0..relayed_max).rev().collect(),
             closing_listeners: HashMap::new(),
             resting: Quarantine::default(),
-            overflow: vec![VecDeque::new(); workers],
+            commands: vec![VecDeque::new(); workers],
             worker_of: vec![0; relayed_max as usize],
             past_queue_drops: 0,
         }
@@ -129,9 +129,7 @@ impl SocketBook {
 
     /// Goes on with what waits for workers. True when some of it still waits.
     pub fn advance(&mut self, now: Instant) -> bool {
-        for worker in 0..self.overflow.len() {
-            self.push_overflow(worker);
-        }
+        self.settle();
         for worker in 0..self.shared.workers.len() {
             while let Some(place) = self.shared.workers[worker].stopped.pop() {
                 self.stopped(place, now);
@@ -140,7 +138,7 @@ impl SocketBook {
         while let Some(place) = self.resting.pop(&self.shared.quiescence, now) {
             self.close(place);
         }
-        !self.resting.is_empty() || self.overflow.iter().any(|queue| !queue.is_empty())
+        !self.resting.is_empty() || self.commands.iter().any(|queue| !queue.is_empty())
     }
 
     fn stopped(&mut self, place: Place, now: Instant) {
@@ -192,21 +190,21 @@ impl SocketBook {
     }
 
     fn command(&mut self, worker: usize, command: Command) {
-        self.overflow[worker].push_back(command);
-        self.push_overflow(worker);
+        self.commands[worker].push_back(command);
     }
 
-    fn push_overflow(&mut self, worker: usize) {
-        let port = &self.shared.workers[worker];
-        let queue = &mut self.overflow[worker];
-        let before = queue.len();
-        while let Some(command) = queue.pop_front() {
-            if let Err(command) = port.commands.push(command) {
-                queue.push_front(command);
-                break;
+    /// Tells the workers what they are still to be told, as much as their queues take: each is woken once for all of it.
+    pub fn settle(&mut self) {
+        for (port, commands) in self.shared.workers.iter().zip(&mut self.commands) {
+            if commands.is_empty() {
+                continue;
             }
-        }
-        if queue.len() < before || before > 0 {
+            while let Some(command) = commands.pop_front() {
+                if let Err(command) = port.commands.push(command) {
+                    commands.push_front(command);
+                    break;
+                }
+            }
             port.waker.wake();
         }
     }

@@ -113,27 +113,25 @@ impl State {
             .map(|_| format!("too many own addresses since the relay started to protect {internal}; restart it"))
     }
 
-    /// Carries out operations until one fails; then sends the datagram, if none did.
+    /// Carries out operations until one fails. They count once [settled](Self::settle).
     ///
     /// # Errors
     /// The first failure; what was done before it stands.
-    pub fn apply(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        operations: &[Operation<'_>],
-        then_send: Option<&Datagram<'_>>,
-    ) -> Result<(), Failure> {
-        for (at, operation) in operations.iter().enumerate() {
-            self.operate(now, id, operation).map_err(|error| Failure { operation: at as u16, error })?;
-        }
-        if let Some(datagram) = then_send {
-            self.send(datagram);
-        }
-        Ok(())
+    pub fn apply(&mut self, now: Instant, id: SessionId, operations: &[Operation<'_>]) -> Result<(), Failure> {
+        let mut operations = operations.iter().enumerate();
+        operations.try_for_each(|(at, operation)| {
+            self.operate(now, id, operation).map_err(|error| Failure { operation: at as u16, error })
+        })
     }
 
-    /// Sends a datagram to a client.
+    /// Makes XDP and the workers know all that was done, many operations at a time. It comes before any datagram that
+    /// speaks of them.
+    pub fn settle(&mut self) {
+        self.flows.settle();
+        self.sockets.settle();
+    }
+
+    /// Sends a datagram to a client. What it may speak of must be [settled](Self::settle).
     pub fn send(&self, datagram: &Datagram<'_>) {
         if !self.sockets.send(datagram.from, datagram.to, &datagram.payload) {
             self.shared.link_counters.add(Counter::drops(DropReason::SendFailed), 1);
@@ -361,10 +359,10 @@ pub(super) mod tests {
             bits_per_second: 0,
             blob: (&[][..]).into(),
         };
-        state.apply(now, SessionId(0), &[put(end)], None).expect("room");
+        state.apply(now, SessionId(0), &[put(end)]).expect("room");
         for id in 1..=4 * limits::TIMERS_MIN as u64 {
             let later = now.after(Duration::from_secs(3600));
-            state.apply(now, SessionId(id), &[put(later), Operation::RemoveSession], None).expect("room");
+            state.apply(now, SessionId(id), &[put(later), Operation::RemoveSession]).expect("room");
             state.reap(now, |id| panic!("{id:?} has not ended"));
         }
         assert!(state.timers.len() <= limits::TIMERS_MIN, "{} timers", state.timers.len());

@@ -129,7 +129,7 @@ mod tests {
                 let matches = Match { remote, local, framing: Framing::Plain };
                 Operation::PutFlow(Flow { id: FlowId(id), matches, action: FlowAction::Drop, expires_at_ns })
             }));
-            state.apply(clock::now(), SessionId(session.into()), &operations, None).expect("room");
+            state.apply(clock::now(), SessionId(session.into()), &operations).expect("room");
         }
     }
 

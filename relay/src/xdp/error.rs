@@ -69,6 +69,9 @@ pub enum XdpError {
     /// The kernel refuses a map operation.
     #[error("a map of the XDP program: {0}")]
     Map(#[from] MapError),
+    /// The kernel refuses to write many entries of a map.
+    #[error("the flows of the XDP program: {0}")]
+    Batch(io::Error),
     /// A map cannot be mapped into memory.
     #[error("a map of the XDP program cannot be mapped into memory: {0}")]
     Share(io::Error),

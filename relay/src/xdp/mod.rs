@@ -21,6 +21,7 @@ use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use raceway_abi::limits::FLOWS_MAX;
 use raceway_abi::{ABI_VERSION, COUNTERS, Flow, FlowKey, Policer, Settings, map_name};
 use raceway_api::XdpMode;
+use raceway_sys::bpf::WordMap;
 use raceway_sys::shared::{AllAtomic, SharedArray};
 
 pub use error::XdpError;
@@ -79,6 +80,9 @@ pub struct Xdp {
     policers: Arc<SharedArray<Policer>>,
     settings: Arc<SharedArray<Settings>>,
     slots: HashMap<MapData, [u8; KEY_OCTETS], u32>,
+    /// The same map, for many entries at a time.
+    slots_in_batches: WordMap<KEY_OCTETS>,
+    batch: (Vec<[u8; KEY_OCTETS]>, Vec<u32>),
     egress: HashMap<MapData, u32, [u8; 8]>,
     counters: PerCpuArray<MapData, [u64; COUNTERS as usize]>,
     interfaces: Vec<XdpInterface>,
@@ -124,11 +128,14 @@ impl Xdp {
 
     fn from_object(mut object: Ebpf, flows_max: u32, interfaces: Vec<XdpInterface>) -> Result<Self, XdpError> {
         let flows = flows_max as usize;
+        let slots = take(&mut object, map_name::SLOTS)?;
         Ok(Self {
             flows: Arc::new(share(&object, map_name::FLOWS, flows)?),
             policers: Arc::new(share(&object, map_name::POLICERS, flows)?),
             settings: Arc::new(share(&object, map_name::SETTINGS, 1)?),
-            slots: HashMap::try_from(take(&mut object, map_name::SLOTS)?)?,
+            slots_in_batches: in_batches(&slots)?,
+            batch: (Vec::new(), Vec::new()),
+            slots: HashMap::try_from(slots)?,
             egress: HashMap::try_from(take(&mut object, map_name::EGRESS)?)?,
             counters: PerCpuArray::try_from(take(&mut object, map_name::COUNTERS)?)?,
             interfaces,
@@ -168,6 +175,22 @@ impl Xdp {
     /// The table is full, or the kernel refuses.
     pub fn insert(&mut self, key: &FlowKey, slot: u32) -> Result<(), XdpError> {
         Ok(self.slots.insert(key_to_octets(key), slot, 0)?)
+    }
+
+    /// Makes each key lead to its slot, as [`insert`](Self::insert) does, in order and by one system call.
+    ///
+    /// # Errors
+    ///
+    /// As there, and for which entry: those before it are in the table, those behind it are not.
+    pub fn insert_all(&mut self, entries: &[(FlowKey, u32)]) -> Result<(), (usize, XdpError)> {
+        let (keys, slots) = &mut self.batch;
+        keys.clear();
+        slots.clear();
+        for (key, slot) in entries {
+            keys.push(key_to_octets(key));
+            slots.push(*slot);
+        }
+        self.slots_in_batches.update(keys, slots).map_err(|(at, error)| (at, XdpError::Batch(error)))
     }
 
     /// Makes `key` lead nowhere.
@@ -254,6 +277,11 @@ fn program<'a>(object: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Progr
 
 fn take(object: &mut Ebpf, name: &'static str) -> Result<Map, XdpError> {
     object.take_map(name).ok_or(XdpError::Object(name))
+}
+
+fn in_batches(map: &Map) -> Result<WordMap<KEY_OCTETS>, XdpError> {
+    let Map::HashMap(map) = map else { return Err(XdpError::Object(map_name::SLOTS)) };
+    map.fd().as_fd().try_clone_to_owned().and_then(WordMap::new).map_err(XdpError::Batch)
 }
 
 fn share<T: AllAtomic>(object: &Ebpf, name: &'static str, len: usize) -> Result<SharedArray<T>, XdpError> {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
 const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_LINK_TYPE_XDP: u32 = 6;
 
@@ -25,6 +26,29 @@ struct InfoAttribute {
     bpf_fd: u32,
     info_len: u32,
     info: u64,
+}
+
+/// `union bpf_attr` of `BPF_MAP_*_BATCH`.
+#[repr(C)]
+struct BatchAttribute {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+/// `struct bpf_map_info` as far as sizes go.
+#[repr(C)]
+#[derive(Default)]
+struct MapInfo {
+    kind: u32,
+    id: u32,
+    key_size: u32,
+    value_size: u32,
 }
 
 /// `struct bpf_link_info` as far as its XDP part goes.
@@ -94,6 +118,57 @@ pub fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
     let mut attribute = link.as_raw_fd().cast_unsigned();
     // SAFETY: the attribute of BPF_LINK_DETACH is one descriptor.
     unsafe { bpf(BPF_LINK_DETACH, &mut attribute) }.map(drop)
+}
+
+/// A map with keys of `KEY` octets and values of one word, written many entries at a time.
+#[derive(Debug)]
+pub struct WordMap<const KEY: usize>(OwnedFd);
+
+impl<const KEY: usize> WordMap<KEY> {
+    /// A map, by its descriptor.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) says, or `InvalidInput` when its keys or values have other sizes.
+    pub fn new(map: OwnedFd) -> io::Result<Self> {
+        let mut info = MapInfo::default();
+        let mut attribute = InfoAttribute {
+            bpf_fd: map.as_raw_fd().cast_unsigned(),
+            info_len: size_of::<MapInfo>() as u32,
+            info: (&raw mut info) as u64,
+        };
+        // SAFETY: as in `xdp_link_info`.
+        unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attribute) }?;
+        if (info.key_size as usize, info.value_size as usize) != (KEY, size_of::<u32>()) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(Self(map))
+    }
+
+    /// Makes each key lead to the value at its place, in order.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) says of an entry, and which one that is; those before it are written, those behind it are not.
+    pub fn update(&self, keys: &[[u8; KEY]], values: &[u32]) -> Result<(), (usize, io::Error)> {
+        let count = keys.len().min(values.len()) as u32;
+        let mut attribute = BatchAttribute {
+            in_batch: 0,
+            out_batch: 0,
+            keys: keys.as_ptr() as u64,
+            values: values.as_ptr() as u64,
+            count,
+            map_fd: self.0.as_raw_fd().cast_unsigned(),
+            elem_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: the attribute is laid out as BPF_MAP_UPDATE_BATCH wants it; `new` has seen that keys and values of the
+        // map have the sizes of the elements here, of which there are `count` each, and they outlive the call.
+        let done = unsafe { bpf(BPF_MAP_UPDATE_BATCH, &mut attribute) };
+        // The kernel has written how many it did, unless it did not begin.
+        let failed_at = if attribute.count < count { attribute.count as usize } else { 0 };
+        done.map(drop).map_err(|error| (failed_at, error))
+    }
 }
 
 /// # Safety

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
-use raceway_abi::{ABI_VERSION, Counter, Direction, map_name};
+use raceway_abi::{ABI_VERSION, CHANNEL_INDICATION, Counter, Direction, FlowKey, map_name};
 use raceway_api::XdpMode;
+use raceway_relay::fast_path::FastPath;
 use raceway_relay::xdp::{XdpError, XdpModeWish, detach};
 
 use crate::net::{Pair, command};
@@ -43,6 +44,65 @@ fn needs_bpf_a_restart_finds_flows_figures_and_links() {
         assert!(after.remove(&spec.key).is_err());
         assert_eq!(after.adopted(), []);
         assert_eq!(after.counters()[Counter::packets(Direction::ClientToPeer).index() as usize], 0);
+    });
+}
+
+/// A key for each number.
+fn numbered(number: u16) -> FlowKey {
+    key(client(false), listener(false), 0x4000 + number)
+}
+
+/// What is in the table of XDP, in order of numbers.
+fn table(place: &Place) -> Vec<(FlowKey, u32)> {
+    let mut entries = place.open().expect("opens").adopted();
+    entries.sort_by_key(|(_, slot)| *slot);
+    entries
+}
+
+#[test]
+fn needs_bpf_entries_are_written_many_at_a_time_and_the_one_that_fails_is_named() {
+    with_bpf("batch", |place| {
+        place.options.flows_max = 4;
+        let entries: Vec<(FlowKey, u32)> = (0..6).map(|number| (numbered(number), u32::from(number))).collect();
+        let mut xdp = place.open().expect("opens");
+        xdp.insert_all(&[]).expect("nothing to do");
+        let again = [entries[0], (entries[0].0, 9), entries[1]];
+        xdp.insert_all(&again).expect("room");
+        assert_eq!(table(place), [entries[1], (entries[0].0, 9)], "in order: the last counts");
+        let (at, error) = xdp.insert_all(&entries).expect_err("the table is full");
+        assert_eq!(at, 4, "{error}");
+        assert_eq!(table(place), entries[..4]);
+    });
+}
+
+#[test]
+fn needs_bpf_flows_are_found_once_settled_and_those_that_xdp_never_looks_up_never() {
+    with_bpf("settle", |place| {
+        let indications = key(client(false), listener(false), CHANNEL_INDICATION);
+        let mut fast_path = FastPath::new(place.open().expect("opens"), 1);
+        fast_path.insert(&indications, 1);
+        fast_path.insert(&numbered(2), 2);
+        fast_path.insert(&numbered(3), 3);
+        assert_eq!(table(place), []);
+        fast_path.remove(&numbered(3));
+        fast_path.settle();
+        assert_eq!(table(place), [(numbered(2), 2)]);
+        fast_path.remove(&indications);
+        fast_path.insert(&numbered(2), 4);
+        fast_path.settle();
+        assert_eq!(table(place), [(numbered(2), 4)]);
+    });
+}
+
+#[test]
+fn needs_bpf_a_flow_for_which_xdp_has_no_room_leads_nowhere_there() {
+    with_bpf("no room", |place| {
+        place.options.flows_max = 2;
+        let mut fast_path = FastPath::new(place.open().expect("opens"), 1);
+        (0..4).for_each(|number| fast_path.insert(&numbered(number), u32::from(number)));
+        fast_path.insert(&numbered(1), 7);
+        fast_path.settle();
+        assert_eq!(table(place), [(numbered(0), 0), (numbered(1), 7)], "what comes after it is written");
     });
 }
 

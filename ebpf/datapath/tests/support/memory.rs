@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use raceway_abi::limits::STUN_BUDGET_CELLS;
 use raceway_abi::{AtomicU64, Counter, Flow, FlowKey, FlowSpec, Policer, Settings};
+use raceway_datapath::decide::is_looked_up;
 use raceway_datapath::{Counters, Frame, Key, Route, RouteQuery, Tables, Verdict, relay};
 
 /// Octets of room before a frame, as drivers leave it.
@@ -71,6 +72,8 @@ impl Tables for Memory {
     }
 
     fn flow(&self, key: &Key) -> Option<&Flow> {
+        // Whoever fills the table goes by this.
+        assert!(is_looked_up(&FlowKey::from(*key)), "{key:?}");
         self.flows.get(*self.slots.get(&FlowKey::from(*key))? as usize)
     }
 
