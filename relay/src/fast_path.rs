@@ -6,13 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use raceway_abi::{COUNTERS, FlowKey, Settings};
 use raceway_api::{InterfaceReport, Listener, RelayPorts, XdpMode};
 use raceway_datapath::decide::is_looked_up;
+use raceway_datapath::stun::{REQUEST_BURST_NS, request_cost_ns};
 use raceway_sys::shared::SharedArray;
 
 use crate::limits::FRESH_MAX;
 use crate::xdp::Xdp;
-
-/// Short STUN requests of one prefix that pass at once, in seconds' worth.
-const STUN_BURST_SECONDS: u64 = 2;
 
 /// What happens below the workers.
 pub enum FastPath {
@@ -99,9 +97,8 @@ impl FastPath {
         }
         told.relay_port_first.store(ports.first, Relaxed);
         told.relay_port_last.store(ports.last, Relaxed);
-        let cost = 1_000_000_000u64.checked_div(u64::from(stun_per_second)).unwrap_or(0);
-        told.stun_burst_ns.store(STUN_BURST_SECONDS * 1_000_000_000, Relaxed);
-        told.stun_request_cost_ns.store(cost, Relaxed);
+        told.stun_burst_ns.store(REQUEST_BURST_NS, Relaxed);
+        told.stun_request_cost_ns.store(request_cost_ns(stun_per_second), Relaxed);
         if listen.len() > told.listen_ports.len() {
             let left_out = &listen[told.listen_ports.len()..];
             return vec![format!(

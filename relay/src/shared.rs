@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 use raceway_abi::{Flow, Policer};
-use raceway_engine::{Arrival, Counters, OwnAddresses, Quiescence, Table};
+use raceway_engine::{Arrival, Counters, OwnAddresses, Quiescence, RequestBudget, Table};
 use raceway_sys::io::Waker;
 use raceway_sys::shared::SharedArray;
 use raceway_units::Endpoint;
@@ -38,6 +38,8 @@ pub struct Shared {
     pub policers: Arc<Policers>,
     /// Our addresses.
     pub own: Arc<OwnAddresses>,
+    /// What clients may hand to control.
+    pub requests: Arc<RequestBudget>,
     /// Sockets by number.
     pub sockets: Sockets,
     /// When workers let go of what they looked up.

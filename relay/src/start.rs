@@ -12,7 +12,7 @@ use nix::unistd::geteuid;
 use raceway_abi::{Flow, FlowKey, Policer};
 use raceway_api::XdpMode;
 use raceway_config::{Config, Interfaces, Paths, Surroundings, Xdp as XdpChoice};
-use raceway_engine::{Quiescence, Table};
+use raceway_engine::{Quiescence, RequestBudget, Table};
 use raceway_sys::shared::SharedArray;
 
 use crate::crew::{self, BackEnd};
@@ -42,6 +42,7 @@ pub fn run(config: &Config, back_end: BackEnd, level: LevelSwitch) -> anyhow::Re
         table,
         policers,
         own: Arc::default(),
+        requests: Arc::new(RequestBudget::new(random())),
         sockets: Sockets::new(cores.len(), relayed),
         quiescence: Quiescence::new(cores.len()),
         workers: ports,

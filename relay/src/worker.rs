@@ -53,6 +53,7 @@ impl<I: PacketIo> Worker<I> {
             Arc::clone(&shared.table),
             Arc::clone(&shared.policers),
             Arc::clone(&shared.own),
+            Arc::clone(&shared.requests),
             Arc::clone(&port.counters),
             seed,
         );

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use raceway_abi::{Counter, Direction, DropReason};
 use raceway_api::{Destination, Flow, FlowAction, FlowId, Framing, Listener, Match, Operation, Remote, SessionId};
-use raceway_engine::{Counters, OwnAddresses, Quiescence, Table};
+use raceway_engine::{Counters, OwnAddresses, Quiescence, RequestBudget, Table};
 use raceway_relay::clock;
 use raceway_relay::fast_path::FastPath;
 use raceway_relay::limits::{LISTENER_PLACES, relayed_max};
@@ -34,6 +34,7 @@ fn shared() -> (Arc<Shared>, State) {
         table,
         policers: Arc::new(SharedArray::anonymous(FLOWS_MAX as usize).unwrap()),
         own: Arc::new(OwnAddresses::default()),
+        requests: Arc::new(RequestBudget::new(1)),
         sockets: Sockets::new(1, relayed),
         quiescence: Quiescence::new(1),
         workers: [Port::new(LISTENER_PLACES + relayed).unwrap()].into(),

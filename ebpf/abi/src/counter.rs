@@ -18,7 +18,7 @@ pub enum DropReason {
     MalformedChannelData,
     /// The flow says so: muted, blocked, unsubscribed.
     FlowDrops,
-    /// Over the budget of unauthenticated STUN for the source prefix.
+    /// Over the budget of STUN requests of the source prefix.
     StunBudget,
     /// Not STUN, ChannelData or anything else expected on a TURN port (RFC 7983).
     UnknownProtocol,

@@ -6,8 +6,7 @@ use raceway_abi::{Action, AtomicU16, CHANNEL_INDICATION, CHANNEL_NONE, DropReaso
 
 use crate::channel::{CHANNEL_DATA_OCTETS, ChannelHeader, Protocol};
 use crate::parse::Datagram;
-use crate::police::takes;
-use crate::stun::{budget_cell, is_short_request};
+use crate::stun::{self, budget_cell, is_short_request};
 use crate::{Address, Key, Tables};
 
 /// Whose business a datagram is, and in which framing it came.
@@ -87,12 +86,9 @@ fn is_one_of(places: &[AtomicU16], port: u16) -> bool {
 #[inline(always)]
 pub fn request_conforms<T: Tables>(tables: &T, settings: &Settings, source: Address) -> bool {
     let cost_ns = settings.stun_request_cost_ns.load(Relaxed);
-    if cost_ns == 0 {
-        return true;
-    }
     let burst_ns = settings.stun_burst_ns.load(Relaxed);
     let cell = tables.budget(budget_cell(source, settings.stun_seed.load(Relaxed)));
-    cell.is_none_or(|arrival_ns| takes(arrival_ns, cost_ns, burst_ns, tables.now_ns()))
+    cell.is_none_or(|cell| stun::request_conforms(cell, cost_ns, burst_ns, tables.now_ns()))
 }
 
 /// Finds the flow for ChannelData on a port for clients. A number that is not bound goes up to the worker: a flow

@@ -1,11 +1,33 @@
-//! The budget of short STUN requests for each source prefix.
+//! The budget of STUN requests for each source prefix.
 //!
-//! Who floods a TURN port with requests that bear no credentials is stopped here, before a request costs a socket
-//! buffer, a worker and an answer. Requests that do bear them are longer.
+//! XDP asks it of short requests: who floods a TURN port with requests that bear no credentials is stopped before one
+//! costs a socket buffer, a worker and an answer. Requests that do bear them are longer; workers ask, of these too,
+//! before one costs control an answer.
 
+use raceway_abi::AtomicU64;
 use raceway_abi::limits::STUN_BUDGET_CELLS;
 
 use crate::Address;
+use crate::police::takes;
+
+/// How far a prefix may run ahead of its budget.
+pub const REQUEST_BURST_NS: u64 = 2_000_000_000;
+
+/// What a request costs its prefix; zero (no budget) for zero.
+#[must_use]
+pub const fn request_cost_ns(per_second: u32) -> u64 {
+    match 1_000_000_000_u64.checked_div(per_second as u64) {
+        Some(ns) => ns,
+        None => 0,
+    }
+}
+
+/// Takes a request from the budget in a cell. False, and nothing taken, when that is too much.
+#[inline(always)]
+#[must_use]
+pub fn request_conforms(cell: &AtomicU64, cost_ns: u64, burst_ns: u64, now_ns: u64) -> bool {
+    cost_ns == 0 || takes(cell, cost_ns, burst_ns, now_ns)
+}
 
 /// A STUN request shorter than this bears no user name, realm, nonce and integrity: each of the four takes a
 /// header of 4 octets, and the digest (20) and the STUN header (20) alone leave 76 for the three texts.

@@ -16,13 +16,14 @@ use raceway_units::{Endpoint, Instant, PrefixBudget};
 use crate::limits::{ICMP_BURST, ICMP_CELLS, ICMP_PER_SECOND};
 use crate::table::Missing;
 use crate::verdict::{Arrival, Datagram, Forward, Verdict, key};
-use crate::{Counters, OwnAddresses, Table};
+use crate::{Counters, OwnAddresses, RequestBudget, Table};
 
 /// The forwarding machine of one worker.
 pub struct Forwarder<R, P> {
     pub(crate) table: Arc<Table<R>>,
     pub(crate) policers: Arc<P>,
     pub(crate) own: Arc<OwnAddresses>,
+    requests: Arc<RequestBudget>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) icmp_budget: Box<PrefixBudget<ICMP_CELLS>>,
     transactions: Cell<u64>,
@@ -45,11 +46,12 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
         table: Arc<Table<R>>,
         policers: Arc<P>,
         own: Arc<OwnAddresses>,
+        requests: Arc<RequestBudget>,
         counters: Arc<Counters>,
         seed: u64,
     ) -> Self {
         let icmp_budget = Box::new(PrefixBudget::new(seed, ICMP_PER_SECOND, ICMP_BURST));
-        Self { table, policers, own, counters, icmp_budget, transactions: Cell::new(seed) }
+        Self { table, policers, own, requests, counters, icmp_budget, transactions: Cell::new(seed) }
     }
 
     /// Decides about a datagram, edits it in place, polices, measures and counts it.
@@ -77,7 +79,10 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
                 let head = header(payload).map_err(|_| DropReason::MalformedStun)?;
                 match head.class {
                     Class::Indication if head.is_send_indication() => self.indication(now, &head, datagram),
-                    Class::Request | Class::Indication => Ok(Verdict::Punt),
+                    Class::Request | Class::Indication if self.requests.conforms(now, &datagram.remote, payload) => {
+                        Ok(Verdict::Punt)
+                    }
+                    Class::Request | Class::Indication => Err(DropReason::StunBudget),
                     // Nothing was asked of the client.
                     Class::Response => Err(DropReason::UnknownProtocol),
                 }

@@ -11,6 +11,7 @@ mod icmp;
 mod index;
 pub mod limits;
 mod quarantine;
+mod requests;
 mod table;
 mod verdict;
 
@@ -23,5 +24,6 @@ pub use hairpin::{OwnAddresses, OwnAddressesFull};
 pub use icmp::IcmpReport;
 pub use quarantine::{Quarantine, Quiescence};
 pub use raceway_stun::Icmp;
+pub use requests::RequestBudget;
 pub use table::{NO_EGRESS, Table, TableFull, TableWriter};
 pub use verdict::{Arrival, Datagram, Forward, Verdict, key};

@@ -257,6 +257,7 @@ impl Link {
             ToRelay::Configure { listeners, relay_addresses, relay_ports, stun_requests_per_second } => {
                 let mut problems = self.state.listen(&listeners);
                 problems.extend(self.state.relay_on(&relay_addresses));
+                self.shared.requests.set_rate(stun_requests_per_second);
                 let fast_path = &mut self.state.flows.fast_path;
                 problems.extend(fast_path.configure(&listeners, relay_ports, stun_requests_per_second));
                 problems.iter().for_each(|problem| tracing::error!("{problem}"));

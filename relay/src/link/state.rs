@@ -318,7 +318,7 @@ impl State {
 pub(super) mod tests {
     use std::time::Duration;
 
-    use raceway_engine::{Counters, OwnAddresses, Quiescence, Table};
+    use raceway_engine::{Counters, OwnAddresses, Quiescence, RequestBudget, Table};
     use raceway_sys::shared::SharedArray;
 
     use super::*;
@@ -332,6 +332,7 @@ pub(super) mod tests {
             table,
             policers: Arc::new(SharedArray::anonymous(flows).expect("memory")),
             own: Arc::new(OwnAddresses::default()),
+            requests: Arc::new(RequestBudget::new(1)),
             sockets: Sockets::new(1, limits::relayed_max(flows as u32 * 2, u64::MAX)),
             quiescence: Quiescence::new(1),
             workers: vec![Port::new(64).expect("an eventfd")].into(),

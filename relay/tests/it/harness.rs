@@ -183,15 +183,20 @@ impl Control {
     }
 
     pub fn configure(&mut self, listeners: &[SocketAddr]) {
-        self.configure_with(listeners, &[]);
+        self.configure_with(listeners, &[], 0);
     }
 
-    pub fn configure_with(&mut self, listeners: &[SocketAddr], relay_addresses: &[RelayAddress]) {
+    pub fn configure_with(
+        &mut self,
+        listeners: &[SocketAddr],
+        relay_addresses: &[RelayAddress],
+        stun_requests_per_second: u32,
+    ) {
         self.say(&ToRelay::Configure {
             listeners: listeners.iter().map(|address| Listener { address: *address }).collect(),
             relay_addresses: relay_addresses.to_vec(),
             relay_ports: RelayPorts { first: 49152, last: 65535 },
-            stun_requests_per_second: 0,
+            stun_requests_per_second,
         });
         // Whatever comes before this answer would be a problem with the configuration.
         self.statistics();

@@ -84,6 +84,23 @@ fn a_full_table_refuses_and_removal_makes_room() {
 }
 
 #[test]
+fn control_hears_no_more_of_a_prefix_than_its_budget() {
+    const BINDING: [u8; 20] = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let relay = Relay::start("[0]");
+    let (mut control, listeners) = relay.control(&["127.0.0.1"]);
+    // Two seconds' worth may come at once; none is added while this runs.
+    control.configure_with(&listeners, &[], 1);
+    let (many, other) = (End::new("127.0.0.1"), End::new("127.0.1.1"));
+    (0..10).for_each(|_| many.send(listeners[0], &BINDING));
+    other.send(listeners[0], &BINDING);
+    let heard: Vec<_> = (0..3).map(|_| control.hear()).collect();
+    let of = |end: &End| heard.iter().filter(|m| matches!(m, FromRelay::Punt(p) if p.remote == end.address())).count();
+    assert_eq!((of(&many), of(&other)), (2, 1));
+    let worker = control.statistics().worker;
+    assert_eq!(worker[Counter::drops(DropReason::StunBudget).index() as usize], 8);
+}
+
+#[test]
 fn listeners_come_and_go_without_harm_to_those_that_stay() {
     let relay = Relay::start("[0, 1]");
     let (mut control, mut listeners) = relay.control(&["127.0.0.1"]);

@@ -100,7 +100,7 @@ fn an_address_to_relay_on_is_ours_from_when_control_names_it() {
     call.client.send(call.listener, &send_indication(&call, b"not ours"));
     assert_eq!(call.peer.receive(), (b"not ours".to_vec(), call.relayed));
     let (internal, external) = (call.peer.address().ip(), "203.0.113.9".parse().unwrap());
-    control.configure_with(&[call.listener], &[RelayAddress { internal, external }]);
+    control.configure_with(&[call.listener], &[RelayAddress { internal, external }], 0);
     call.client.send(call.listener, &send_indication(&call, b"a service of this machine"));
     call.peer.receives_nothing();
     assert_eq!(control.statistics().worker[Counter::drops(DropReason::NoPermission).index() as usize], 1);

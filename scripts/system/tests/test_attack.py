@@ -7,8 +7,8 @@ import struct
 from harness import stun
 from harness.net import Network
 from harness.runner import test
-from harness.scene import new_call
-from harness.server import PORT, Raceway
+from harness.scene import new_call, new_client
+from harness.server import PORT, WORKERS_ONLY, Raceway
 
 MIB = 1 << 20
 HEADERS = 28  # IPv4 and UDP
@@ -18,6 +18,13 @@ def allocate_request(number):
     """A first Allocate: 28 octets, and no credentials."""
     message = stun.Message(stun.ALLOCATE, stun.REQUEST, struct.pack("!QI", number, number & 0xFFFFFFFF))
     return message.add(stun.REQUESTED_TRANSPORT, bytes([17, 0, 0, 0])).encode()
+
+
+def forged_request(number):
+    """An Allocate with credentials that nobody has."""
+    message = stun.Message(stun.ALLOCATE, stun.REQUEST, struct.pack("!QI", number, number & 0xFFFFFFFF))
+    message.add(stun.REQUESTED_TRANSPORT, bytes([17, 0, 0, 0])).add(stun.USERNAME, b"nobody")
+    return message.add(stun.REALM, b"nowhere").add(stun.NONCE, b"never" * 12).encode(bytes(16))
 
 
 def udp_packet(source, port, payload):
@@ -35,17 +42,21 @@ def open_wide(world):
     world.net.client.sysctl("net.ipv4.ip_forward", 0)
 
 
-def spoof(world, count, source):
+def spoof(world, count, source, request=allocate_request):
     """`count` Allocate requests from `source(random)`; octets of UDP payload sent."""
     sock = world.net.client.raw()
     chance = random.Random(1)
     octets = 0
     for number in range(count):
-        payload = allocate_request(number)
+        payload = request(number)
         sock.sendto(udp_packet(source(chance), chance.randrange(1024, 65536), payload), (Network.SERVER, 0))
         octets += len(payload)
     sock.close()
     return octets
+
+
+def one_prefix(chance):
+    return bytes([23, 1, 2, chance.randrange(1, 255)])
 
 
 def anywhere(chance):
@@ -81,12 +92,46 @@ def amplification(world):
     count = 30_000
     wire = world.net.client.listen_to("c0")
     begun = world.now()
-    octets_in = spoof(world, count, lambda chance: bytes([23, 1, 2, chance.randrange(1, 255)]))
+    octets_in = spoof(world, count, one_prefix)
     world.wait(1)
     seconds = world.now() - begun
     octets_out = sum(len(packet) - HEADERS for packet in received(wire))
     assert octets_out > 0, "nothing was answered"
     assert octets_out <= octets_in + budget * (seconds + 2), f"{octets_out} octets for {octets_in} in {seconds:.1f} s"
+
+
+def control_is_spared(world, request, changes):
+    """A flood of one prefix: control sees what its budget allows, and serves others."""
+    raceway = Raceway(world, {"turn.policy": {"stun_requests_per_second": 50}, **changes})
+    open_wide(world)
+    call = new_call(world).start()
+    seen = raceway.metrics().total("raceway_turn_requests_total", method="allocate")
+    begun = world.now()
+    spoof(world, 20_000, one_prefix, request)
+    world.wait(0.5)
+    seconds = world.now() - begun
+    metrics = raceway.metrics()
+    seen = metrics.total("raceway_turn_requests_total", method="allocate") - seen
+    assert 50 < seen <= 50 * (seconds + 3), f"control saw {seen} requests in {seconds:.1f} s"
+    assert new_client(world).allocate(), "another prefix is served"
+    call.stop()
+    assert call.lost == 0, call
+    assert metrics.total("raceway_drops_total", path="worker", reason="stun_budget") > 1000, metrics.text
+
+
+@test("a flood of short requests from one prefix leaves control to others, by workers alone", seconds=90)
+def short_flood(world):
+    control_is_spared(world, allocate_request, WORKERS_ONLY)
+
+
+@test("a flood of forged credentials from one prefix leaves control to others, by workers alone", seconds=90)
+def forged_flood(world):
+    control_is_spared(world, forged_request, WORKERS_ONLY)
+
+
+@test("a flood of forged credentials from one prefix leaves control to others, with XDP", seconds=90)
+def forged_flood_xdp(world):
+    control_is_spared(world, forged_request, {})
 
 
 def received(sock):

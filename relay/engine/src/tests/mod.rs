@@ -3,6 +3,7 @@
 mod forwarding;
 mod hostile;
 mod indications;
+mod requests;
 mod table;
 
 use core::sync::atomic::Ordering::Relaxed;
@@ -15,7 +16,9 @@ use raceway_abi::{
 };
 use raceway_units::{Endpoint, Instant};
 
-use crate::{Arrival, Counters, Datagram, Forwarder, OwnAddresses, Quiescence, Table, TableWriter, Verdict, key};
+use crate::{
+    Arrival, Counters, Datagram, Forwarder, OwnAddresses, Quiescence, RequestBudget, Table, TableWriter, Verdict, key,
+};
 
 type Records = Box<[Flow]>;
 type Policers = Box<[Policer]>;
@@ -57,6 +60,7 @@ struct World {
     quiescence: Quiescence,
     policers: Arc<Policers>,
     own: Arc<OwnAddresses>,
+    requests: Arc<RequestBudget>,
     counters: Arc<Counters>,
     forwarder: Forwarder<Records, Policers>,
     slots: HashMap<FlowKey, u32>,
@@ -68,10 +72,17 @@ impl World {
         let policers: Arc<Policers> = Arc::new((0..4).map(|_| Policer::default()).collect());
         let own = Arc::new(OwnAddresses::default());
         let counters = Arc::new(Counters::default());
-        let forwarder =
-            Forwarder::new(Arc::clone(&table), Arc::clone(&policers), Arc::clone(&own), Arc::clone(&counters), 9);
+        let requests = Arc::new(RequestBudget::new(11));
+        let forwarder = Forwarder::new(
+            Arc::clone(&table),
+            Arc::clone(&policers),
+            Arc::clone(&own),
+            Arc::clone(&requests),
+            Arc::clone(&counters),
+            9,
+        );
         let quiescence = Quiescence::new(1);
-        Self { table, writer, quiescence, policers, own, counters, forwarder, slots: HashMap::new() }
+        Self { table, writer, quiescence, policers, own, requests, counters, forwarder, slots: HashMap::new() }
     }
 
     /// The allocation of [`CLIENT`] with a permission for [`PEER`] and a channel to it; all live until [`LATER`].
