@@ -109,13 +109,14 @@ impl FastPath {
         Vec::new()
     }
 
-    /// Looks again which interfaces XDP may send to.
-    pub fn refresh(&mut self) {
-        if let Self::On { xdp, .. } = self
-            && let Err(error) = xdp.refresh_egress()
-        {
-            tracing::warn!(%error, "the interfaces that XDP may send to could not be renewed");
-        }
+    /// Looks again at the interfaces of XDP: what they are, and which it may send to. True when routes that it remembers
+    /// may lead astray now.
+    pub fn refresh(&mut self) -> bool {
+        let Self::On { xdp, .. } = self else { return false };
+        xdp.refresh().unwrap_or_else(|error| {
+            tracing::warn!(%error, "XDP could not follow a change of its interfaces");
+            true
+        })
     }
 
     /// Counters of XDP, summed over CPUs.

@@ -243,6 +243,13 @@ impl FlowBook {
         self.fast_path.settle();
     }
 
+    /// Lets XDP follow what has changed of its interfaces.
+    pub fn refresh(&mut self) {
+        if self.fast_path.refresh() {
+            self.slots().for_each(|slot| self.record(slot).next_hop.until_ns.store(0, Relaxed));
+        }
+    }
+
     /// Goes on with everything that waits for workers to let go, once all is [settled](Self::settle). True when
     /// something still waits.
     pub fn advance(&mut self, now: Instant) -> bool {

@@ -110,7 +110,7 @@ impl Link {
             self.reap(now);
             if now.since(refreshed) >= REFRESH {
                 refreshed = now;
-                self.state.flows.fast_path.refresh();
+                self.state.flows.refresh();
             }
             waits = self.state.advance(now);
             if waits {

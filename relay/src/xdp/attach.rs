@@ -25,31 +25,45 @@ pub(super) fn all(object: &mut Ebpf, directory: &Path, options: &XdpOptions) -> 
     let names = if options.interfaces.is_empty() { up()? } else { options.interfaces.clone() };
     let vlans = egress::vlans();
     let mut pinned = pinned_links(directory)?;
-    let blind = allow_route_lookups();
     let mut interfaces = Vec::new();
     for name in names {
         let ifindex = if_nametoindex(name.as_str()).unwrap_or(0);
-        let mut got = if let Some(vlan) = vlans.iter().find(|vlan| vlan.name == name) {
+        let got = if let Some(vlan) = vlans.iter().find(|vlan| vlan.name == name) {
             off(ifindex, format!("its frames are seen on {}, where they carry their tag", vlan.parent))
         } else if ifindex == 0 {
             off(ifindex, "there is no such interface".to_owned())
         } else {
-            match pinned.remove(&ifindex) {
-                Some(link) if wants(options.mode, link.mode) => adopt(program(object, PROGRAM)?, &link)?,
-                left => {
-                    left.iter().try_for_each(|link| unpin_link(&link.path))?;
-                    let deaf = is_veth(&name) && !probe::arrives(program(object, PROBE)?, &name, ifindex);
-                    attach(program(object, PROGRAM)?, directory, ifindex, options.mode, deaf)
-                }
-            }
+            one(object, directory, options.mode, &name, ifindex, pinned.remove(&ifindex))?
         };
-        if let (Some(blind), true) = (&blind, got.mode != XdpMode::Off) {
-            got.reason = format!("{}; {blind}", got.reason);
-        }
-        interfaces.push(XdpInterface { name, ..got });
+        interfaces.push(warned(XdpInterface { name, ..got }));
     }
     pinned.into_values().try_for_each(|link| unpin_link(&link.path))?;
     Ok(interfaces)
+}
+
+/// Keeps the link of an earlier relay if it is of a mode wished for, else attaches.
+fn one(
+    object: &mut Ebpf,
+    directory: &Path,
+    wish: XdpModeWish,
+    name: &str,
+    ifindex: u32,
+    pinned: Option<PinnedXdp>,
+) -> Result<XdpInterface, XdpError> {
+    match pinned {
+        Some(link) if wants(wish, link.mode) => {
+            let got = adopt(program(object, PROGRAM)?, &link)?;
+            // What kept it out of the driver is not known; the next look tells.
+            let deaf = wish == XdpModeWish::Auto && got.mode == XdpMode::Generic && is_veth(name);
+            Ok(XdpInterface { deaf, ..got })
+        }
+        left => {
+            left.iter().try_for_each(|link| unpin_link(&link.path))?;
+            let matters = wish != XdpModeWish::Generic && is_veth(name);
+            let deaf = matters && !probe::arrives(program(object, PROBE)?, name, ifindex);
+            Ok(attach(program(object, PROGRAM)?, directory, ifindex, wish, deaf))
+        }
+    }
 }
 
 /// A link that is pinned, by the name of its pin: mode and interface index.
@@ -106,7 +120,7 @@ fn adopt(program: &mut Program, link: &PinnedXdp) -> Result<XdpInterface, XdpErr
         drop(program.take_link(id)?);
         reason.push_str(", with this relay's program");
     }
-    Ok(XdpInterface { name: String::new(), ifindex: link.info.ifindex, mode: link.mode, reason })
+    Ok(XdpInterface { mode: link.mode, ..off(link.info.ifindex, reason) })
 }
 
 /// The error of a link as one of a program.
@@ -138,24 +152,49 @@ fn attach(program: &mut Program, directory: &Path, ifindex: u32, wish: XdpModeWi
         match attach_as(program, directory, ifindex, mode) {
             Ok(()) => {
                 let reason = match (mode, refused.is_empty()) {
-                    (XdpMode::Native, _) if deaf => DEAF.to_owned(),
-                    (XdpMode::Native, _) => "in the driver".to_owned(),
+                    (XdpMode::Native, _) => in_driver(deaf),
                     (_, true) => "as configured".to_owned(),
                     (_, false) => refused.join("; "),
                 };
-                return XdpInterface { name: String::new(), ifindex, mode, reason };
+                return XdpInterface { mode, deaf, ..off(ifindex, reason) };
             }
             Err(why) => refused.push(format!("{}: {why}", mode.label())),
         }
     }
-    off(ifindex, refused.join("; "))
+    XdpInterface { deaf, ..off(ifindex, refused.join("; ")) }
+}
+
+/// Attaches anew to a veth whose far end has become deaf, or is not deaf any more. Between the two links its packets are
+/// the workers'.
+pub(super) fn renew(
+    program: &mut Program,
+    directory: &Path,
+    wish: XdpModeWish,
+    interface: &mut XdpInterface,
+    deaf: bool,
+) -> Result<(), XdpError> {
+    if wish != XdpModeWish::Auto {
+        interface.deaf = deaf;
+        interface.reason = in_driver(deaf);
+        return Ok(());
+    }
+    if interface.mode != XdpMode::Off {
+        unpin_link(&directory.join(pin_name(interface.mode, interface.ifindex)))?;
+    }
+    let got = attach(program, directory, interface.ifindex, wish, deaf);
+    *interface = warned(XdpInterface { name: std::mem::take(&mut interface.name), ..got });
+    Ok(())
+}
+
+fn in_driver(deaf: bool) -> String {
+    if deaf { DEAF } else { "in the driver" }.to_owned()
 }
 
 /// What [`probe`] found out, and what to do.
 const DEAF: &str = "native: the far end of this veth loses what XDP sends (`ethtool -K DEVICE gro on` there helps)";
 
 fn off(ifindex: u32, reason: String) -> XdpInterface {
-    XdpInterface { name: String::new(), ifindex, mode: XdpMode::Off, reason }
+    XdpInterface { name: String::new(), ifindex, mode: XdpMode::Off, reason, deaf: false }
 }
 
 fn attach_as(program: &mut Program, directory: &Path, ifindex: u32, mode: XdpMode) -> Result<(), String> {
@@ -190,6 +229,16 @@ fn up() -> Result<Vec<String>, XdpError> {
         }
     }
     Ok(names)
+}
+
+/// Says beside the mode what keeps the program from using it.
+fn warned(mut interface: XdpInterface) -> XdpInterface {
+    if interface.mode != XdpMode::Off
+        && let Some(blind) = allow_route_lookups()
+    {
+        interface.reason = format!("{}; {blind}", interface.reason);
+    }
+    interface
 }
 
 /// The kernel answers the program's question for a route only when the interface asked about forwards. The

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     fn interface(name: &str, ifindex: u32, mode: XdpMode) -> XdpInterface {
-        XdpInterface { name: name.to_owned(), ifindex, mode, reason: String::new() }
+        XdpInterface { name: name.to_owned(), ifindex, mode, reason: String::new(), deaf: false }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use aya::programs::Xdp as Program;
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use raceway_abi::limits::FLOWS_MAX;
-use raceway_abi::{ABI_VERSION, COUNTERS, Flow, FlowKey, Policer, Settings, map_name};
+use raceway_abi::{ABI_VERSION, COUNTERS, Counter, Direction, Flow, FlowKey, Policer, Settings, map_name};
 use raceway_api::XdpMode;
 use raceway_sys::bpf::WordMap;
 use raceway_sys::shared::{AllAtomic, SharedArray};
@@ -72,6 +72,8 @@ pub struct XdpInterface {
     pub mode: XdpMode,
     /// Why this and not a better one; for people.
     pub reason: String,
+    /// It is a veth whose far end, when last seen, lost what XDP sends.
+    pub deaf: bool,
 }
 
 /// The attached program and its maps. Dropping it leaves everything attached; [`detach`] removes it.
@@ -86,6 +88,9 @@ pub struct Xdp {
     egress: HashMap<MapData, u32, [u8; 8]>,
     counters: PerCpuArray<MapData, [u64; COUNTERS as usize]>,
     interfaces: Vec<XdpInterface>,
+    options: XdpOptions,
+    /// Datagrams that had been relayed at the last look.
+    relayed: u64,
     object: Ebpf,
 }
 
@@ -121,13 +126,13 @@ impl Xdp {
             pins::pin(&directory, &object)?;
         }
         let interfaces = attach::all(&mut object, &directory, options)?;
-        let mut xdp = Self::from_object(object, options.flows_max, interfaces)?;
+        let mut xdp = Self::from_object(object, options.clone(), interfaces)?;
         xdp.refresh_egress()?;
         Ok(xdp)
     }
 
-    fn from_object(mut object: Ebpf, flows_max: u32, interfaces: Vec<XdpInterface>) -> Result<Self, XdpError> {
-        let flows = flows_max as usize;
+    fn from_object(mut object: Ebpf, options: XdpOptions, interfaces: Vec<XdpInterface>) -> Result<Self, XdpError> {
+        let flows = options.flows_max as usize;
         let slots = take(&mut object, map_name::SLOTS)?;
         Ok(Self {
             flows: Arc::new(share(&object, map_name::FLOWS, flows)?),
@@ -139,6 +144,8 @@ impl Xdp {
             egress: HashMap::try_from(take(&mut object, map_name::EGRESS)?)?,
             counters: PerCpuArray::try_from(take(&mut object, map_name::COUNTERS)?)?,
             interfaces,
+            options,
+            relayed: 0,
             object,
         })
     }
@@ -221,8 +228,43 @@ impl Xdp {
         &self.interfaces
     }
 
+    /// Looks again at what changes without a word: far ends of veths, VLAN interfaces. Call it now and then (every second
+    /// or two is plenty). True when an interface has another data path now: routes that flows remember may name it.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses an entry, or to let go of an interface.
+    pub fn refresh(&mut self) -> Result<bool, XdpError> {
+        let changed = self.follow_far_ends()?;
+        self.refresh_egress()?;
+        Ok(changed)
+    }
+
+    /// Where the far end of a veth has ceased to take frames from XDP, the program goes from the driver to the general
+    /// receive path; where it takes them now, back. True when any did.
+    fn follow_far_ends(&mut self) -> Result<bool, XdpError> {
+        let relayed = Direction::ALL.map(|way| self.counters()[Counter::packets(way).index() as usize]).iter().sum();
+        let relaying = std::mem::replace(&mut self.relayed, relayed) != relayed;
+        let directory = pins::version_directory(&self.options.pin_dir);
+        let mut changed = false;
+        for interface in &mut self.interfaces {
+            if !probe::matters(interface, relaying) {
+                continue;
+            }
+            let deaf = !probe::arrives(program(&mut self.object, PROBE)?, &interface.name, interface.ifindex);
+            if deaf != interface.deaf {
+                let program = program(&mut self.object, PROGRAM)?;
+                attach::renew(program, &directory, self.options.mode, interface, deaf)?;
+                let XdpInterface { name, mode, reason, .. } = &*interface;
+                tracing::warn!(interface = %name, mode = mode.label(), %reason, "XDP: the far end changed");
+                changed = true;
+            }
+        }
+        Ok(changed)
+    }
+
     /// Tells the program anew which interfaces it may send to, and how. VLAN interfaces, and programs at the far end of
-    /// a veth, come and go: call it now and then (once a second is plenty).
+    /// a veth, come and go.
     ///
     /// # Errors
     ///

@@ -22,11 +22,11 @@ const FRAMES: usize = 15_000;
 /// Actions of linux/bpf.h.
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
-const XDP_TX: u32 = 3;
+pub const XDP_TX: u32 = 3;
 const XDP_REDIRECT: u32 = 4;
 
 /// Runs a frame in the kernel.
-fn run(xdp: &mut Xdp, frame: &[u8]) -> (u32, Vec<u8>) {
+pub fn run(xdp: &mut Xdp, frame: &[u8]) -> (u32, Vec<u8>) {
     let mut out = vec![0; 4096];
     let mut options = TestRunOptions::new();
     options.data_in = Some(frame);
@@ -38,7 +38,7 @@ fn run(xdp: &mut Xdp, frame: &[u8]) -> (u32, Vec<u8>) {
 }
 
 /// The world of the tests in the maps of the kernel.
-fn write_world(xdp: &mut Xdp) {
+pub fn write_world(xdp: &mut Xdp) {
     for (slot, entry) in world::entries().iter().enumerate() {
         world::write_flow(&xdp.flows()[slot], entry);
         xdp.insert(&entry.spec.key, slot as u32).expect("room");

@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use raceway_abi::{ABI_VERSION, CHANNEL_INDICATION, Counter, Direction, FlowKey, map_name};
 use raceway_api::XdpMode;
 use raceway_relay::fast_path::FastPath;
-use raceway_relay::xdp::{XdpError, XdpModeWish, detach};
+use raceway_relay::xdp::{Xdp, XdpError, XdpModeWish, detach};
 
+use crate::differential::{XDP_TX, run, write_world};
 use crate::net::{Pair, command};
 use crate::place::{Place, with_bpf};
-use crate::support::world::{FOREVER_NS, client, forward, key, listener, peer, relayed};
+use crate::support::packet::{Packet, channel_data};
+use crate::support::world::{FOREVER_NS, channel, client, forward, key, listener, peer, relayed};
 
 fn version_directory(place: &Place) -> PathBuf {
     place.options.pin_dir.join(format!("v{ABI_VERSION}"))
@@ -225,6 +227,81 @@ fn needs_bpf_a_veth_whose_far_end_is_deaf_is_not_driven_natively() {
         let opened = place.open().expect("opens");
         assert_eq!(opened.interfaces()[0].mode, XdpMode::Native);
         assert!(opened.interfaces()[0].reason.contains("gro on"));
+    });
+}
+
+/// Whether the far end of a pair takes what XDP sends.
+fn polls(pair: &Pair, yes: bool) {
+    command(&["ethtool", "-K", &pair.theirs, "gro", if yes { "on" } else { "off" }]);
+}
+
+fn relay_one(xdp: &mut Xdp) {
+    let packet = Packet::new(client(false), listener(false), channel_data(channel::PLAIN, b"media"));
+    assert_eq!(run(xdp, &packet.frame()).0, XDP_TX);
+}
+
+/// What the one interface has after a look.
+fn looked_at(xdp: &mut Xdp) -> (XdpMode, String) {
+    xdp.refresh().expect("allowed");
+    let [interface] = xdp.interfaces() else { panic!("one interface") };
+    (interface.mode, interface.reason.clone())
+}
+
+/// Whether `ip link` says that the program is in the general receive path.
+fn is_generic(pair: &Pair) -> bool {
+    command(&["ip", "link", "show", "dev", &pair.ours]).contains("xdpgeneric")
+}
+
+#[test]
+fn needs_bpf_a_far_end_that_goes_deaf_is_noticed_while_packets_are_relayed_and_so_is_its_return() {
+    with_bpf("goes deaf", |place| {
+        let pair = Pair::here("test0", "test1");
+        place.options.interfaces = vec![pair.ours.clone()];
+        let mut xdp = place.open().expect("opens");
+        write_world(&mut xdp);
+        relay_one(&mut xdp);
+        assert_eq!(looked_at(&mut xdp).0, XdpMode::Native, "it takes them");
+        polls(&pair, false);
+        assert_eq!(looked_at(&mut xdp).0, XdpMode::Native, "nothing is lost while nothing is relayed");
+        relay_one(&mut xdp);
+        let (mode, reason) = looked_at(&mut xdp);
+        assert_eq!((mode, is_generic(&pair)), (XdpMode::Generic, true));
+        assert!(reason.contains("gro on"), "{reason}");
+        assert_eq!(looked_at(&mut xdp).0, XdpMode::Generic);
+        polls(&pair, true);
+        assert_eq!(looked_at(&mut xdp), (XdpMode::Native, "in the driver".to_owned()));
+        assert!(is_attached(&pair.ours) && !is_generic(&pair));
+    });
+}
+
+#[test]
+fn needs_bpf_a_relay_that_takes_over_from_one_with_a_deaf_far_end_looks_again() {
+    with_bpf("deaf before", |place| {
+        let pair = Pair::here("test0", "test1");
+        polls(&pair, false);
+        place.options.interfaces = vec![pair.ours.clone()];
+        place.open().expect("opens");
+        let mut xdp = place.open().expect("opens");
+        assert_eq!(looked_at(&mut xdp), (XdpMode::Generic, "kept from the relay before".to_owned()));
+        polls(&pair, true);
+        assert_eq!(looked_at(&mut xdp).0, XdpMode::Native);
+    });
+}
+
+#[test]
+fn needs_bpf_who_asks_for_native_by_name_keeps_it_and_is_told_of_a_deaf_far_end() {
+    with_bpf("native deaf", |place| {
+        let pair = Pair::here("test0", "test1");
+        place.options.interfaces = vec![pair.ours.clone()];
+        place.options.mode = XdpModeWish::Native;
+        let mut xdp = place.open().expect("opens");
+        write_world(&mut xdp);
+        polls(&pair, false);
+        relay_one(&mut xdp);
+        let (mode, reason) = looked_at(&mut xdp);
+        assert!(mode == XdpMode::Native && reason.contains("gro on"), "{reason}");
+        polls(&pair, true);
+        assert_eq!(looked_at(&mut xdp), (XdpMode::Native, "in the driver".to_owned()));
     });
 }
 

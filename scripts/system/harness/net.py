@@ -150,7 +150,7 @@ class Network:
 
     def __init__(self, mtu=1500):
         self.client, self.relay, self.peer = made = [Namespace(name) for name in ("client", "relay", "peer")]
-        self.all, self.links = made, []
+        self.all, self.links = made, {}
         self._join(self.client, "c0", "rc", "10.77.1.", "fd77:1::", mtu)
         self._join(self.peer, "p0", "rp", "10.77.2.", "fd77:2::", mtu)
         for name in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
@@ -166,10 +166,18 @@ class Network:
         far.ip("route", "add", "default", "via", f"{v4}1")
         far.ip("-6", "route", "add", "default", "via", f"{v6}1")
         far.call(lambda: _finish_checksums(far_name))
-        self.links.append(far.call(lambda: _pass_everything(far_name)))
+        self.polls(far, far_name)
+
+    def polls(self, far, far_name):
+        """The far end of a link takes what XDP sends there."""
+        self.links[far_name] = far.call(lambda: _pass_everything(far_name))
+
+    def ceases_to_poll(self, far_name):
+        """From now on it loses that."""
+        os.close(self.links.pop(far_name))
 
     def delete(self):
-        for link in self.links:
+        for link in self.links.values():
             os.close(link)
         for namespace in self.all:
             namespace.delete()

@@ -91,6 +91,31 @@ def icmp(world):
     assert errors[0].address(stun.XOR_PEER_ADDRESS) == closed
 
 
+@test("a far end that loses what XDP sends is noticed during a call, and so is its return", seconds=60)
+def deaf_far_end(world):
+    raceway = Raceway(world, {"relay": {"xdp": "auto"}})
+    call = new_call(world).start()
+
+    def native():
+        return raceway.metrics().total("raceway_xdp_info", mode="native")
+
+    def lost_in(seconds):
+        before = call.lost
+        world.wait(seconds)
+        return call.lost - before
+
+    assert native() == 2
+    world.net.ceases_to_poll("p0")
+    wait_for("the peer's side to be driven by the kernel", lambda: native() == 1, 10)
+    assert lost_in(2) < 5, call
+    world.net.polls(world.net.peer, "p0")
+    wait_for("the peer's side to be driven natively", lambda: native() == 2, 10)
+    before = raceway.metrics()
+    assert lost_in(2) < 5, call
+    call.stop()
+    assert xdp_share(before, raceway.metrics()) >= 0.99
+
+
 @test("more STUN requests of one prefix than its budget are dropped in XDP, and calls go on")
 def stun_budget(world):
     raceway = Raceway(world, {"turn.policy": {"stun_requests_per_second": 50}})
