@@ -33,17 +33,15 @@ enum Task {
     Run {
         #[command(flatten)]
         options: scenario::Options,
-        /// Document whose tables are replaced.
-        #[arg(long)]
-        document: Option<PathBuf>,
+        #[command(flatten)]
+        documents: report::Documents,
     },
     /// Prints the tables of a file of results, or puts them into a document.
     Report {
         /// Results.
         file: PathBuf,
-        /// Document whose tables are replaced.
-        #[arg(long)]
-        document: Option<PathBuf>,
+        #[command(flatten)]
+        documents: report::Documents,
     },
     /// Sends at given rates through one subject, for developing.
     Once(Once),
@@ -102,23 +100,26 @@ fn carry_out() -> Result<()> {
             let _preferred = prepare()?;
             run_once(&once)
         }
-        Task::Run { options, document } => {
+        Task::Run { options, documents } => {
             let _preferred = prepare()?;
             let file = scenario::run(&options)?;
-            println!("{}", file.display());
-            publish(&file, document)
+            if options.is_whole() {
+                return publish(&file, &documents);
+            }
+            eprintln!("documents are left as they are, since this was not everything");
+            publish(&file, &report::Documents::default())
         }
-        Task::Report { file, document } => publish(&file, document),
+        Task::Report { file, documents } => publish(&file, &documents),
     }
 }
 
 /// Files that a relay may have open: rtpengine takes four for each of ten thousand calls.
 const OPEN_FILES: u64 = 65_536;
 
-fn publish(file: &std::path::Path, document: Option<PathBuf>) -> Result<()> {
+fn publish(file: &std::path::Path, documents: &report::Documents) -> Result<()> {
     let records = record::read(file)?;
     println!("{}", report::tables(&records)?);
-    document.map_or(Ok(()), |document| report::write(&document, &records))
+    documents.write(&records)
 }
 
 /// Nothing is to be left behind; other processes of the machine are to disturb little; thousands of sockets are to be

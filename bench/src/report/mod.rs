@@ -1,5 +1,6 @@
 //! The document's tables and plots, out of the records of a run.
 
+mod headline;
 mod plots;
 mod rates;
 mod sections;
@@ -7,17 +8,13 @@ mod table;
 mod targets;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::record::{Record, Setting};
 use crate::stand::topology::Direction;
 use rates::Rates;
-
-/// Between these lines of docs/BENCHMARKS.md the tables stand.
-const BEGIN: &str = "<!-- tables: begin (written by scripts/bench) -->";
-const END: &str = "<!-- tables: end -->";
 
 /// The tables as Markdown.
 pub fn tables(records: &[Record]) -> Result<String> {
@@ -56,11 +53,56 @@ fn about(setting: &Setting) -> String {
     )
 }
 
-/// Puts the tables into a document, in the place of those before, and plots beside it.
-pub fn write(document: &Path, records: &[Record]) -> Result<()> {
+/// Documents that a run is put into.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Documents {
+    /// Document whose tables are replaced; plots go to the directory `bench` beside it.
+    #[arg(long)]
+    document: Option<PathBuf>,
+    /// Document whose few figures are replaced.
+    #[arg(long)]
+    readme: Option<PathBuf>,
+}
+
+impl Documents {
+    /// Puts a run into them.
+    pub fn write(&self, records: &[Record]) -> Result<()> {
+        if let Some(document) = &self.document {
+            replace(document, "tables", &tables(records)?)?;
+            plots::draw(records, &document.with_file_name("bench"))?;
+        }
+        if let Some(readme) = &self.readme {
+            let setting = &records.first().context("no records")?.setting;
+            let figures = format!("{}\n{}", headline::headline(records, &Rates::of(records)), about(setting));
+            replace(readme, "figures", &figures)?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts a text between the marks of a name in a document, in the place of what was there.
+fn replace(document: &Path, name: &str, with: &str) -> Result<()> {
+    let (begin, end) = (format!("<!-- {name}: begin (written by scripts/bench) -->"), format!("<!-- {name}: end -->"));
     let text = fs::read_to_string(document).with_context(|| format!("cannot read {}", document.display()))?;
-    let (head, rest) = text.split_once(BEGIN).with_context(|| format!("no line {BEGIN:?}"))?;
-    let (_, tail) = rest.split_once(END).with_context(|| format!("no line {END:?}"))?;
-    fs::write(document, format!("{head}{BEGIN}\n{}{END}{tail}", tables(records)?))?;
-    plots::draw(records, &document.with_file_name("bench"))
+    let (head, rest) = text.split_once(&begin).with_context(|| format!("no line {begin:?}"))?;
+    let (_, tail) = rest.split_once(&end).with_context(|| format!("no line {end:?}"))?;
+    Ok(fs::write(document, format!("{head}{begin}\n{with}{end}{tail}"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_between_the_marks_is_replaced() {
+        let path = std::env::temp_dir().join(format!("raceway-bench-{}.md", std::process::id()));
+        let marked = |text: &str| {
+            format!("a\n<!-- tables: begin (written by scripts/bench) -->\n{text}<!-- tables: end -->\nb\n")
+        };
+        fs::write(&path, marked("old\n")).expect("writable");
+        replace(&path, "tables", "new\n").expect("it has marks");
+        assert_eq!(fs::read_to_string(&path).expect("there"), marked("new\n"));
+        assert!(replace(&path, "figures", "new\n").is_err());
+        fs::remove_file(&path).expect("ours");
+    }
 }

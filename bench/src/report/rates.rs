@@ -53,6 +53,20 @@ pub struct Split {
     pub soft: f64,
 }
 
+impl Split {
+    /// With their names.
+    #[must_use]
+    pub const fn parts(self) -> [(&'static str, f64); 3] {
+        [("user", self.user), ("system", self.system), ("soft interrupt", self.soft)]
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn together(self) -> f64 {
+        self.user + self.system + self.soft
+    }
+}
+
 /// What the rounds of one measurement came to.
 #[derive(Default)]
 pub struct Found {

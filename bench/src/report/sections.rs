@@ -65,12 +65,16 @@ pub fn rate(rates: &Rates, direction: Direction) -> Option<String> {
             places(found.common_cost().map(|ns| ns / 1e3), 2),
         ]);
     }
+    let plot = match direction {
+        Direction::ToPeer => "\n![CPU time of a packet by kind](bench/cost.svg)\n",
+        Direction::ToClient => "",
+    };
     (!table.is_empty()).then(|| {
         format!(
             "### {title}\n\n{table}\n`>=`: the generator or its core was the limit. Without loss: at most a share of \
              {LOSS_FREE} lost in one of {ATTEMPTS} trials. At most: flat out for what stays in XDP (beyond its ring \
              nothing costs it time), else the rate without loss. CPU: seconds for a million packets, of the relay's \
-             threads and its side's NAPI threads, at that rate. Rounds: {rounds}.\n"
+             threads and its side's NAPI threads, at that rate. Rounds: {rounds}.\n{plot}"
         )
     })
 }
@@ -80,8 +84,8 @@ pub fn flows(rates: &Rates) -> Option<String> {
     let mut counts = GROWING.to_vec();
     counts.push(FLOWS);
     counts.sort_unstable();
-    let heads: Vec<String> = counts.iter().map(|flows| format!("{} flows", whole(Some(f64::from(*flows))))).collect();
-    let heads: Vec<&str> = std::iter::once("relay").chain(heads.iter().map(String::as_str)).collect();
+    let heads: Vec<String> = counts.iter().map(|flows| whole(Some(f64::from(*flows)))).collect();
+    let heads: Vec<&str> = std::iter::once("relay, by flows").chain(heads.iter().map(String::as_str)).collect();
     let (mut rate, mut cost) = (Table::new(&heads), Table::new(&heads));
     let grown = |key: &Key| key.load == Load::calls(GROWING[0]) && key.variant.is_empty();
     for (key, _) in rates.all(grown) {

@@ -99,6 +99,14 @@ pub struct Options {
     pub place: Place,
 }
 
+impl Options {
+    /// Whether nothing is left out.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.only.is_empty() && self.scenario.is_empty()
+    }
+}
+
 /// What scenarios share.
 pub struct Stage {
     options: Options,
