@@ -38,6 +38,24 @@ pub enum Task {
     /// The load doubles until a trial fails, then the distance is halved. What a trial must hold is --expect (loss<=0 if it
     /// is not given); a trial in which the generator itself was late ends the search, and the result is a lower bound.
     Capacity(Capacity),
+    /// Shows a report again that --json wrote: as a table, as a page, or held against other expectations.
+    Report(Shown),
+}
+
+/// Options of `report`.
+#[derive(Debug, Args)]
+pub struct Shown {
+    /// The report; - is standard input.
+    pub file: PathBuf,
+    /// What must hold for a pass, in place of what was expected when it ran.
+    #[arg(long, value_name = "LIST")]
+    pub expect: Option<Expectations>,
+    /// The report as JSON on standard output, in place of the table.
+    #[arg(long)]
+    pub json: bool,
+    /// The report as a page with plots.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// Options of `capacity`.

@@ -29,6 +29,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Rtp(options) => (show::Output::of(&options.common)?, rtp::run(options, &interrupt)?),
         Task::Sink(options) => (show::Output::of(&options.common)?, sink::run(options, &interrupt)?),
         Task::Turn(options) => (show::Output::of(&options.common)?, turn::run(options, &interrupt)?),
+        Task::Report(options) => return show::again(&options),
         Task::Capacity(options) => {
             let json = match &options.of {
                 CapacityOf::Rtp { trial, .. } => trial.common.json,

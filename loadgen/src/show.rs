@@ -1,16 +1,16 @@
 //! Results, to whoever wants them.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use raceway_loadgen_core::report::Report;
+use anyhow::{Context, Result, ensure};
+use raceway_loadgen_core::report::{FORMAT, Report};
 use raceway_loadgen_report::{page, table};
 use serde::Serialize;
 
 use crate::capacity::Searched;
-use crate::cli::Common;
+use crate::cli::{Common, Shown};
 
 /// Where a report goes.
 #[derive(Debug)]
@@ -25,11 +25,15 @@ impl Output {
     /// # Errors
     /// The file cannot be made.
     pub fn of(common: &Common) -> Result<Self> {
+        Self::new(common.json, common.html.as_ref())
+    }
+
+    fn new(json: bool, html: Option<&PathBuf>) -> Result<Self> {
         let open = |path: &PathBuf| {
             let file = File::create(path).with_context(|| format!("--html {}: cannot be written", path.display()))?;
             Ok::<_, anyhow::Error>((path.clone(), file))
         };
-        Ok(Self { json: common.json, html: common.html.as_ref().map(open).transpose()? })
+        Ok(Self { json, html: html.map(open).transpose()? })
     }
 
     /// Writes a report; whether it is a pass.
@@ -51,6 +55,25 @@ impl Output {
         }
         Ok(report.passed())
     }
+}
+
+/// Shows a report that was written before; whether it is a pass.
+///
+/// # Errors
+/// It cannot be read, is of another version, or is no report.
+pub fn again(options: &Shown) -> Result<bool> {
+    let name = options.file.display();
+    let text = match options.file.as_os_str().to_str() {
+        Some("-") => io::read_to_string(io::stdin()),
+        _ => fs::read_to_string(&options.file),
+    };
+    let text = text.with_context(|| format!("{name}: cannot be read"))?;
+    let mut report: Report = serde_json::from_str(&text).with_context(|| format!("{name}: not a report of --json"))?;
+    ensure!(report.format == FORMAT, "{name}: a report of format {}, this program reads {FORMAT}", report.format);
+    if let Some(expectations) = &options.expect {
+        report.expectations = expectations.evaluate(&report);
+    }
+    Output::new(options.json, options.html.as_ref())?.write(&report)
 }
 
 /// Writes what a search for capacity came to; whether it is a pass.
