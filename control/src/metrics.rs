@@ -98,6 +98,16 @@ fn turn(families: &mut Vec<MetricFamily>, overview: &Overview) {
     }
     let help = "STUN and TURN requests answered, by result: success or error code.";
     families.push(counter("raceway_turn_requests_total", help, requests));
+    families.push(counter(
+        "raceway_relay_failures_total",
+        "Orders of control that the relay could not carry out.",
+        vec![(Vec::new(), overview.counters.relay_failures as f64)],
+    ));
+    families.push(counter(
+        "raceway_restore_failures_total",
+        "Sessions that a restarted control found in the relay, could not take over, and removed.",
+        vec![(Vec::new(), overview.counters.restore_failures as f64)],
+    ));
     let allocations = Family::ALL.iter().zip(overview.allocations);
     families.push(gauge(
         "raceway_turn_allocations",
@@ -272,6 +282,8 @@ mod tests {
             "raceway_drops_total{path=\"xdp\",reason=\"policed\"} 7",
             "raceway_drops_total{path=\"control\",reason=\"over_budget\"} 0",
             "raceway_turn_requests_total{method=\"allocate\",result=\"486\"} 0",
+            "raceway_relay_failures_total 0",
+            "raceway_restore_failures_total 0",
             "raceway_turn_allocations{family=\"ipv6\"} 1",
             "raceway_flows{path=\"xdp\"} 11",
             "raceway_sessions 3",

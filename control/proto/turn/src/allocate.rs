@@ -79,7 +79,6 @@ impl Server {
             Source::Token(_) => None,
         };
         self.sessions.insert(Box::new(allocation));
-        self.counters.allocations_made += 1;
         self.counters.answered(Method::Allocate, Outcome::Success);
         self.apply_allocation(session, proven.exchange, Purpose::Allocate { wish, attempts: 1 });
         Ok(())

@@ -231,8 +231,6 @@ pub struct Counters {
     silences: [u64; Silence::ALL.len()],
     /// `Failed` messages of the relay.
     pub relay_failures: u64,
-    /// Allocations made, restored ones not counted.
-    pub allocations_made: u64,
     /// Sessions of a snapshot that could not be understood and were removed.
     pub restore_failures: u64,
 }

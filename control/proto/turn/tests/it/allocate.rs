@@ -170,7 +170,7 @@ fn the_same_request_again_gets_the_same_response_and_changes_nothing() {
     assert_eq!(world.server.session_count(), 1);
     world.restart_control();
     assert_eq!(world.ask(client.address, &octets).octets, first.octets, "also after a restart of control");
-    assert_eq!(world.server.counters().allocations_made, 0);
+    assert_eq!(world.server.session_count(), 1);
 }
 
 #[test]
@@ -365,7 +365,6 @@ fn requests_are_counted_by_result() {
     let counters = world.server.counters();
     assert_eq!(counters.requests(Method::Allocate, Outcome::Success), 1);
     assert_eq!(counters.requests(Method::Allocate, Outcome::Refused(raceway_turn::Refusal::Unauthenticated)), 1);
-    assert_eq!(counters.allocations_made, 1);
 }
 
 #[test]
