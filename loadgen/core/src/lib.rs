@@ -8,6 +8,7 @@ pub mod limits;
 mod profile;
 pub mod quality;
 pub mod receive;
+pub mod replay;
 pub mod report;
 pub mod rtcp;
 pub mod rtp;

@@ -43,3 +43,11 @@ pub const SOURCES_MAX: usize = 31;
 pub const SOURCE_OCTETS: usize = 72;
 /// Octets of the longest RTCP datagram: sender report with [`SOURCES_MAX`] blocks, name, goodbye.
 pub const REPORT_MAX: usize = 28 + SOURCES_MAX * 24 + 28 + 8;
+/// Octets of the longest capture that is replayed.
+pub const CAPTURE_OCTETS_MAX: usize = 1 << 31;
+/// Sets of addresses and SSRC of a capture that are looked at. About 200 octets each, and 32 for each packet.
+pub const CANDIDATES_MAX: usize = 1 << 17;
+/// Packets of the shortest stream of a capture that is taken as one.
+pub const STREAM_PACKETS_MIN: usize = 10;
+/// Shortest time after which a capture begins again.
+pub const PERIOD_MIN: Duration = Duration::from_millis(1);

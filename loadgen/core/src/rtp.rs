@@ -1,5 +1,7 @@
 //! An RTP packet as a receiver reads it (RFC 3550 section 5.1), in place.
 
+use core::ops::Range;
+
 /// Octets of the fixed header.
 pub const HEADER: usize = 12;
 /// Octets of a CSRC, and the unit of a header extension's length.
@@ -101,7 +103,13 @@ impl<'a> RtpView<'a> {
     /// The payload, without padding.
     #[must_use]
     pub fn payload(&self) -> &'a [u8] {
-        &self.octets[self.payload.0..self.payload.1]
+        &self.octets[self.payload_range()]
+    }
+
+    /// Where the payload is in the packet.
+    #[must_use]
+    pub const fn payload_range(&self) -> Range<usize> {
+        self.payload.0..self.payload.1
     }
 
     /// Octets of the whole packet.

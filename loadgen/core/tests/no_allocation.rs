@@ -1,8 +1,10 @@
 //! What happens for each packet allocates nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use raceway_loadgen_core::receive::{Receiver, Settings};
+use raceway_loadgen_core::replay::{Capture, Replay, ReplaySender};
 use raceway_loadgen_core::report::Interval;
 use raceway_loadgen_core::rtp::RtpView;
 use raceway_loadgen_core::{Clock, Identity, PROFILES, Profile, Schedule, Sender, Wheel};
@@ -54,6 +56,21 @@ fn sending_on_time_allocates_nothing() {
     // This test could not fail if nothing were counted.
     drop(std::hint::black_box(vec![0u8; 10]));
     assert_eq!(allocations::of_this_thread(), before + 1);
+}
+
+#[test]
+fn replaying_allocates_nothing() {
+    let file = include_bytes!("../corpus/replay/ethernet");
+    let capture = Capture::read(file).unwrap();
+    let replay = Replay { start: BEGIN, period: Some(capture.period()), stamp: true, ..Replay::default() };
+    let mut sender = ReplaySender::new(Arc::clone(&capture.streams[0]), replay);
+    let mut out = [0; 9_000];
+    let before = allocations::of_this_thread();
+    while sender.next_due().unwrap() < BEGIN.after(Duration::from_secs(60)) {
+        sender.write(&mut out);
+    }
+    assert_eq!(allocations::of_this_thread(), before);
+    assert_eq!(sender.sent(BEGIN).packets, 3_000);
 }
 
 #[test]

@@ -7,8 +7,11 @@ use proptest::prelude::*;
 type Fuzz = fn(&[u8]);
 
 /// A folder of `corpus` and what reads it.
-const PARSERS: [(&str, Fuzz); 2] =
-    [("rtp", raceway_loadgen_core::rtp::fuzz), ("rtcp", raceway_loadgen_core::rtcp::fuzz)];
+const PARSERS: [(&str, Fuzz); 3] = [
+    ("rtp", raceway_loadgen_core::rtp::fuzz),
+    ("rtcp", raceway_loadgen_core::rtcp::fuzz),
+    ("replay", raceway_loadgen_core::replay::fuzz),
+];
 
 fn corpus(folder: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(folder);
