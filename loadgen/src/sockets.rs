@@ -46,10 +46,12 @@ pub fn open(address: IpAddr) -> Result<OwnedFd> {
 /// # Errors
 /// It is taken, not an address of this machine, or what else the kernel says.
 pub fn open_at(address: SocketAddr) -> Result<OwnedFd> {
-    socket::open(address, Purpose::Relayed).with_context(|| match address.port() {
+    let fd = socket::open(address, Purpose::Relayed).with_context(|| match address.port() {
         0 => format!("no socket on {}", address.ip()),
         _ => format!("no socket on {address}"),
-    })
+    })?;
+    socket::stamp_arrivals(fd.as_fd())?;
+    Ok(fd)
 }
 
 /// Where a socket is bound.

@@ -165,7 +165,7 @@ impl<I: PacketIo> Worker<I> {
             interval: Box::default(),
             malformed: 0,
         };
-        let clock = NtpClock::new(terms.timeline.to_wall().saturating_add(Duration::from_nanos(now.as_ns())), now);
+        let clock = NtpClock::new(terms.timeline.to_wall(now), now);
         let reporters = Reporters::new(clock, terms.seed, terms.rtcp);
         let strangers = if terms.expectation.strangers { Reporters::strangers_max() } else { plan.ports.len() as u32 };
         let timers = 2 * plan.streams.len() + inbox.clients.len();
@@ -490,14 +490,15 @@ impl<I: PacketIo> Worker<I> {
     #[inline]
     fn deal_with(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Received { socket, buffer, length, remote, truncated: false, .. } => {
+            Event::Received { socket, buffer, length, remote, truncated: false, arrived, .. } => {
                 let range = HEADROOM..HEADROOM + length;
                 if let Some(access) = self.access.as_mut().filter(|_| self.plan.ports[socket as usize].impaired) {
                     access.down(socket, remote, &self.io.memory(&buffer)[range], now);
                     return self.io.release(buffer);
                 }
                 let client = self.plan.ports[socket as usize].client;
-                match self.inbox.take(socket, client, remote, &self.io.memory(&buffer)[range], now) {
+                let at = self.terms.timeline.of_wall(arrived, now);
+                match self.inbox.take(socket, client, remote, &self.io.memory(&buffer)[range], at) {
                     Taken::Media(media) => {
                         self.meet(socket, remote, now);
                         self.echo(socket, remote, buffer, HEADROOM + media.start..HEADROOM + media.end);
@@ -587,6 +588,7 @@ impl<I: PacketIo> Worker<I> {
 
     fn report(&mut self, now: Instant) {
         self.reported_at = now;
+        self.terms.timeline.look_at_the_wall();
         let interval = std::mem::take(&mut self.inbox.interval);
         let _ = self.reports.send(Report::Interval(interval));
     }

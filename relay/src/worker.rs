@@ -136,7 +136,7 @@ impl<I: PacketIo> Worker<I> {
     #[inline]
     fn deal_with(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Received { socket, buffer, length, remote, truncated, traffic_class } => {
+            Event::Received { socket, buffer, length, remote, truncated, traffic_class, .. } => {
                 let source = self.sockets.get(socket as usize).copied().flatten();
                 match (source, remote) {
                     _ if truncated => self.refuse(buffer, DropReason::Oversized),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use raceway_units::Endpoint;
 
 use crate::address::{self, NAME_MAX};
-use crate::io::memory::{BUFFERS, Buffer, CONTROL, HEADROOM, Memory, OWN_MAX, PAYLOAD_MAX, traffic_class};
+use crate::io::memory::{BUFFERS, Buffer, CONTROL, HEADROOM, Memory, OWN_MAX, PAYLOAD_MAX, notes};
 use crate::io::sends::Sends;
 use crate::io::{Event, Figures, PacketIo, Wait, Waker};
 
@@ -74,13 +74,15 @@ impl Slots {
 
     fn event(&self, at: usize, socket: u32, buffer: Buffer) -> Event {
         let header = &self.headers[at].msg_hdr;
+        let notes = notes(&self.controls[at].0, header.msg_controllen);
         Event::Received {
             socket,
             buffer,
             length: (self.headers[at].msg_len as usize).min(PAYLOAD_MAX),
             remote: address::read(&self.names[at][..NAME_MAX.min(header.msg_namelen as usize)]),
             truncated: header.msg_flags & libc::MSG_TRUNC != 0,
-            traffic_class: traffic_class(&self.controls[at].0, header.msg_controllen),
+            traffic_class: notes.traffic_class,
+            arrived: notes.arrived,
         }
     }
 }

@@ -67,6 +67,14 @@ pub fn open(address: SocketAddr, purpose: Purpose) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
+/// Has the kernel say when each datagram arrived, before anybody was there to take it.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub fn stamp_arrivals(fd: BorrowedFd<'_>) -> io::Result<()> {
+    set(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
+}
+
 /// Asks for buffers beyond the system's limit (needs CAP_NET_ADMIN), else for what the limit allows.
 fn set_buffers(fd: BorrowedFd<'_>, octets: i32) {
     for (force, plain) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {

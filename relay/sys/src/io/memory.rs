@@ -1,6 +1,7 @@
 //! Memory that datagrams are received into and sent from.
 
 use std::io;
+use std::time::Duration;
 
 use crate::address::NAME_MAX;
 use crate::pages::Pages;
@@ -9,8 +10,8 @@ use crate::pages::Pages;
 pub(crate) const BUFFERS: u16 = 1024;
 /// What the kernel writes in front of the name where it picks the buffer (`struct io_uring_recvmsg_out`).
 pub(crate) const OUT: usize = 16;
-/// Room for one control message with an `int` or less (TOS, traffic class).
-pub(crate) const CONTROL: usize = 24;
+/// Room for a control message with an `int` or less (TOS, traffic class), and for one with a time.
+pub(crate) const CONTROL: usize = 24 + 32;
 
 /// Octets in front of a received payload: what the kernel says about it, free once it was read.
 pub const HEADROOM: usize = OUT + NAME_MAX + CONTROL;
@@ -52,17 +53,41 @@ impl Memory {
     }
 }
 
-/// The octet or `int` of an IP_TOS or IPV6_TCLASS control message, of which `used` octets are there.
+/// What the kernel said of a datagram beside its source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    /// TOS or traffic class.
+    pub(crate) traffic_class: u8,
+    /// When it arrived, by the wall clock since 1970; only of sockets that asked for it.
+    pub(crate) arrived: Option<Duration>,
+}
+
+/// Reads the control messages of which `used` octets are there.
 #[inline]
-pub(crate) fn traffic_class(control: &[u8], used: usize) -> u8 {
+pub(crate) fn notes(control: &[u8], used: usize) -> Notes {
     const HEADER: usize = size_of::<libc::cmsghdr>();
-    if used <= HEADER || control.len() < HEADER + 4 {
-        return 0;
+    let mut notes = Notes::default();
+    let mut rest = &control[..used.min(control.len())];
+    while rest.len() > HEADER {
+        let word = |at: usize| i32::from_ne_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
+        let length = (word(0) as usize).clamp(HEADER, rest.len());
+        let value = &rest[HEADER..length];
+        match (word(8), word(12)) {
+            (libc::IPPROTO_IP, libc::IP_TOS) => notes.traffic_class = value.first().copied().unwrap_or(0),
+            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
+                notes.traffic_class = value.first_chunk().map_or(0, |int| i32::from_ne_bytes(*int) as u8);
+            }
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => notes.arrived = timespec(value),
+            _ => {}
+        }
+        rest = rest.get(length.next_multiple_of(align_of::<libc::cmsghdr>())..).unwrap_or(&[]);
     }
-    let word = |at: usize| i32::from_ne_bytes([control[at], control[at + 1], control[at + 2], control[at + 3]]);
-    match (word(8), word(12)) {
-        (libc::IPPROTO_IP, libc::IP_TOS) => control[HEADER],
-        (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => word(HEADER) as u8,
-        _ => 0,
-    }
+    notes
+}
+
+#[cold]
+fn timespec(value: &[u8]) -> Option<Duration> {
+    let (seconds, rest) = value.split_first_chunk::<8>()?;
+    let nanoseconds = i64::from_ne_bytes(*rest.first_chunk::<8>()?);
+    Some(Duration::new(u64::try_from(i64::from_ne_bytes(*seconds)).ok()?, u32::try_from(nanoseconds).ok()?))
 }

@@ -83,6 +83,9 @@ pub enum Event {
         truncated: bool,
         /// Its TOS or traffic class (DSCP and ECN).
         traffic_class: u8,
+        /// When it arrived, by the wall clock since 1970, of a socket that was told to say so
+        /// ([`stamp_arrivals`](crate::socket::stamp_arrivals)).
+        arrived: Option<Duration>,
     },
     /// The socket has errors of the network to tell (ICMP).
     NetworkError {

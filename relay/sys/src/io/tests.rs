@@ -172,6 +172,37 @@ fn a_traffic_class_survives<I: Make>() {
     to.io.release(buffer);
 }
 
+fn arrivals_have_a_time_if_they_were_to_and_their_traffic_class_still<I: Make>() {
+    let wall = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    for host in ["127.0.0.1", "::1"] {
+        let mut pair = Pair::<I>::new(host);
+        socket::stamp_arrivals(pair.inside.as_fd()).unwrap();
+        // The kernel begins to stamp a little later, where nobody else wanted it to before.
+        std::thread::sleep(Duration::from_millis(100));
+        let from = peer(host);
+        mark(&from, 46 << 2);
+        let before = wall();
+        from.send_to(b"when?", bound(&pair.inside)).unwrap();
+        let sent = wall();
+        std::thread::sleep(Duration::from_millis(20));
+        pair.io.wait(Wait::Event).unwrap();
+        let Some(Event::Received { arrived, traffic_class, buffer, .. }) = pair.io.next_event() else { panic!() };
+        assert_eq!(traffic_class, 46 << 2);
+        let arrived = arrived.expect("a time");
+        assert!(before <= arrived && arrived <= sent + Duration::from_millis(10), "{before:?} {arrived:?} {sent:?}");
+        pair.io.release(buffer);
+    }
+}
+
+fn mark(socket: &UdpSocket, traffic_class: u32) {
+    let here = socket2::SockRef::from(socket);
+    let done = match socket.local_addr().unwrap() {
+        std::net::SocketAddr::V4(_) => here.set_tos_v4(traffic_class),
+        std::net::SocketAddr::V6(_) => here.set_tclass_v6(traffic_class),
+    };
+    done.unwrap();
+}
+
 fn gathering_ends_by_itself<I: Make>() {
     let mut pair = Pair::<I>::new("127.0.0.1");
     peer("127.0.0.1").send_to(b"alone", bound(&pair.inside)).unwrap();
@@ -231,6 +262,7 @@ with_each_back_end! {
     a_stopped_socket_says_so_and_receives_no_more
     an_unreachable_peer_is_told_and_receiving_goes_on
     a_traffic_class_survives
+    arrivals_have_a_time_if_they_were_to_and_their_traffic_class_still
     gathering_ends_by_itself
     a_wait_ends_at_its_time
     own_datagrams_leave_and_their_buffers_come_back

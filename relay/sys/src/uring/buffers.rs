@@ -8,7 +8,7 @@ use io_uring::types::BufRingEntry;
 use raceway_units::Endpoint;
 
 use crate::address::{self, NAME_MAX};
-use crate::io::memory::{BUFFERS, Buffer, CONTROL, HEADROOM, Memory, OUT, PAYLOAD_MAX, traffic_class};
+use crate::io::memory::{BUFFERS, Buffer, CONTROL, HEADROOM, Memory, Notes, OUT, PAYLOAD_MAX, notes};
 use crate::pages::Pages;
 
 /// Group that the buffers are registered as.
@@ -21,7 +21,7 @@ pub(super) struct Received {
     pub(super) length: usize,
     pub(super) remote: Option<Endpoint>,
     pub(super) truncated: bool,
-    pub(super) traffic_class: u8,
+    pub(super) notes: Notes,
 }
 
 pub(super) struct Buffers {
@@ -77,7 +77,7 @@ impl Buffers {
             length: octets.saturating_sub(HEADROOM).min(PAYLOAD_MAX),
             remote: address::read(name),
             truncated: flags & libc::MSG_TRUNC != 0,
-            traffic_class: traffic_class(&memory[OUT + NAME_MAX..HEADROOM], word(4) as usize),
+            notes: notes(&memory[OUT + NAME_MAX..HEADROOM], word(4) as usize),
         };
         (buffer, received)
     }

@@ -148,7 +148,8 @@ impl Uring {
                 length: received.length,
                 remote: received.remote,
                 truncated: received.truncated,
-                traffic_class: received.traffic_class,
+                traffic_class: received.notes.traffic_class,
+                arrived: received.notes.arrived,
             });
         }
         if !ended {
