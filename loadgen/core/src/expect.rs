@@ -233,6 +233,7 @@ fn bound(kind: Kind, text: &str) -> Option<f64> {
 
 fn say(kind: Kind, value: f64, report: &Report) -> String {
     match kind {
+        Kind::Share if value == 0.0 => "0 %".to_owned(),
         Kind::Share => format!("{value:.4} %"),
         Kind::Delay if report.summary.delay_reference == Reference::Relative => {
             format!("{value:.3} ms above the fastest")

@@ -2,7 +2,7 @@
 //!
 //! What the network does enters as delay and loss; all else has the default values of the Recommendations, and echo is
 //! taken as cancelled. The result is for planning and comparison: nobody has listened. Scores of the two models are on
-//! different scales and are not compared with each other.
+//! different scales and are not compared with each other. docs/rfc/e-model.md has what is implemented, assumed, left out.
 
 use core::time::Duration;
 
