@@ -33,6 +33,8 @@ pub enum Task {
     Sink(Sink),
     /// Allocates on a TURN server and runs media through it, both ways, between clients and peers of its own.
     Turn(Turn),
+    /// Sends the RTP streams of a capture again, as they were sent: their times kept, SSRCs and addresses new.
+    Replay(Replay),
     /// Searches for the most streams, or TURN clients, that a target carries, several times.
     ///
     /// The load doubles until a trial fails, then the distance is halved. What a trial must hold is --expect (loss<=0 if it
@@ -196,6 +198,36 @@ pub struct Rtp {
     /// Streams to send.
     #[command(flatten)]
     pub shape: Streams,
+    /// What all runs have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The capture: pcap or pcapng.
+    #[arg(long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where to send: HOST:PORT, or HOST:FIRST-LAST for one port after the other.
+    #[arg(long, value_name = "TARGET")]
+    pub target: Target,
+    /// Copies of all streams of the capture, each with a socket of its own.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    pub copies: u32,
+    /// Begins again when the capture is over, until --duration is; without it the capture is sent once, and --duration does
+    /// not count.
+    #[arg(long = "loop")]
+    pub again: bool,
+    /// Puts stamps into payloads in place of what was recorded, so that delay and damage are measured.
+    #[arg(long)]
+    pub stamp: bool,
+    /// Where it arrives in the end, as for `rtp`.
+    #[arg(long, value_name = "TARGET")]
+    pub receive: Option<Target>,
+    /// Copies begun each second.
+    #[arg(long, value_name = "NUMBER")]
+    pub ramp: Option<std::num::NonZeroU32>,
     /// What all runs have.
     #[command(flatten)]
     pub common: Common,

@@ -6,8 +6,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use raceway_loadgen_core::Identity;
 use raceway_loadgen_core::turn::{Credentials, Settings};
-use raceway_loadgen_core::{Identity, Track};
+
+use crate::source::Source;
 
 /// The work of one worker. Sockets, streams and clients name each other by their place in these lists.
 #[derive(Debug, Default)]
@@ -35,11 +37,13 @@ pub struct Port {
 #[derive(Debug)]
 pub struct Stream {
     /// What it sends.
-    pub track: Track,
+    pub source: Source,
     /// What people call it.
     pub name: String,
     /// Who it is.
     pub identity: Identity,
+    /// Streams of one call begin together.
+    pub call: u32,
     /// Where it leaves, and how.
     pub route: Route,
     /// The socket at which it should arrive, if that is one of this worker's.

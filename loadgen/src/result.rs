@@ -60,7 +60,7 @@ fn row(outcome: &Outcome, arriving: &Arriving) -> StreamReport {
     match arriving.planned.map(|planned| planned as usize) {
         Some(planned) => {
             let stream = &outcome.streams[planned];
-            let codec = Codec::of_encoding(stream.track.encoding);
+            let codec = stream.source.codec();
             StreamReport::of(stream.name.clone(), &arriving.receiver, outcome.sent.get(planned).copied(), codec)
         }
         None => {
@@ -119,7 +119,7 @@ fn rtcp(finding: &Finding) -> Option<RtcpSummary> {
             Some(sum) => sum.add(round_trip_us).expect("the same bounds"),
         }
         for (stream, figures) in participants {
-            let rate = stream.map_or(0, |stream| outcome.streams[stream as usize].track.clock_rate);
+            let rate = stream.map_or(0, |stream| outcome.streams[stream as usize].source.clock_rate());
             let jitter_ms = f64::from(figures.jitter) * 1e3 / f64::from(rate.max(1));
             summary.reported_jitter_max_ms = summary.reported_jitter_max_ms.max(jitter_ms);
             summary.sent += figures.sent;

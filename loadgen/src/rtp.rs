@@ -1,17 +1,19 @@
 //! `rtp`: streams to a target, and what comes back.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use anyhow::{Result, ensure};
 use raceway_loadgen_core::Identity;
 use raceway_loadgen_core::report::Report;
 
-use crate::cli::Rtp;
+use crate::cli::{Common, Rtp};
 use crate::plan::{Plan, Port, Route, Stream};
 use crate::result;
 use crate::session::{Interrupt, Session};
 use crate::sockets;
-use crate::target::local_towards;
+use crate::source::Source;
+use crate::target::{Target, local_towards};
 
 /// Runs `rtp`.
 ///
@@ -19,55 +21,100 @@ use crate::target::local_towards;
 /// It could not be run, and why.
 pub fn run(options: Rtp, interrupt: &Interrupt) -> Result<Report> {
     ensure!(options.streams > 0, "--streams 0: there is nothing to send");
-    let mine = options.common.i_own_this_target;
-    let targets = options.target.resolve(mine)?;
-    let receive = options.receive.as_ref().map(|target| target.local()).transpose()?;
-    let session = Session::new(options.common, interrupt)?;
-    let tracks = Session::tracks(&options.shape.profile)?;
-    let pps: f64 = tracks.iter().map(|track| track.packets_per_second()).sum::<f64>() * f64::from(options.streams);
-    let mut cores = session.cores(2.0 * pps)?;
-    // Streams meet their receiver in one worker: no more workers than places where they arrive.
-    cores.truncate(receive.as_ref().map_or(usize::MAX, Vec::len));
-    sockets::allow(
-        u64::from(options.streams.div_ceil(options.streams_per_socket)) + receive.iter().flatten().count() as u64,
-    )?;
+    let profile = &options.shape.profile;
+    let sources = profile.tracks().into_iter().map(|track| (profile.to_string(), Source::Profile(track)));
+    let calls = Calls {
+        sources: sources.collect(),
+        calls: options.streams,
+        calls_per_socket: options.streams_per_socket,
+        ramp: options.shape.ramp,
+        what: format!("{} streams of {profile} to {}", options.streams, options.target),
+        target: options.target,
+        receive: options.receive,
+    };
+    calls.run(options.common, interrupt)
+}
 
-    let from = local_towards(targets[0])?;
-    let mut plans: Vec<Plan> = cores.iter().map(|_| Plan::default()).collect();
-    let mut doors = Vec::new();
-    for (at, address) in receive.iter().flatten().enumerate() {
-        let plan = &mut plans[at % cores.len()];
-        plan.ports.push(Port { fd: sockets::open_at(*address)?, client: None, impaired: false });
-        doors.push(plan.ports.len() as u32 - 1);
+/// The same streams, many times, to a target.
+#[derive(Debug)]
+pub struct Calls {
+    /// What one call sends, with names for people.
+    pub sources: Vec<(String, Source)>,
+    /// Calls.
+    pub calls: u32,
+    /// Calls that share a socket.
+    pub calls_per_socket: u32,
+    /// Calls begun each second.
+    pub ramp: Option<NonZeroU32>,
+    /// The run for people.
+    pub what: String,
+    /// Where to send.
+    pub target: Target,
+    /// Where it arrives in the end, if not at the sockets that sent it.
+    pub receive: Option<Target>,
+}
+
+impl Calls {
+    /// Sends and measures.
+    ///
+    /// # Errors
+    /// It could not be run, and why.
+    pub fn run(self, common: Common, interrupt: &Interrupt) -> Result<Report> {
+        let targets = self.target.resolve(common.i_own_this_target)?;
+        let receive = self.receive.as_ref().map(Target::local).transpose()?;
+        Session::check(self.sources.iter().map(|(name, source)| (name.as_str(), source)))?;
+        let session = Session::new(common, interrupt)?;
+        let pps: f64 = self.sources.iter().map(|(_, source)| source.packets_per_second()).sum();
+        let mut cores = session.cores(2.0 * pps * f64::from(self.calls))?;
+        // Streams meet their receiver in one worker: no more workers than places where they arrive.
+        cores.truncate(receive.as_ref().map_or(usize::MAX, Vec::len));
+        let doors = receive.iter().flatten().count() as u64;
+        sockets::allow(u64::from(self.calls.div_ceil(self.calls_per_socket)) + doors)?;
+        let plans = self.plans(&session, cores.len(), &targets, receive.as_deref().unwrap_or(&[]))?;
+        let terms = session.terms(session.expectation(), self.ramp);
+        let finding = session.run(plans, &cores, &terms)?;
+        Ok(result::report(&session, &finding, self.what))
     }
-    let mut stream = 0;
-    for call in 0..options.streams {
-        let door = (!doors.is_empty()).then(|| call as usize % doors.len());
-        let socket = call / options.streams_per_socket;
-        let plan = &mut plans[door.unwrap_or(socket as usize) % cores.len()];
-        if call % options.streams_per_socket == 0 || door.is_some_and(|_| options.streams_per_socket > 1) {
-            plan.ports.push(Port { fd: sockets::open(from)?, client: None, impaired: false });
+
+    fn plans(
+        &self,
+        session: &Session,
+        workers: usize,
+        targets: &[SocketAddr],
+        receive: &[SocketAddr],
+    ) -> Result<Vec<Plan>> {
+        let from = local_towards(targets[0])?;
+        let mut plans: Vec<Plan> = (0..workers).map(|_| Plan::default()).collect();
+        let mut doors = Vec::new();
+        for (at, address) in receive.iter().enumerate() {
+            let plan = &mut plans[at % workers];
+            plan.ports.push(Port { fd: sockets::open_at(*address)?, client: None, impaired: false });
+            doors.push(plan.ports.len() as u32 - 1);
         }
-        let port = plan.ports.len() as u32 - 1;
-        let to: SocketAddr = targets[call as usize % targets.len()];
-        for track in &tracks {
-            let identity =
-                Identity { run: session.run, stream, ssrc: session.ssrc(stream), clock: session.timeline.clock() };
-            stream += 1;
-            let name = format!("{} {call}", options.shape.profile);
-            let arrives_at = Some(door.map_or(port, |door| doors[door]));
-            plan.streams.push(Stream {
-                track: track.clone(),
-                name,
-                identity,
-                route: Route::Plain { port, to },
-                back: None,
-                arrives_at,
-            });
+        let mut next = 0;
+        for call in 0..self.calls {
+            let door = (!doors.is_empty()).then(|| call as usize % doors.len());
+            let socket = call / self.calls_per_socket;
+            let plan = &mut plans[door.unwrap_or(socket as usize) % workers];
+            if call % self.calls_per_socket == 0 || door.is_some_and(|_| self.calls_per_socket > 1) {
+                plan.ports.push(Port { fd: sockets::open(from)?, client: None, impaired: false });
+            }
+            let port = plan.ports.len() as u32 - 1;
+            let to = targets[call as usize % targets.len()];
+            for (name, source) in &self.sources {
+                let (run, clock) = (session.run, session.timeline.clock());
+                plan.streams.push(Stream {
+                    source: source.clone(),
+                    name: format!("{name} {call}"),
+                    identity: Identity { run, stream: next, ssrc: session.ssrc(next), clock },
+                    call,
+                    route: Route::Plain { port, to },
+                    back: None,
+                    arrives_at: Some(door.map_or(port, |door| doors[door])),
+                });
+                next += 1;
+            }
         }
+        Ok(plans)
     }
-    let terms = session.terms(session.expectation(), options.shape.ramp);
-    let finding = session.run(plans, &cores, &terms)?;
-    let what = format!("{} streams of {} to {}", options.streams, options.shape.profile, options.target);
-    Ok(result::report(&session, &finding, what))
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use core_affinity::CoreId;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use raceway_loadgen_core::Schedule;
 use raceway_loadgen_core::report::{Interval, Totals};
-use raceway_loadgen_core::{Profile, Schedule, Track};
 use raceway_sys::io::PAYLOAD_MAX;
 use raceway_units::{Instant, Random};
 
@@ -17,6 +17,7 @@ use crate::cli::{ClockChoice, Common};
 use crate::clock::Timeline;
 use crate::crew::{self, Watch};
 use crate::plan::Plan;
+use crate::source::Source;
 use crate::worker::{Expectation, Outcome, Terms, TurnFigures};
 
 /// Packets a second, sent and received, for which one more core is taken unless cores are named.
@@ -92,18 +93,19 @@ impl Session {
         Ok(Self { common, timeline, seed, run, interrupt })
     }
 
-    /// The streams of a profile, if this generator can send them.
+    /// Whether this generator can send all of these, by name.
     ///
     /// # Errors
-    /// Their packets are longer than its buffers.
-    pub fn tracks(profile: &Profile) -> Result<Vec<Track>> {
-        let tracks = profile.tracks();
-        let longest = tracks.iter().map(Track::packet_max).max().unwrap_or(0);
-        ensure!(
-            longest <= PAYLOAD_MAX,
-            "{profile}: packets of {longest} octets; this generator sends {PAYLOAD_MAX} at most"
-        );
-        Ok(tracks)
+    /// Packets are longer than its buffers.
+    pub fn check<'a>(sources: impl Iterator<Item = (&'a str, &'a Source)>) -> Result<()> {
+        for (name, source) in sources {
+            let longest = source.packet_max();
+            ensure!(
+                longest <= PAYLOAD_MAX,
+                "{name}: packets of {longest} octets; this generator sends {PAYLOAD_MAX} at most"
+            );
+        }
+        Ok(())
     }
 
     /// A random number of this session, by purpose.

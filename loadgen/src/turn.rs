@@ -16,6 +16,7 @@ use crate::plan::{Client, Framing, Plan, Port, Route, Stream, Turns};
 use crate::result;
 use crate::session::{Interrupt, Session};
 use crate::sockets;
+use crate::source::Source;
 use crate::target::local_towards;
 
 /// How much longer than a run credentials from a shared secret are good.
@@ -84,7 +85,10 @@ impl Build {
         let peers_at = self.peer_address()?;
         let Self { options, server, from, .. } = &self;
         let profile = &options.shape.profile;
-        let tracks = Session::tracks(profile)?;
+        let tracks = profile.tracks();
+        let sources: Vec<Source> = tracks.iter().cloned().map(Source::Profile).collect();
+        let named = profile.to_string();
+        Session::check(sources.iter().map(|source| (named.as_str(), source)))?;
         let ways = if options.direction == Direction::Both { 2.0 } else { 1.0 };
         let pps = tracks.iter().map(Track::packets_per_second).sum::<f64>() * f64::from(options.clients) * ways;
         sockets::allow(2 * u64::from(options.clients))?;
@@ -94,7 +98,7 @@ impl Build {
         let session = Session::new(self.options.common.clone(), interrupt)?;
         let cores = session.cores(2.0 * pps)?;
         let mut plans = plans(&cores);
-        let mut streams = Streams { session: &session, tracks: &tracks, profile: profile.to_string(), next: 0 };
+        let mut streams = Streams { session: &session, sources: &sources, profile: named, next: 0 };
         for number in 0..self.options.clients {
             let plan = &mut plans[number as usize % cores.len()];
             let client = plan.clients.len() as u32;
@@ -202,19 +206,20 @@ fn seed() -> Result<u128> {
 /// Numbers streams.
 struct Streams<'a> {
     session: &'a Session,
-    tracks: &'a [Track],
+    sources: &'a [Source],
     profile: String,
     next: u32,
 }
 
 impl Streams<'_> {
     fn add(&mut self, plan: &mut Plan, way: &str, client: u32, route: Route, back: Route, arrives_at: u32) {
-        for track in self.tracks {
+        for source in self.sources {
             let stream = self.next;
             self.next += 1;
             let (run, clock, ssrc) = (self.session.run, self.session.timeline.clock(), self.session.ssrc(stream));
             plan.streams.push(Stream {
-                track: track.clone(),
+                source: source.clone(),
+                call: stream,
                 name: format!("{} client {client} {way}", self.profile),
                 identity: Identity { run, stream, ssrc, clock },
                 route,

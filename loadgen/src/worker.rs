@@ -20,7 +20,7 @@ use raceway_loadgen_core::limits::PACKET_MAX;
 use raceway_loadgen_core::report::Interval;
 use raceway_loadgen_core::rtcp::{Figures, NtpClock};
 use raceway_loadgen_core::turn::{CHANNEL_HEADER, INDICATION_HEADER_MAX, channel_header};
-use raceway_loadgen_core::{Schedule, Sender, Wheel};
+use raceway_loadgen_core::{Schedule, Wheel};
 use raceway_netem::Config;
 use raceway_sys::io::{Buffer, Event, HEADROOM, PacketIo, Wait};
 use raceway_sys::socket;
@@ -29,6 +29,7 @@ use raceway_units::{Endpoint, Instant, Random};
 use crate::clock::Timeline;
 use crate::limits::{BATCH, IDLE, REPORT_EVERY};
 use crate::plan::{Plan, Route, Stream};
+use crate::source::Sending;
 
 use access::{Access, Through};
 use clients::Clients;
@@ -133,7 +134,7 @@ pub struct Worker<I> {
     inbox: Inbox,
     access: Option<Access>,
     reporters: Reporters,
-    senders: Vec<Sender>,
+    senders: Vec<Sending>,
     /// Packets that each stream has sent, once media is over.
     sent: Vec<u64>,
     /// Packets that were due and never left.
@@ -260,8 +261,8 @@ impl<I: PacketIo> Worker<I> {
         self.terms.schedule.begin = begin;
         let end = begin.after(self.terms.duration);
         for (number, stream) in self.plan.streams.iter().enumerate() {
-            let start = self.terms.schedule.start(stream.identity.stream, stream.track.interval());
-            let mut sender = Sender::new(&stream.track, stream.identity, start, self.terms.seed);
+            let start = self.terms.schedule.start(stream.call, stream.source.interval());
+            let mut sender = stream.source.sender(stream.identity, start, self.terms.seed);
             sender.stop_at(end);
             if let Some(due) = sender.next_due()
                 && self.inbox.clients.carry(stream.route)
@@ -282,7 +283,7 @@ impl<I: PacketIo> Worker<I> {
     fn begin_reports(&mut self, begin: Instant) {
         for (number, stream) in self.plan.streams.iter().enumerate() {
             let port = self.inbox.clients.port(stream.route);
-            let of = Some((number as u32, stream.track.bits_per_second()));
+            let of = Some((number as u32, stream.source.bits_per_second()));
             if self.inbox.clients.carry(stream.route) {
                 let place = Place { port, remote: None };
                 self.reporters.add(place, stream.identity.ssrc, of, Way::Route(stream.route), begin);

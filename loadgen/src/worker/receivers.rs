@@ -104,14 +104,14 @@ impl Receivers {
         let mut receivers = Self { local: Some(local), ..Self::default() };
         for (number, stream) in streams.iter().enumerate() {
             let Some(port) = stream.arrives_at else { continue };
-            let mut settings = expectation.settings(stream.track.clock_rate, local);
-            settings.events = stream.track.event_payload_type();
+            let mut settings = expectation.settings(stream.source.clock_rate(), local);
+            settings.events = stream.source.events();
             receivers.add(Arriving {
                 planned: Some(number as u32),
                 remote: None,
                 port,
                 ssrc: stream.identity.ssrc,
-                payload_type: stream.track.payload_type,
+                payload_type: stream.source.payload_type(),
                 receiver: Receiver::new(settings),
             });
         }

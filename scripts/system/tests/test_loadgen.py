@@ -85,7 +85,7 @@ def turn_rates(world):
     wait_for("no session", lambda: raceway.ctl_json("status")["sessions"] == 0, 5)
 
 
-@test("the generator agrees with tshark about loss and jitter of its own run")
+@test("the generator agrees with tshark about loss and jitter of its own run, and replays the capture")
 def tshark(world):
     capture = world.directory / "run.pcap"
     here = world.net.client
@@ -93,7 +93,7 @@ def tshark(world):
     wait_for("tshark", lambda: "Capturing" in listening.output(), 20)
     impaired = ("--echo", "--impair", "delay=5ms,jitter=3ms,loss=3%")
     world.start("sink", here.command(world.binaries / "raceway-loadgen", "sink", "--listen", "127.0.0.1:9000", *impaired,
-                                     "--duration", "30s", "--quiet"))
+                                     "--duration", "50s", "--quiet"))
     world.wait(1)
     result = report(world, "rtp", "--target", "127.0.0.1:9000", "--streams", 5, "--duration", "6s")
     world.wait(0.5)
@@ -116,6 +116,9 @@ def tshark(world):
         # Both clocks read when the kernel hands the packet over, tshark's a little earlier.
         assert abs(row["jitter_mean_ms"] - jitter) < 1.0, (row["jitter_mean_ms"], jitter)
     assert result["summary"]["lost"] > 0, "the link lost nothing: the test shows nothing"
+    again = report(world, "replay", "--file", capture, "--target", "127.0.0.1:9000", "--copies", 2)
+    captured = sum(packets for packets, _, _ in seen.values())
+    assert again["streams"]["count"] == 10 and again["summary"]["sent"]["packets"] == 2 * captured, again["summary"]
 
 
 @test("sender and sink are two processes of one machine, and delays are absolute")
