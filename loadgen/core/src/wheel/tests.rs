@@ -47,6 +47,18 @@ fn a_stream_may_be_scheduled_again_while_others_of_its_tick_wait() {
 }
 
 #[test]
+fn what_is_scheduled_in_the_past_comes_out_at_once_and_in_order() {
+    let mut wheel = Wheel::new(1_000, at(0));
+    assert_eq!(wheel.poll(at(1 << 40)), None);
+    for stream in 0..1_000 {
+        wheel.schedule(stream, at(1_000_000 - u64::from(stream)));
+    }
+    wheel.cancel(500);
+    let seen = drain(&mut wheel, 1 << 40);
+    assert!(seen.len() == 999 && seen.is_sorted());
+}
+
+#[test]
 fn times_beyond_both_wheels_are_kept() {
     let hour = 3_600_000_000_000;
     let mut wheel = Wheel::new(2, at(5));
