@@ -167,7 +167,7 @@ fn rules(changes: &mut Changes, old: &Config, new: &Config) {
     changes.compare("turn.policy.flows_per_user", Effect::Live, (&a.flows_per_user, &b.flows_per_user), number);
     changes.compare(
         "turn.policy.bits_per_second_per_allocation",
-        Effect::NewAllocations,
+        Effect::Live,
         (&a.bits_per_second_per_allocation, &b.bits_per_second_per_allocation),
         debug,
     );

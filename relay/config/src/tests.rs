@@ -194,6 +194,7 @@ users = { alice = "b", bob = "c" }
 [turn.policy]
 quota_per_user = 3
 flows_per_user = 9
+bits_per_second_per_allocation = 64000
 deny_peers = ["192.0.2.0/24"]
 "#;
     let new = parse("", text).expect("valid");
@@ -208,6 +209,7 @@ deny_peers = ["192.0.2.0/24"]
             "turn.policy.deny_peers: [] -> [192.0.2.0/24] (applied)",
             "turn.policy.quota_per_user: default -> 3 (applied)",
             "turn.policy.flows_per_user: default -> 9 (applied)",
+            "turn.policy.bits_per_second_per_allocation: 0 -> 64000 (applied)",
         ]
     );
     assert_eq!(diff(&new, &new), []);

@@ -4,6 +4,7 @@ import time
 
 from harness.media import Peer
 from harness.net import Network
+from harness.process import wait_for
 from harness.runner import test
 from harness.scene import new_call, new_client, new_peer, refusal, works
 from harness.server import PASSWORD, USER, WORKERS_ONLY, Raceway
@@ -163,6 +164,24 @@ def policed(world):
         passed = (stream.sent - stream.lost) * octets / 3
         assert 0.6 * rate < passed < 1.8 * rate, f"{passed:.0f} of {rate} bit/s: {call}"
     assert raceway.metrics().total("raceway_drops_total", reason="policed") > 100
+
+
+@test("a rate limit that a reload brings or takes away holds for allocations that are there")
+def policed_later(world):
+    raceway = Raceway(world)
+    policed = lambda: raceway.metrics().total("raceway_drops_total", reason="policed")  # noqa: E731
+    call = new_call(world, per_second=300).start()
+    world.wait(0.5)
+    assert policed() == 0
+    raceway.reconfigure({"turn.policy": {"bits_per_second_per_allocation": 200_000}})
+    raceway.ctl("reload")
+    wait_for("drops", lambda: policed() > 100, 10)
+    raceway.reconfigure({"turn.policy": {"bits_per_second_per_allocation": 0}})
+    raceway.ctl("reload")
+    dropped = policed()
+    world.wait(0.5)
+    call.stop()
+    assert policed() <= dropped + 5, "still policed"
 
 
 @test("a refresh with lifetime 0 stops the flow at once")
