@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -23,6 +24,23 @@ fn lock(path: &Path) -> io::Result<fs::File> {
         }
         Err(fs::TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Whether `peer` may command a relay that runs as `us`. Members of a group may not: on many machines one is everybody's.
+fn may_command(us: u32, owner: Option<u32>, peer: u32) -> bool {
+    peer == 0 || peer == us || owner == Some(peer)
+}
+
+/// Lets anyone connect to the socket at `path`: who may come in is decided by the credentials of the peer. The owner of
+/// the directory may have put something else in its place, so that no link is followed and nothing else is changed.
+fn let_anyone_knock(path: &Path) -> io::Result<()> {
+    let place =
+        fs::OpenOptions::new().read(true).custom_flags((OFlag::O_PATH | OFlag::O_NOFOLLOW).bits()).open(path)?;
+    let found = place.metadata()?;
+    if !found.file_type().is_socket() || found.nlink() != 1 {
+        return Err(io::Error::other("something else was put in the place of the socket"));
+    }
+    fs::set_permissions(format!("/proc/self/fd/{}", place.as_raw_fd()), PermissionsExt::from_mode(0o666))
 }
 
 /// Whether `us` may serve in a directory of `owner`, who may command the relay. Root decides who that is; anybody else
@@ -61,8 +79,7 @@ impl Door {
         }
         let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None)?;
         socket.bind(&address)?;
-        // Anyone may knock; who may come in is decided by the credentials of the peer.
-        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+        let_anyone_knock(path)?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         Ok(Self { socket, path: path.to_owned(), _lock: lock })
@@ -76,10 +93,7 @@ impl Door {
         let (socket, _) = self.socket.accept()?;
         let peer = getsockopt(&socket, PeerCredentials)?;
         let directory = self.path.parent().map(fs::metadata).transpose()?;
-        let owner = directory.map(|owner| (owner.uid(), owner.gid()));
-        let welcome = peer.uid() == 0
-            || peer.uid() == geteuid().as_raw()
-            || owner.is_some_and(|(uid, gid)| peer.uid() == uid || (gid != 0 && peer.gid() == gid));
+        let welcome = may_command(geteuid().as_raw(), directory.map(|owner| owner.uid()), peer.uid());
         if welcome { Ok(socket) } else { Err(io::ErrorKind::PermissionDenied.into()) }
     }
 }
@@ -105,6 +119,33 @@ mod tests {
     fn only_root_serves_in_the_directory_of_another_ordinary_user() {
         assert!(may_serve(0, 7) && may_serve(7, 7) && may_serve(7, 0));
         assert!(!may_serve(7, 8));
+    }
+
+    #[test]
+    fn root_the_own_account_and_the_owner_of_the_directory_may_command() {
+        let welcome: Vec<u32> = (0..4).filter(|peer| may_command(1, Some(2), *peer)).collect();
+        assert_eq!(welcome, [0, 1, 2]);
+    }
+
+    #[test]
+    fn only_the_socket_itself_is_opened_to_all() {
+        let directory = std::env::temp_dir().join(format!("raceway-knock-{}", std::process::id()));
+        fs::create_dir_all(&directory).expect("a temporary directory");
+        let [socket, other, link, second] = ["socket", "other", "link", "second"].map(|name| directory.join(name));
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("an own directory");
+        fs::write(&other, "").expect("an own directory");
+        fs::set_permissions(&other, PermissionsExt::from_mode(0o600)).expect("an own file");
+        std::os::unix::fs::symlink(&other, &link).expect("an own directory");
+        let mode = |path: &Path| fs::metadata(path).expect("made").mode() & 0o777;
+        let_anyone_knock(&socket).expect("the socket");
+        assert_eq!(mode(&socket), 0o666);
+        for place in [&link, &other] {
+            let_anyone_knock(place).expect_err("not the socket");
+        }
+        assert_eq!(mode(&other), 0o600);
+        fs::hard_link(&socket, &second).expect("an own directory");
+        let_anyone_knock(&second).expect_err("somebody's socket under another name");
+        fs::remove_dir_all(directory).expect("an own directory");
     }
 
     #[test]
