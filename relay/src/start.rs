@@ -53,6 +53,7 @@ pub fn run(config: &Config, back_end: BackEnd, level: LevelSwitch) -> anyhow::Re
     });
     let stop = stop_signal()?;
     let workers = crew::start(&shared, &cores, back_end)?;
+    let outlived = matches!(fast_path, FastPath::On { .. });
     let state = State::new(Arc::clone(&shared), writer, fast_path, orphans);
     crew::give_up_rights();
     tracing::info!(workers = cores.len(), socket = %door_path.display(), "the relay is ready");
@@ -65,7 +66,11 @@ pub fn run(config: &Config, back_end: BackEnd, level: LevelSwitch) -> anyhow::Re
     if shared.failed.load(std::sync::atomic::Ordering::Relaxed) {
         bail!("a worker could not go on; start the relay again");
     }
-    tracing::info!("the relay stopped; flows in XDP go on until they expire or another relay takes over");
+    if outlived {
+        tracing::info!("the relay stopped; flows in XDP go on until they expire or another relay takes over");
+    } else {
+        tracing::info!("the relay stopped");
+    }
     Ok(ended?)
 }
 
