@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::Config;
+use crate::{Config, Interfaces, Workers};
 
 /// When a change takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,9 @@ pub struct Change {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.from == self.to {
+            return write!(f, "{}: {}, changed ({})", self.key, self.to, self.effect.describe());
+        }
         write!(f, "{}: {} -> {} ({})", self.key, self.from, self.to, self.effect.describe())
     }
 }
@@ -116,9 +119,15 @@ fn node_and_relay(changes: &mut Changes, old: &Config, new: &Config) {
     changes.compare("node.run_dir", Effect::RestartBoth, (&a.run_dir, &b.run_dir), path);
     changes.compare("node.user", Effect::RestartBoth, (&a.user, &b.user), |u| optional(u.as_ref(), Clone::clone));
     let (a, b) = (&old.relay, &new.relay);
-    changes.compare("relay.interfaces", Effect::RestartRelay, (&a.interfaces, &b.interfaces), debug);
+    changes.compare("relay.interfaces", Effect::RestartRelay, (&a.interfaces, &b.interfaces), |names| match names {
+        Interfaces::Auto => "auto".to_owned(),
+        Interfaces::Named(names) => list(names),
+    });
     changes.compare("relay.xdp", Effect::RestartRelay, (&a.xdp, &b.xdp), debug);
-    changes.compare("relay.workers", Effect::RestartRelay, (&a.workers, &b.workers), debug);
+    changes.compare("relay.workers", Effect::RestartRelay, (&a.workers, &b.workers), |workers| match workers {
+        Workers::Auto => "auto".to_owned(),
+        Workers::Cores(cores) => list(cores),
+    });
     changes.compare("relay.flows_max", Effect::RestartRelay, (&a.flows_max, &b.flows_max), debug);
     changes.compare("relay.pin_dir", Effect::RestartRelay, (&a.pin_dir, &b.pin_dir), |path| path.display().to_string());
 }

@@ -185,7 +185,9 @@ fn a_change_says_when_it_takes_effect() {
     let old = parse("", "[turn.auth]\nusers = { alice = \"a\" }\n").expect("valid");
     let text = r#"
 [relay]
+interfaces = ["eth0"]
 xdp = "off"
+workers = [2, 3]
 [turn]
 listen = ["0.0.0.0:3478", "[::]:3478", "0.0.0.0:3479"]
 port_range = "50000-60000"
@@ -202,7 +204,9 @@ deny_peers = ["192.0.2.0/24"]
     assert_eq!(
         changes,
         [
+            "relay.interfaces: auto -> [eth0] (needs a restart of raceway-relay)",
             "relay.xdp: auto -> off (needs a restart of raceway-relay)",
+            "relay.workers: auto -> [2, 3] (needs a restart of raceway-relay)",
             "turn.listen: [0.0.0.0:3478, [::]:3478] -> [0.0.0.0:3478, [::]:3478, 0.0.0.0:3479] (applied)",
             "turn.port_range: 49152-65535 -> 50000-60000 (needs a restart of raceway-control)",
             "turn.auth.users: 1 user -> 2 users (applied)",
@@ -213,6 +217,14 @@ deny_peers = ["192.0.2.0/24"]
         ]
     );
     assert_eq!(diff(&new, &new), []);
+}
+
+#[test]
+fn a_secret_that_changes_is_told_to_have_changed_and_not_shown() {
+    let with =
+        |password: &str| parse("", &format!("[turn.auth]\nusers = {{ alice = \"{password}\" }}")).expect("valid");
+    let changes = diff(&with("31337"), &with("31338"));
+    assert_eq!(changes.first().map(ToString::to_string).as_deref(), Some("turn.auth.users: 1 user, changed (applied)"));
 }
 
 #[test]
