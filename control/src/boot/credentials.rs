@@ -38,7 +38,7 @@ pub struct Credentials {
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// Not readable or writable.
-    #[error("{path}: {error}; the account that raceway-control runs as must be able to read and write it")]
+    #[error("{path}: {error}; {}", remedy(error))]
     File {
         /// Of the file.
         path: PathBuf,
@@ -70,6 +70,15 @@ impl Drop for Stored {
     fn drop(&mut self) {
         self.password.zeroize();
         self.nonce_key.zeroize();
+    }
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room there, or name a directory with some as state_dir in [node]"
+        }
+        _ => "the account that raceway-control runs as must be able to read and write it",
     }
 }
 
@@ -115,9 +124,11 @@ pub fn load_or_make(path: &Path, account: Option<&Account>) -> Result<Credential
     }
 }
 
-/// Never by way of a link: who owns the directory could have root give them another file.
+/// Never by way of a link: who owns the directory could have root give them another file. Nor waiting for the other end
+/// of a pipe that they put there.
 fn read(path: &Path, account: Option<&Account>) -> io::Result<Zeroizing<String>> {
-    let mut file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(path)?;
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let mut text = Zeroizing::new(String::with_capacity(1 << 10));
     (&mut file).take(FILE_MAX).read_to_string(&mut text)?;
     let metadata = file.metadata()?;
@@ -187,7 +198,7 @@ fn password() -> Result<String, CredentialsError> {
     Ok(password)
 }
 
-/// Writes beside the place and moves it there, so that a crash leaves no half of it.
+/// Writes beside the place and moves it there, so that a crash leaves no half of it; nor does a full disk.
 fn write(path: &Path, stored: &Stored, account: Option<&Account>) -> io::Result<()> {
     let text = Zeroizing::new(format!(
         "# Made by raceway-control on its first start. Used when the configuration names no realm, no users and no\n\
@@ -197,12 +208,12 @@ fn write(path: &Path, stored: &Stored, account: Option<&Account>) -> io::Result<
     let beside = path.with_extension("toml.new");
     let _ = fs::remove_file(&beside);
     let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    file.write_all(text.as_bytes())?;
-    if let Some(account) = account {
-        fchown(&file, Some(account.uid.as_raw()), Some(account.gid.as_raw()))?;
-    }
-    file.sync_all()?;
-    fs::rename(&beside, path)
+    let own = |file: &File| match account {
+        Some(account) => fchown(file, Some(account.uid.as_raw()), Some(account.gid.as_raw())),
+        None => Ok(()),
+    };
+    let written = file.write_all(text.as_bytes()).and_then(|()| own(&file)).and_then(|()| file.sync_all());
+    written.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
 fn from_hex(text: &str) -> Option<Zeroizing<[u8; 32]>> {
@@ -231,6 +242,28 @@ mod tests {
         assert_eq!(made.realm, read.realm);
         assert_eq!(made.password.expose().len(), PASSWORD_LENGTH);
         assert_eq!(fs::metadata(&path).expect("written").permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_full_disk_is_called_that_and_leaves_no_half_of_a_file() {
+        let full = CredentialsError::File { path: "c".into(), error: io::ErrorKind::StorageFull.into() };
+        assert!(full.to_string().contains("make room"), "{full}");
+        let directory = crate::testing::Directory::new("full");
+        let path = directory.path().join("credentials.toml");
+        fs::create_dir(&path).expect("in the way of the rename");
+        let account = nix::unistd::geteuid().as_raw();
+        let account = Account { name: None, uid: account.into(), gid: nix::unistd::getegid() };
+        write(&path, &make().expect("random"), Some(&account)).expect_err("a directory is there");
+        let names = fs::read_dir(directory.path()).expect("there").map(|entry| entry.expect("readable").file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["credentials.toml"]);
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_the_file_holds_nobody_up() {
+        let directory = crate::testing::Directory::new("pipe");
+        let path = directory.path().join("credentials.toml");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("an own directory");
+        load_or_make(&path, None).expect_err("nothing in it");
     }
 
     #[test]
