@@ -1,9 +1,10 @@
 # shellcheck shell=bash
-# Runs two programs in the foreground, starts either again when it dies, ends both on Ctrl-C.
+# Runs two programs in the foreground, starts either again when it dies, ends both on Ctrl-C. One that refuses to
+# start in the first place ends both as well: what it complains about does not go away by itself.
 
 readonly RESTART_FIRST_S=1 RESTART_LAST_S=30 STEADY_S=60 STOP_S=10 READY_S=20
 
-# supervise NAME PROGRAM NAME PROGRAM OPTION...: both get the options. Returns when told to stop.
+# supervise NAME PROGRAM NAME PROGRAM OPTION...: both get the options. Returns when told to stop, or 1 when one did not start.
 # The caller defines is_ready and after_stop.
 supervise() {
     declare -gA program=() process=() started=() pause=() due=()
@@ -12,9 +13,12 @@ supervise() {
     program[$1]=$2
     program[$3]=$4
     stopping=
+    failed=
+    had_terminal=
+    ! [ -t 0 ] || had_terminal=1
     # The signal only sets a flag: the loop below sees it, since "wait" ends on a trapped signal.
     trap 'stopping=1' INT TERM
-    trap 'reload_all' HUP
+    trap 'hung_up' HUP
     trap 'stop_all' EXIT
     local name
     for name in "${order[@]}"; do
@@ -30,6 +34,7 @@ supervise() {
             look_after "$name"
         done
     done
+    [ -z "$failed" ]
 }
 
 # Says once that it is ready, or that it takes long.
@@ -63,6 +68,12 @@ look_after() {
     wait "${process[$name]}" 2>/dev/null
     status=$?
     [ -z "$stopping" ] || return 0
+    if [ -n "$waiting_since" ] && [ "$status" -le 128 ]; then
+        warn "raceway-$name did not start (status $status); the lines above say why"
+        failed=1
+        stopping=1
+        return 0
+    fi
     [ $((SECONDS - started[$name])) -lt $STEADY_S ] || pause[$name]=$RESTART_FIRST_S
     warn "raceway-$name ended ($(status_text $status)); starting it again in ${pause[$name]} s"
     due[$name]=$((SECONDS + pause[$name]))
@@ -73,8 +84,13 @@ status_text() {
     if [ "$1" -gt 128 ]; then echo "signal $(kill -l $(($1 - 128)))"; else echo "status $1"; fi
 }
 
-reload_all() {
-    kill -HUP "${process[control]}" 2>/dev/null
+# SIGHUP says "reload" if somebody sent it, and "stop" if the terminal is gone: nobody could press Ctrl-C any more.
+hung_up() {
+    if [ -n "$had_terminal" ] && ! [ -t 0 ]; then
+        stopping=1
+    else
+        kill -HUP "${process[control]}" 2>/dev/null
+    fi
 }
 
 # Control first, so that it sees a relay until its end.

@@ -2,7 +2,10 @@
 
 import os
 import pathlib
+import pty
+import select
 import signal
+import time
 
 from harness.net import Network, run
 from harness.process import wait_for
@@ -84,3 +87,39 @@ def up_refuses(world):
 def up_without_file(world):
     started = world.start("up", [SCRIPTS / "up", "--config", world.directory / "none.toml"])
     assert started.wait(20) != 0 and "none.toml" in started.output(), started.output()
+
+
+@test("up ends when a program does not start", seconds=200)
+def up_cannot_start(world):
+    (world.directory / "plain").write_text("")
+    raceway = Raceway(world, {"node": {"state_dir": str(world.directory / "plain" / "state")}}, start=False)
+    environment = {"CARGO_TARGET_DIR": str(world.binaries.parent), "CARGO_NET_OFFLINE": "true"}
+    command = world.net.relay.command(SCRIPTS / "up", "--config", raceway.file)
+    started = world.start("up", command, environment=environment)
+    assert started.wait(150) == 1, started.output()
+    assert "plain/state: " in started.output(), started.output()
+    assert "raceway-control did not start" in started.output() and "Stopped" in started.output(), started.output()
+
+
+@test("up ends when its terminal is closed", seconds=240)
+def up_hung_up(world):
+    raceway = Raceway(world, start=False)
+    command = [str(part) for part in world.net.relay.command(SCRIPTS / "up", "--config", raceway.file)]
+    environment = {"CARGO_TARGET_DIR": str(world.binaries.parent), "CARGO_NET_OFFLINE": "true"}
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvpe(command[0], command, os.environ | environment)
+
+    def says(text, seconds=40):
+        said, end = b"", time.monotonic() + seconds
+        while text not in said and time.monotonic() < end:
+            if select.select([terminal], [], [], 1)[0]:
+                said += os.read(terminal, 4096)
+        assert text in said, said.decode()
+
+    says(b"Ready", 150)
+    os.kill(pid, signal.SIGHUP)
+    says(b"nothing has changed")
+    os.close(terminal)
+    wait_for("up has ended", lambda: os.waitpid(pid, os.WNOHANG) == (pid, 0), 20)
+    assert not list((world.directory / "run").iterdir()), "a program is still there"
