@@ -148,6 +148,8 @@ pub fn detach(pin_dir: &Path) -> Result<(), XdpError> {
         clear(&directory)?;
         fs::remove_dir(&directory).map_err(|error| failed("cannot remove", &directory, error))?;
     }
+    // What is not ours in there stays, and the directory with it.
+    let _ = fs::remove_dir(pin_dir);
     Ok(())
 }
 

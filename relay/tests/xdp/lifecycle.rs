@@ -116,6 +116,7 @@ fn needs_bpf_detach_leaves_nothing() {
         let _running = place.open().expect("opens");
         assert!(is_attached(&pair.ours));
         detach(&place.options.pin_dir).expect("allowed");
+        assert!(!place.options.pin_dir.exists(), "the directory is still there");
         assert!(!is_attached(&pair.ours), "even under a relay that runs");
         assert!(!version_directory(place).exists());
         detach(&place.options.pin_dir).expect("nothing to do");
