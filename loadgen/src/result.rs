@@ -154,7 +154,8 @@ fn spread_us(histogram: &Histogram<u64>) -> Spread {
     }
 }
 
-fn run(session: &Session, duration_s: f64, what: String) -> Run {
+/// What was run, where and when.
+pub(crate) fn run(session: &Session, duration_s: f64, what: String) -> Run {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Run {
         command: command(std::env::args()),
@@ -165,6 +166,7 @@ fn run(session: &Session, duration_s: f64, what: String) -> Run {
         seed: session.seed,
         run: session.run,
         machine: machine(),
+        unmeasured: None,
     }
 }
 

@@ -22,6 +22,6 @@ mod wheel;
 pub use profile::{PROFILES, Profile, ProfileError};
 pub use schedule::Schedule;
 pub use sender::{Identity, Sender, Transport};
-pub use stamp::{Clock, PATTERN_PERIOD, STAMP, Stamp, StampError, check, fill};
-pub use track::{Extensions, Media, TAG_MAX, Tag, TagError, Track};
+pub use stamp::{Clock, PATTERN_PERIOD, STAMP, Stamp, StampError, check, fill, pattern};
+pub use track::{Extensions, Media, Steady, TAG_MAX, Tag, TagError, Track};
 pub use wheel::Wheel;

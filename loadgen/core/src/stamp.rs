@@ -22,9 +22,9 @@ const PAYLOAD_MAX: usize = 65_536;
 const MAGIC: u32 = 0x5257_4c31;
 
 /// The pattern, long enough for any payload from any place in the period.
-static PATTERN: [u8; PATTERN_PERIOD + PAYLOAD_MAX] = pattern();
+static PATTERN: [u8; PATTERN_PERIOD + PAYLOAD_MAX] = make_pattern();
 
-const fn pattern() -> [u8; PATTERN_PERIOD + PAYLOAD_MAX] {
+const fn make_pattern() -> [u8; PATTERN_PERIOD + PAYLOAD_MAX] {
     let mut octets = [0; PATTERN_PERIOD + PAYLOAD_MAX];
     let mut state = 0x9e37_79b9u32;
     let mut at = 0;
@@ -100,6 +100,12 @@ pub fn check(payload: &[u8], sequence: u16) -> Result<Stamp, StampError> {
     let stamp = decode(tail.try_into().expect("split off at this length"))?;
     let body = body.get(usize::from(stamp.prefix)..).ok_or(StampError::Corrupted)?;
     if body == stretch(sequence, body.len()) { Ok(stamp) } else { Err(StampError::Corrupted) }
+}
+
+/// The first octets of the pattern, for a sender that writes it by other means; at most what a payload takes.
+#[must_use]
+pub fn pattern(length: usize) -> &'static [u8] {
+    &PATTERN[..length]
 }
 
 fn stretch(sequence: u16, length: usize) -> &'static [u8] {

@@ -60,6 +60,16 @@ impl Track {
         self.content.load(header::length(self)).1
     }
 
+    /// What its packets are, if they are all alike but for their numbers and carry no header extensions.
+    #[must_use]
+    pub fn steady(&self) -> Option<Steady> {
+        let Content::Steady { payload, rate } = self.content else { return None };
+        let (beats, per_ms) = (u64::from(rate.beats), u64::from(rate.per_ms));
+        let ticks = (per_ms * u64::from(self.clock_rate), beats * 1_000);
+        let plain = self.extensions == Extensions::default();
+        plain.then_some(Steady { payload: payload.into(), interval_ns: (per_ms * 1_000_000, beats), ticks })
+    }
+
     /// The codec as the E-model knows it; `None` for what is not speech.
     #[must_use]
     pub fn codec(&self) -> Option<Codec> {
@@ -80,6 +90,17 @@ impl Track {
             _ => None,
         }
     }
+}
+
+/// Packets that are all alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steady {
+    /// Octets of payload.
+    pub payload: usize,
+    /// From one to the next, ns: numerator and denominator.
+    pub interval_ns: (u64, u64),
+    /// The same in units of the RTP clock.
+    pub ticks: (u64, u64),
 }
 
 /// Header extensions that a stream sends, by the identifier that each was negotiated with (RFC 8285 section 4.2, the

@@ -51,6 +51,7 @@ pub fn report() -> Report {
         seed: 7,
         run: 0xbeef,
         machine: Machine { processor: "Intel(R) Xeon(R) Processor".into(), cores: 2, kernel: "Linux 6.1.0".into() },
+        unmeasured: None,
     };
     let mut report = Report::of(run, validity, summary, &totals, Streams::of(rows));
     let expectations: Expectations = "loss<=0,p99<=12ms".parse().expect("they are well written");

@@ -57,6 +57,9 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     if let Some(turn) = &report.turn {
         write_turn(out, turn)?;
     }
+    if let Some(unmeasured) = &run.unmeasured {
+        writeln!(out, "Not measured: {}\n", clean(unmeasured))?;
+    }
     let width = report.expectations.iter().map(|outcome| outcome.expectation.chars().count()).max().unwrap_or(0);
     for outcome in &report.expectations {
         let word = if outcome.met { "met" } else { "NOT MET" };

@@ -65,6 +65,21 @@ impl Interval {
         }
     }
 
+    /// So many packets were sent, all so much after they were due; they are counted in [`Interval::sent`] by the caller.
+    pub fn were_late(&mut self, lateness_ns: u64, packets: u64) {
+        self.lateness.saturating_record_n(lateness_ns, packets);
+    }
+
+    /// So many packets had this delay; they are counted in [`Interval::received`] by the caller.
+    pub fn were_delayed(&mut self, delay_ns: u64, packets: u64) {
+        self.delay.saturating_record_n(delay_ns, packets);
+    }
+
+    /// Between so many packets and those before them the delay varied so much.
+    pub fn varied(&mut self, variation_ns: u64, packets: u64) {
+        self.variation.saturating_record_n(variation_ns, packets);
+    }
+
     /// Adds what another counted.
     pub fn merge(&mut self, other: &Self) {
         self.sent += other.sent;

@@ -53,6 +53,9 @@ pub struct Run {
     pub run: u32,
     /// Where it ran.
     pub machine: Machine,
+    /// What the way in which it ran has no figures for, for people: zero there means nothing.
+    #[serde(default)]
+    pub unmeasured: Option<String>,
 }
 
 /// Where a run ran.

@@ -199,7 +199,8 @@ fn tiles(report: &Report) -> Vec<Tile> {
 fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let run = &report.run;
     let cores = if run.machine.cores == 1 { "1 core".to_owned() } else { format!("{} cores", run.machine.cores) };
-    vec![
+    let unmeasured = run.unmeasured.iter().map(|words| ("not measured", words.clone()));
+    let facts = [
         ("command", run.command.clone()),
         ("began", date(run.started_unix_s)),
         ("lasted", time(run.duration_s)),
@@ -207,7 +208,8 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         ("kernel", run.machine.kernel.clone()),
         ("version", format!("raceway-loadgen {}", run.version)),
         ("run, seed", format!("{:#010x}, {}", run.run, run.seed)),
-    ]
+    ];
+    facts.into_iter().chain(unmeasured).collect()
 }
 
 #[cfg(test)]
