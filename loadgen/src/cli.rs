@@ -195,12 +195,39 @@ pub struct Rtp {
     /// Without, it comes back to the sockets that sent it.
     #[arg(long, value_name = "TARGET")]
     pub receive: Option<Target>,
+    /// With --backend xdp: the interface that streams leave by.
+    #[arg(long, value_name = "NAME")]
+    pub interface: Option<String>,
+    /// With --backend xdp: the interface by which they arrive in the end, if it is another one.
+    #[arg(long, value_name = "NAME")]
+    pub receive_interface: Option<String>,
+    /// With --backend xdp: Ethernet address to send to; without, that of the next hop towards the target.
+    #[arg(long, value_name = "MAC")]
+    pub next_hop: Option<Mac>,
     /// Streams to send.
     #[command(flatten)]
     pub shape: Streams,
     /// What all runs have.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// An Ethernet address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mac(pub [u8; 6]);
+
+impl std::str::FromStr for Mac {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let octets: Vec<u8> = text
+            .split(':')
+            .map(|part| u8::from_str_radix(part, 16).ok().filter(|_| part.len() == 2))
+            .collect::<Option<_>>()
+            .unwrap_or_default();
+        let octets = octets.try_into().map_err(|_| "write six octets, as 02:00:5e:10:00:01".to_owned())?;
+        Ok(Self(octets))
+    }
 }
 
 /// Options of `replay`.
@@ -384,6 +411,16 @@ mod tests {
         assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
         for wrong in ["", "5", "s", "5x", "-1s", "1..2s", "1e9h", "800h"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_ethernet_address_has_six_octets() {
+        assert_eq!("02:00:5e:10:00:Ff".parse(), Ok(Mac([2, 0, 0x5e, 0x10, 0, 0xff])));
+        for wrong in
+            ["", "02:00:5e:10:00", "02:00:5e:10:00:ff:01", "2:0:5e:10:0:ff", "02-00-5e-10-00-ff", "zz:00:5e:10:00:ff"]
+        {
+            assert!(wrong.parse::<Mac>().is_err(), "{wrong}");
         }
     }
 

@@ -49,6 +49,12 @@ impl Timeline {
         self.clock
     }
 
+    /// What times of this line are ahead of the monotonic clock's.
+    #[must_use]
+    pub const fn ahead(&self) -> Duration {
+        self.ahead
+    }
+
     /// Now.
     #[must_use]
     pub fn now(&self) -> Instant {

@@ -27,6 +27,8 @@ pub enum BackEnd {
     IoUring,
     /// sendmmsg and recvmmsg.
     Syscalls,
+    /// In the kernel, without sockets: streams of `rtp` are made on an interface and counted where they come back.
+    Xdp,
 }
 
 /// Between all workers being ready and the first packet.
@@ -193,6 +195,7 @@ fn work(
             let io = Mmsg::new(ports, OWN_MAX, waker)?;
             Worker::new(plan, terms, control, reports.clone(), io).run();
         }
+        BackEnd::Xdp => return Err(io::Error::other("there are no sockets in XDP")),
     }
     Ok(())
 }

@@ -18,3 +18,4 @@ pub mod source;
 pub mod target;
 pub mod turn;
 pub mod worker;
+pub mod xdp;

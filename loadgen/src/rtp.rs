@@ -8,12 +8,14 @@ use raceway_loadgen_core::Identity;
 use raceway_loadgen_core::report::Report;
 
 use crate::cli::{Common, Rtp};
+use crate::crew::BackEnd;
 use crate::plan::{Plan, Port, Route, Stream};
 use crate::result;
 use crate::session::{Interrupt, Session};
 use crate::sockets;
 use crate::source::Source;
 use crate::target::{Target, local_towards};
+use crate::xdp;
 
 /// Runs `rtp`.
 ///
@@ -21,6 +23,11 @@ use crate::target::{Target, local_towards};
 /// It could not be run, and why.
 pub fn run(options: Rtp, interrupt: &Interrupt) -> Result<Report> {
     ensure!(options.streams > 0, "--streams 0: there is nothing to send");
+    if options.common.backend == BackEnd::Xdp {
+        return xdp::run(options, interrupt);
+    }
+    let named = options.interface.is_some() || options.receive_interface.is_some() || options.next_hop.is_some();
+    ensure!(!named, "--interface, --receive-interface and --next-hop are for --backend xdp: sockets find their way");
     let profile = &options.shape.profile;
     let sources = profile.tracks().into_iter().map(|track| (profile.to_string(), Source::Profile(track)));
     let calls = Calls {

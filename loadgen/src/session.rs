@@ -15,7 +15,7 @@ use raceway_units::{Instant, Random};
 
 use crate::cli::{ClockChoice, Common};
 use crate::clock::Timeline;
-use crate::crew::{self, Watch};
+use crate::crew::{self, BackEnd, Watch};
 use crate::plan::Plan;
 use crate::source::Source;
 use crate::worker::{Expectation, Outcome, Terms, TurnFigures};
@@ -172,6 +172,7 @@ impl Session {
     /// It could not be run, and why.
     pub fn run(&self, plans: Vec<Plan>, cores: &[CoreId], terms: &Terms) -> Result<Finding> {
         ensure!(!plans.is_empty() && !cores.is_empty(), "nothing to do");
+        ensure!(self.common.backend != BackEnd::Xdp, "--backend xdp is for `rtp`: here packets go through sockets");
         let mut console = Console::new(self);
         let outcomes = crew::run(plans, cores, self.common.backend, terms, &mut console)?;
         console.bar.finish_and_clear();
@@ -179,6 +180,19 @@ impl Session {
         let length = console.begun.map_or(Duration::ZERO, |begun| end.since(begun)).min(terms.duration);
         let interrupted = console.interrupted();
         Ok(Finding { outcomes, totals: console.totals, length, interrupted })
+    }
+}
+
+impl Session {
+    /// Does work that tells how it goes; what came of it, and the sums.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub fn watched<T>(&self, work: impl FnOnce(&mut dyn Watch) -> Result<T>) -> Result<(T, Totals)> {
+        let mut console = Console::new(self);
+        let value = work(&mut console)?;
+        console.bar.finish_and_clear();
+        Ok((value, console.totals))
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Object {
 }
 
 /// Every committed object.
-pub const OBJECTS: [Object; 2] = [
+pub const OBJECTS: [Object; 3] = [
     Object {
         path: "ebpf/prebuilt/raceway.bpf.o",
         stamp: "ebpf/prebuilt/raceway.bpf.stamp",
@@ -48,6 +48,19 @@ pub const OBJECTS: [Object; 2] = [
         program: "bench/xdp",
         binary: "bench",
         sources: &["bench/xdp/Cargo.lock", "bench/xdp/Cargo.toml", "bench/xdp/.cargo/config.toml", "bench/xdp/src"],
+    },
+    Object {
+        path: "loadgen/xdp/prebuilt/loadgen.bpf.o",
+        stamp: "loadgen/xdp/prebuilt/loadgen.bpf.stamp",
+        program: "loadgen/xdp/prog",
+        binary: "loadgen",
+        sources: &[
+            "loadgen/xdp/prog/Cargo.lock",
+            "loadgen/xdp/prog/Cargo.toml",
+            "loadgen/xdp/prog/.cargo/config.toml",
+            "loadgen/xdp/prog/src",
+            "loadgen/xdp/src/layout.rs",
+        ],
     },
 ];
 

@@ -1,0 +1,106 @@
+"""The load generator without sockets: streams made and counted in XDP."""
+
+import json
+import signal
+
+from harness.net import Network
+from harness.runner import test
+
+from .test_loadgen import loadgen, report
+
+XDP = ("rtp", "--backend", "xdp", "--interface", "c0", "--target", f"{Network.SERVER}:9000")
+
+
+def ready(world):
+    """The client's interface has no other program; that of the relay takes frames that XDP sends."""
+    world.net.ceases_to_poll("c0")
+    world.net.polls(world.net.relay, "rc")
+
+
+def listen(world, target, *options):
+    command = (world.binaries / "raceway-loadgen", "sink", "--listen", target, "--duration", "40s", "--quiet", "--json",
+               "--no-rtcp", *options)
+    sink = world.start(f"sink-{target.rpartition(':')[2]}", world.net.relay.command(*command))
+    world.wait(1)
+    return sink
+
+
+def heard(sink):
+    sink.interrupt(number=signal.SIGINT)
+    return json.loads(sink.output())
+
+
+@test("what the generator sends in XDP arrives at a sink over sockets, packet for packet")
+def to_sockets(world):
+    ready(world)
+    for target, profile, packets in (
+        (f"{Network.SERVER}:9000", "pcmu", 3000),
+        (f"[{Network.SERVER6}]:9001", "g722:ptime=30ms", 2000),
+        (f"{Network.SERVER}:9002", "constant:size=333,pps=49", 2940),
+    ):
+        sink = listen(world, target)
+        sent = report(world, *XDP[:-1], target, "--profile", profile, "--streams", 30, "--duration", "2s", "--drain", "0s")
+        assert sent["summary"]["sent"]["packets"] == packets, sent["summary"]["sent"]
+        assert sent["validity"]["valid"] and "MOS" in sent["run"]["unmeasured"], sent["validity"]
+        result = heard(sink)
+        summary, got = result["summary"], result["summary"]["received"]
+        assert (got["packets"], summary["lost"], result["streams"]["count"]) == (packets, 0, 30), summary
+        assert not any(got[name] for name in ("corrupted", "unstamped", "foreign", "duplicated", "reordered")), got
+        assert summary["delay_reference"] == "absolute" and summary["delay"]["count"] == packets, summary
+        assert got["octets"] == sent["summary"]["sent"]["octets"], (got, sent["summary"]["sent"])
+
+
+@test("the generator counts in XDP what comes back of what it sent")
+def echoed(world):
+    ready(world)
+    listen(world, f"{Network.SERVER}:9000", "--echo")
+    result = report(world, *XDP, "--streams", 40, "--duration", "3s", "--expect", "loss<=0")
+    summary, streams = result["summary"], result["streams"]
+    assert summary["sent"]["packets"] == summary["received"]["packets"] == 6000, summary
+    assert summary["delay"]["count"] == 6000 and 0 < summary["delay"]["p50_ms"] < 100, summary["delay"]
+    assert summary["sent"]["octets"] == summary["received"]["octets"] == 6000 * 172, summary
+    assert not any(summary["received"][name] for name in ("missing", "corrupted", "foreign", "duplicated")), summary
+    assert streams["count"] == 40 and all(row["received"]["packets"] == 150 for row in streams["rows"]), streams["count"]
+    assert streams["mos"] is None and streams["jitter_ms"]["max"] > 0, streams["jitter_ms"]
+
+
+@test("the generator sees in XDP what a link loses, swaps, doubles and damages")
+def impaired(world):
+    ready(world)
+    link = "loss=5%,duplicate=4%,reorder=3%,delay=5ms,corrupt=2%"
+    sink = listen(world, f"{Network.SERVER}:9000", "--echo", "--impair", link)
+    result = report(world, *XDP, "--streams", 50, "--duration", "3s")
+    got, lost = result["summary"]["received"], result["summary"]["lost"]
+    assert result["summary"]["sent"]["packets"] == 7500 == got["packets"] + lost, result["summary"]
+    seen = heard(sink)["summary"]["received"]
+    # The link is in front of the sink: what comes back is what the sink got.
+    assert abs(got["packets"] - seen["packets"]) <= seen["corrupted"], (got, seen)
+    assert 200 < lost < 700 and 150 < got["duplicated"] < 500 and got["reordered"] > 50, (got, lost)
+    assert result["streams"]["with_loss"] > 30, result["streams"]["with_loss"]
+
+
+@test("what the generator cannot do in XDP it says in a line, with status 2")
+def nonsense(world):
+    world.net.ceases_to_poll("c0")
+    hop = ("--next-hop", "02:00:00:00:00:01")
+    for arguments, word in (
+        (XDP[:3] + XDP[5:], "--interface"),
+        (("rtp", "--target", "127.0.0.1:9", "--interface", "c0"), "--backend xdp"),
+        ((*XDP[:4], "nowhere0", *XDP[5:]), "no such interface"),
+        ((*XDP[:4], "lo", *XDP[5:]), "no Ethernet address"),
+        ((*XDP, "--profile", "opus"), "pcmu, pcma, g722, constant"),
+        ((*XDP, "--profile", "vp8"), "pcmu, pcma, g722, constant"),
+        ((*XDP, "--profile", "pcmu:audio-level=1"), "header extensions"),
+        ((*XDP, "--profile", "constant:size=1600"), "MTU"),
+        ((*XDP, "--next-hop", "nobody"), "six octets"),
+        ((*XDP, "--ramp", "3"), "--ramp"),
+        ((*XDP[:-1], "10.77.1.99:9000"), "--next-hop"),
+        ((*XDP[:-1], "127.0.0.1:9000"), "not reached by c0"),
+        (("sink", "--listen", "127.0.0.1:9000", "--backend", "xdp"), "--backend xdp is for `rtp`"),
+        ((*XDP, *hop, "--duration", "1s", "--drain", "0s"), "far end"),
+    ):
+        code, out, error = loadgen(world, *arguments, "--quiet")
+        assert code == 2 and word in error and "panicked" not in error, (arguments, code, out, error)
+    world.net.polls(world.net.client, "c0")
+    code, out, error = loadgen(world, *XDP, "--quiet")
+    assert code == 2 and "another XDP program" in error, (code, out, error)
