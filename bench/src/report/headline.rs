@@ -1,7 +1,7 @@
 //! The few figures that the README shows.
 
 use super::rates::{Found, Key, Rates};
-use super::sections::added;
+use super::service::added;
 use super::table::{Table, whole};
 use crate::record::{Outcome, Record};
 use crate::scenario::delay::SHARES;

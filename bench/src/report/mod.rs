@@ -4,6 +4,7 @@ mod headline;
 mod plots;
 mod rates;
 mod sections;
+mod service;
 mod table;
 mod targets;
 
@@ -30,9 +31,9 @@ pub fn tables(records: &[Record]) -> Result<String> {
         sections::rate(&rates, Direction::ToPeer),
         sections::rate(&rates, Direction::ToClient),
         sections::flows(&rates),
-        sections::delay(records),
-        sections::sessions(records),
-        sections::interruption(records),
+        service::delay(records),
+        service::sessions(records),
+        service::interruption(records),
         sections::io(&rates),
         sections::program(&rates),
         sections::link(records),

@@ -8,7 +8,7 @@ use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
 use super::rates::{Key, Rates, Split};
-use super::sections::added;
+use super::service::added;
 use super::table::whole;
 use crate::record::{Outcome, Record};
 use crate::scenario::delay::SHARES;

@@ -118,6 +118,12 @@ impl Found {
         over(&self.common, Trial::threads_ns_per_packet)
     }
 
+    /// Delay at that rate at a percentile, link included, microseconds.
+    #[must_use]
+    pub fn common_delay(&self, quantile: f64) -> Option<f64> {
+        over(&self.common, |trial| trial.delays.at(quantile).unwrap_or(0) as f64 / 1e3)
+    }
+
     /// Time of a packet inside the XDP program, nanoseconds.
     #[must_use]
     pub fn program_ns(&self) -> Option<f64> {

@@ -1,4 +1,4 @@
-//! The sections of the document, each out of the records of its scenario.
+//! The sections about rates and what a packet costs.
 
 use std::collections::BTreeMap;
 
@@ -6,18 +6,12 @@ use super::rates::{Found, Key, Rates, Split};
 use super::table::{NONE, Table, median, places, ratio, whole};
 use crate::record::{Outcome, Record};
 use crate::scenario::COMMON_RATE;
-use crate::scenario::interruption::{Event, RATE};
 use crate::scenario::rate::{FLOWS, GROWING};
-use crate::scenario::sessions::PER_SECOND;
-use crate::stand::cpu::Memory;
-use crate::stand::delay::Delays;
 use crate::stand::frames::Load;
 use crate::stand::topology::{Arms, Direction};
 use crate::stand::trial::{ATTEMPTS, LOSS_FREE};
 use crate::subject::Subject;
 
-/// Percentiles of delays in tables.
-pub const TOLD: [f64; 3] = [0.5, 0.99, 0.999];
 /// Bits on the wire of a frame beyond its octets: preamble, check sequence and gap.
 const WIRE_BITS: f64 = 24.0 * 8.0;
 /// What a card's driver takes to receive a packet, nanoseconds; see [`program`].
@@ -109,118 +103,16 @@ pub fn flows(rates: &Rates) -> Option<String> {
     })
 }
 
-/// Added delay.
-pub fn delay(records: &[Record]) -> Option<String> {
-    let mut table = Table::new(&[
-        "relay",
-        "share of its rate",
-        "packets/s",
-        "lost",
-        "added p50, us",
-        "p99",
-        "p99.9",
-        "with link p50, us",
-        "p99",
-        "p99.9",
-    ]);
-    for record in records {
-        let Outcome::Delay { subject, share, with, without, .. } = &record.outcome else { continue };
-        let added = |q| added(&with.delays, &without.delays, q);
-        let all = |q| with.delays.at(q).map(|ns| ns as f64 / 1e3);
-        let head = [
-            subject.title().to_owned(),
-            format!("{:.0} %", share * 100.0),
-            whole(Some(with.sent_pps)),
-            format!("{:.5}", with.loss()),
-        ];
-        let added = TOLD.map(|q| places(added(q), 1));
-        table.row(head.into_iter().chain(added).chain(TOLD.map(|q| places(all(q), 1))));
-    }
-    (!table.is_empty()).then(|| {
-        format!(
-            "### Added delay\n\n{table}\n![Percentiles of the added delay at 70 % of the rate](bench/delay.svg)\n\n\
-             Counted from when a packet was due, so a late generator counts too. Added: less the same percentile of the \
-             bare XDP reflector at the same rate on the same link.\n"
-        )
-    })
-}
-
-/// A percentile with the subject less that of the link alone, in microseconds.
-#[must_use]
-pub fn added(with: &Delays, without: &Delays, quantile: f64) -> Option<f64> {
-    Some((with.at(quantile)? as f64 - without.at(quantile)? as f64) / 1e3)
-}
-
-/// Sessions.
-pub fn sessions(records: &[Record]) -> Option<String> {
-    let mut table = Table::new(&[
-        "server",
-        "made a second",
-        "CPU us each",
-        "a second on one core by that",
-        "takes p50, us",
-        "p99",
-        "p99.9",
-        "idle: resident octets",
-        "kernel octets",
-        "active: resident octets",
-        "kernel octets",
-    ]);
-    for record in records {
-        let Outcome::Sessions { subject, made, seconds, cost, took, idle, active } = &record.outcome else { continue };
-        let each = cost.threads_ns as f64 / *made as f64;
-        let took = TOLD.map(|q| whole(took.at(q).map(|ns| ns as f64 / 1e3)));
-        let memory = |memory: &Memory| [memory.resident, memory.kernel].map(|octets| whole(Some(octets as f64)));
-        let head = [
-            subject.title().to_owned(),
-            whole(Some(*made as f64 / seconds)),
-            places(Some(each / 1e3), 1),
-            whole(Some(1e9 / each)),
-        ];
-        table.row(head.into_iter().chain(took).chain(memory(idle)).chain(memory(active)));
-    }
-    (!table.is_empty()).then(|| {
-        format!(
-            "### Allocations and calls\n\n{table}\nA session is an allocation (two requests, as clients do without a \
-             nonce), or a call offered and answered on rtpengine. How long it takes: at {PER_SECOND} a second, counted \
-             from when it was to begin. Active: with a channel. Resident: growth of the server's processes; Raceway's \
-             tables are there from the start. Kernel: growth of `SUnreclaim` of the machine, sockets mostly.\n"
-        )
-    })
-}
-
-/// Interruptions.
-pub fn interruption(records: &[Record]) -> Option<String> {
-    let mut table = Table::new(&["relay", "what happens", "packets lost", "of", "longest gap, ms", "afterwards"]);
-    for record in records {
-        let Outcome::Interruption { subject, event, during, after } = &record.outcome else { continue };
-        let lost = during.sent.saturating_sub(during.received);
-        let afterwards = match after.loss() {
-            gone if gone > 0.99 => "the calls are gone",
-            most if most > 0.01 => "calls are missing",
-            _ => "calls go on",
-        };
-        let gap = (*event == Event::Nothing || after.loss() < 0.99).then_some(during.gap_ns as f64 / 1e6);
-        table.row([
-            subject.title().to_owned(),
-            event.title().to_owned(),
-            whole(Some(lost as f64)),
-            whole(Some(during.sent as f64)),
-            places(gap, 1),
-            afterwards.to_owned(),
-        ]);
-    }
-    (!table.is_empty()).then(|| {
-        format!("### Reload and restarts\n\n{table}\n{FLOWS} calls, {RATE} packets/s; a dead program is started again after 100 ms.\n")
-    })
-}
-
 /// Ways to receive and send.
 pub fn io(rates: &Rates) -> Option<String> {
+    let at_common = format!("at {COMMON_RATE}/s");
     let mut table = Table::new(&[
         "relay",
         "calls: packets/s without loss",
         "CPU s/million",
+        &at_common,
+        "delay p50 then, us",
+        "p99",
         "video: packets/s without loss",
         "CPU s/million",
     ]);
@@ -236,14 +128,18 @@ pub fn io(rates: &Rates) -> Option<String> {
             key.title(),
             whole(found.rate()),
             places(found.cost().map(|ns| ns / 1e3), 2),
+            places(found.common_cost().map(|ns| ns / 1e3), 2),
+            whole(found.common_delay(0.5)),
+            whole(found.common_delay(0.99)),
             whole(video.and_then(Found::rate)),
             places(video.and_then(Found::cost).map(|ns| ns / 1e3), 2),
         ]);
     }
     let Load { rtp_octets, train, flows, .. } = videos.first().map(|(key, _)| key.load)?;
     Some(format!(
-        "### Ways to receive and send\n\n{table}\nVideo: {flows} streams, rows of {train} packets of {rtp_octets} octets, \
-         where GRO and GSO find something to merge; with calls, neighbouring packets are never of one stream.\n"
+        "### Ways to receive and send\n\n{table}\nDelays: link included, of bursts of 16 packets. Video: {flows} streams, \
+         rows of {train} packets of {rtp_octets} octets, where GRO and GSO find something to merge; with calls, \
+         neighbouring packets are never of one stream.\n"
     ))
 }
 

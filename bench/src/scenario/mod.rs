@@ -168,7 +168,8 @@ fn jobs(options: &Options) -> Vec<(Scenario, Subject)> {
     absent.iter().for_each(|subject: &Subject| eprintln!("!! {} is not installed: left out", subject.name()));
     let mut jobs = Vec::new();
     for scenario in scenarios.filter(asked) {
-        let rounds = if scenario == Scenario::Rate { options.repeat } else { 1 };
+        let repeated = matches!(scenario, Scenario::Rate | Scenario::Flows | Scenario::Io);
+        let rounds = if repeated { options.repeat } else { 1 };
         for _ in 0..rounds {
             let subjects = here.iter().copied().filter(|subject| scenario.applies(*subject));
             let asked = |subject: &Subject| options.only.is_empty() || options.only.contains(subject);
