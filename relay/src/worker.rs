@@ -19,6 +19,8 @@ use crate::shared::{Command, Place, Policers, Port, Records, Shared};
 
 /// Turns at a shorter distance mean load.
 const BUSY: Duration = Duration::from_micros(100);
+/// Events of a turn from which on they come in batches by themselves, and waiting for more only costs a timer.
+const ENOUGH: usize = 8;
 
 /// A worker. Lives on its own thread from [`new`](Self::new) on.
 pub struct Worker<I> {
@@ -30,7 +32,7 @@ pub struct Worker<I> {
     sends_failed: u64,
     ring_link: bool,
     turned_at: Instant,
-    /// Turns follow each other so closely that it pays to let datagrams gather.
+    /// Turns follow each other so closely, with so little in each, that it pays to let datagrams gather.
     gather: bool,
 }
 
@@ -96,11 +98,13 @@ impl<I: PacketIo> Worker<I> {
             self.obey(command);
         }
         let now = clock::now();
-        self.gather = now.since(self.turned_at) < BUSY;
-        self.turned_at = now;
+        let mut events = 0;
         while let Some(event) = self.io.next_event() {
             self.deal_with(now, event);
+            events += 1;
         }
+        self.gather = now.since(self.turned_at) < BUSY && events < ENOUGH;
+        self.turned_at = now;
         if self.ring_link {
             self.ring_link = false;
             self.shared.link.ring();
