@@ -26,8 +26,9 @@ const SUBMISSIONS: u32 = 2048;
 const COMPLETIONS: u32 = 8192;
 /// Completions that end a wait for more than one.
 const GATHER: usize = 16;
-/// Turns at a shorter distance mean load.
+/// Turns at a shorter distance, with fewer completions than this, wait for more.
 const BUSY: Duration = Duration::from_micros(100);
+const ENOUGH: usize = 8;
 /// How long the kernel's submission thread looks for work before it sleeps, milliseconds.
 const SQPOLL_IDLE_MS: u32 = 50;
 
@@ -71,7 +72,7 @@ struct Forwarder {
     used: Vec<u16>,
     done: Vec<cqueue::Entry>,
     turned_at: Instant,
-    busy: bool,
+    gather: bool,
 }
 
 impl Forwarder {
@@ -101,7 +102,7 @@ impl Forwarder {
             used: Vec::with_capacity(usize::from(BUFFERS)),
             done: Vec::with_capacity(COMPLETIONS as usize),
             turned_at: Instant::now(),
-            busy: false,
+            gather: false,
         };
         (0..BUFFERS).for_each(|buffer| forwarder.recycle(buffer));
         Ok(forwarder)
@@ -126,7 +127,7 @@ impl Forwarder {
             passing(self.ring.submit())?;
             self.recycle_used();
         }
-        if self.busy && self.arguments.gather_us > 0 {
+        if self.gather && self.arguments.gather_us > 0 {
             let arguments = SubmitArgs::new().min_wait_usec(self.arguments.gather_us);
             passing(self.ring.submitter().submit_with_args(GATHER, &arguments))?;
         } else {
@@ -135,9 +136,6 @@ impl Forwarder {
         if !self.tracked {
             self.recycle_used();
         }
-        let now = Instant::now();
-        self.busy = now - self.turned_at < BUSY;
-        self.turned_at = now;
         Ok(())
     }
 
@@ -145,6 +143,9 @@ impl Forwarder {
     fn turn(&mut self, sockets: &[UdpSocket; 2], tables: [&Table; 2]) {
         let mut done = std::mem::take(&mut self.done);
         done.extend(self.ring.completion());
+        let now = Instant::now();
+        self.gather = now - self.turned_at < BUSY && done.len() < ENOUGH;
+        self.turned_at = now;
         for (n, entry) in (1..).zip(done.drain(..)) {
             if entry.user_data() & SEND != 0 {
                 // With zero copy a second completion tells that the memory is free.
