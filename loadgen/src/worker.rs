@@ -580,7 +580,8 @@ impl<I: PacketIo> Worker<I> {
     fn note_network_errors(&mut self, port: u32) {
         while let Some(error) = socket::network_error(self.fd(port)) {
             let target = SocketAddr::from(error.destination);
-            if self.unreachable.is_none() {
+            // A sink sends only to those who sent, and does not end because one of them has gone.
+            if self.unreachable.is_none() && !self.terms.expectation.strangers {
                 let _ = self.reports.send(Report::Unreachable(target));
             }
             self.unreachable.get_or_insert((0, target)).0 += 1;
