@@ -209,10 +209,11 @@ fn observe(
         std::thread::sleep(LOOK);
         let now = monotonic(session);
         if ended.is_none() && (now >= end || watch.interrupted() || running.iter().any(Running::failed)) {
+            // What falls due while the kernel ends its loop, some 20 ms, is not missing.
+            ended = Some(now);
             for generator in running.iter_mut() {
                 generator.end()?;
             }
-            ended = Some(monotonic(session));
         }
         let over = ended.is_some_and(|ended| now.since(ended) >= session.common.drain);
         let length = now.since(since);

@@ -6,7 +6,7 @@ import signal
 from harness.net import Network
 from harness.runner import test
 
-from .test_loadgen import loadgen, report
+from .test_loadgen import ANY_LATENESS, loadgen, report
 
 XDP = ("rtp", "--backend", "xdp", "--interface", "c0", "--target", f"{Network.SERVER}:9000")
 
@@ -77,6 +77,18 @@ def impaired(world):
     assert abs(got["packets"] - seen["packets"]) <= seen["corrupted"], (got, seen)
     assert 200 < lost < 700 and 150 < got["duplicated"] < 500 and got["reordered"] > 50, (got, lost)
     assert result["streams"]["with_loss"] > 30, result["streams"]["with_loss"]
+
+
+@test("Ctrl-C ends a run of the generator in XDP, which is valid as far as it went")
+def interrupted(world):
+    ready(world)
+    command = (world.binaries / "raceway-loadgen", *XDP, "--streams", 100, "--duration", "10m", "--drain", "0s",
+               "--quiet", "--json", *ANY_LATENESS)
+    running = world.start("loadgen", world.net.client.command(*command))
+    world.wait(3)
+    assert running.interrupt(number=signal.SIGINT) == 0, running.output()
+    result = json.loads(running.output())
+    assert 5000 <= result["summary"]["sent"]["packets"] <= 17_000 and result["validity"]["valid"], result["summary"]
 
 
 @test("what the generator cannot do in XDP it says in a line, with status 2")
