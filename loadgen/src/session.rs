@@ -250,7 +250,9 @@ impl Watch for Console<'_> {
         if self.totals.all.received.packets > 0 {
             return Ok(());
         }
-        bail!("{target}: nobody listens there (the network says so: ICMP unreachable). Is it started, is the port right?")
+        bail!(
+            "{target}: nobody listens there (the network says so: ICMP unreachable). Is it started, is the port right?"
+        )
     }
 
     fn interrupted(&self) -> bool {
