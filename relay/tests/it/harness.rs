@@ -39,13 +39,20 @@ impl Relay {
 
     /// Starts one that receives and sends through the back end `io`.
     pub fn start_over(io: &'static str, workers: &str) -> Self {
+        let pins = format!("raceway-relay-it-{}", std::process::id());
+        let xdp = format!("xdp = \"off\"\npin_dir = \"/sys/fs/bpf/{pins}\"");
+        Self::start_with(io, &format!("workers = {workers}\n{xdp}"))
+    }
+
+    /// Starts one with these lines of its own about the relay.
+    pub fn start_with(io: &'static str, lines: &str) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("raceway-relay-it-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let at = directory.display();
         let config = format!(
-            "[node]\nrun_dir = \"{at}/run\"\nstate_dir = \"{at}/state\"\n[relay]\nxdp = \"off\"\nworkers = {workers}\n\
-             flows_max = 4096\npin_dir = \"/sys/fs/bpf/raceway-relay-it-{number}\"\n[log]\nlevel = \"debug\"\n"
+            "[node]\nrun_dir = \"{at}/run\"\nstate_dir = \"{at}/state\"\n[relay]\nflows_max = 4096\n{lines}\n\
+             [log]\nlevel = \"debug\"\n"
         );
         std::fs::write(directory.join("raceway.toml"), config).unwrap();
         let mut relay = Self { process: Self::spawn(&directory, io), directory, io };

@@ -1,5 +1,6 @@
 //! Pins: what a restart finds, what it refuses, and what is left after detach.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -297,12 +298,16 @@ fn needs_bpf_who_asks_for_native_by_name_keeps_it_and_is_told_of_a_deaf_far_end(
         place.options.mode = XdpModeWish::Native;
         let mut xdp = place.open().expect("opens");
         write_world(&mut xdp);
+        let pin = version_directory(place).join(format!("native-{}", xdp.interfaces()[0].ifindex));
+        let link = || pin.metadata().expect("pinned").ino();
+        let before = link();
         polls(&pair, false);
         relay_one(&mut xdp);
         let (mode, reason) = looked_at(&mut xdp);
         assert!(mode == XdpMode::Native && reason.contains("gro on"), "{reason}");
         polls(&pair, true);
         assert_eq!(looked_at(&mut xdp), (XdpMode::Native, "in the driver".to_owned()));
+        assert_eq!(link(), before, "it was never off");
     });
 }
 
