@@ -148,7 +148,7 @@ impl Build {
         );
         let clients = (wanted as u32).clamp(1, COMING_AND_GOING_MAX);
         let peer = (mode == Mode::Churn).then(|| self.peer_address()).transpose()?;
-        sockets::allow(2 * u64::from(clients))?;
+        sockets::allow(u64::from(clients) * if peer.is_some() { 2 } else { 1 })?;
         let what = format!("{mode} at {server}, {rate} a second");
         let session = Session::new(self.options.common.clone(), interrupt)?;
         let cores = session.cores(PACKETS_PER_ALLOCATION * f64::from(rate))?;

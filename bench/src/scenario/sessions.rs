@@ -14,8 +14,9 @@ use crate::stand::frames::Load;
 use crate::stand::netns::pin;
 use crate::subject::{Kind, Subject};
 
-/// Sessions before anything is measured, so that what the server makes once is there.
-const FIRST: usize = 300;
+/// Sessions before anything is measured, so that what the server makes once is there: threads' heaps, tables that grow by
+/// doubling.
+const FIRST: usize = 2_000;
 /// Sessions made as fast as it goes.
 const FAST: usize = 3_000;
 /// Sessions made at a pace, to see how long one takes.
