@@ -1,10 +1,9 @@
-//! The few figures that the README shows.
+//! The few figures that the README shows: those that hold on a machine with other work. Delays do not, and stand in the
+//! document with what disturbed them.
 
 use super::rates::{Found, Key, Rates};
-use super::service::added;
 use super::table::{Table, whole};
 use crate::record::{Outcome, Record};
-use crate::scenario::delay::SHARES;
 use crate::subject::Subject;
 
 /// Whose figures, in the order of columns.
@@ -24,28 +23,17 @@ pub fn headline(records: &[Record], rates: &Rates) -> String {
     row("processor time of a packet then, ns, everything included".to_owned(), &|subject| {
         found(subject).and_then(Found::cost)
     });
-    for share in SHARES {
-        let what = format!("added delay at {:.0} % of its rate, us, 99 of 100 packets", share * 100.0);
-        row(what, &|subject| delay(records, subject, share));
-    }
-    row("memory of an idle allocation or call, octets, the kernel's included".to_owned(), &|subject| {
+    row("memory of an allocation with a channel, or a call, octets, the kernel's included".to_owned(), &|subject| {
         memory(records, subject)
     });
     table.to_string()
 }
 
-fn delay(records: &[Record], wanted: Subject, at: f64) -> Option<f64> {
-    records.iter().find_map(|record| match &record.outcome {
-        Outcome::Delay { subject, share, with, without, .. } if *subject == wanted && *share == at => {
-            added(&with.delays, &without.delays, 0.99)
-        }
-        _ => None,
-    })
-}
-
 fn memory(records: &[Record], wanted: Subject) -> Option<f64> {
     records.iter().find_map(|record| match &record.outcome {
-        Outcome::Sessions { subject, idle, .. } if *subject == wanted => Some((idle.resident + idle.kernel) as f64),
+        Outcome::Sessions { subject, active, .. } if *subject == wanted => {
+            Some((active.resident + active.kernel) as f64)
+        }
         _ => None,
     })
 }
