@@ -171,6 +171,49 @@ impl<const KEY: usize> WordMap<KEY> {
     }
 }
 
+/// `union bpf_attr` of `BPF_PROG_LOAD`, as far as loading needs it.
+#[cfg(feature = "testing")]
+#[repr(C)]
+struct LoadAttribute {
+    kind: u32,
+    instruction_count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_octets: u32,
+    log: u64,
+}
+
+/// What the verifier says of an XDP program that it accepts: the line with its statistics. The program is gone again
+/// when this returns. (The loader library keeps what the verifier says of a refused program only.)
+///
+/// # Errors
+///
+/// What bpf(2) says: the program is refused, or the right is missing.
+#[cfg(feature = "testing")]
+pub fn verifier_statistics(instructions: &[u64], license: &std::ffi::CStr) -> io::Result<String> {
+    const BPF_PROG_LOAD: libc::c_long = 5;
+    const BPF_PROG_TYPE_XDP: u32 = 6;
+    const BPF_LOG_STATS: u32 = 4;
+    let mut log = vec![0_u8; 4096];
+    let mut attribute = LoadAttribute {
+        kind: BPF_PROG_TYPE_XDP,
+        instruction_count: instructions.len() as u32,
+        instructions: instructions.as_ptr() as u64,
+        license: license.as_ptr() as u64,
+        log_level: BPF_LOG_STATS,
+        log_octets: log.len() as u32,
+        log: log.as_mut_ptr() as u64,
+    };
+    // SAFETY: the attribute is laid out as BPF_PROG_LOAD wants it; instructions, license and log have the lengths that
+    // it names and outlive the call, and nothing else holds the log.
+    let fd = unsafe { bpf(BPF_PROG_LOAD, &mut attribute) }?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+    let end = log.iter().position(|&octet| octet == 0).unwrap_or(log.len());
+    Ok(String::from_utf8_lossy(&log[..end]).into_owned())
+}
+
 /// # Safety
 ///
 /// `attribute` is what `command` takes, and what it points to is valid for what the kernel does with it.
