@@ -1,7 +1,11 @@
 //! Counting what a thread allocates, for tests of code that must not.
 
+mod steady;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+
+pub use steady::Steady;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
@@ -11,7 +15,8 @@ thread_local! {
 #[derive(Debug)]
 pub struct Counting;
 
-/// Allocations and reallocations of the calling thread so far; zero if [`Counting`] is not the global allocator.
+/// Allocations and reallocations of the calling thread so far; zero if neither [`Counting`] nor
+/// [`Steady`] is the global allocator.
 #[must_use]
 pub fn of_this_thread() -> u64 {
     COUNT.with(Cell::get)
