@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What the tests need of the machine.
 
-# ensure_test_packages: as root, installs the clients and tools that system tests run.
+# ensure_test_packages: as root, installs the clients and tools that system tests and gates run.
 ensure_test_packages() {
     local missing=()
     need() { have "$1" || [ -x "/usr/sbin/$1" ] || missing+=("$2"); }
@@ -13,6 +13,8 @@ ensure_test_packages() {
     need promtool prometheus
     need tshark tshark
     need nft nftables
+    need valgrind valgrind
+    need strace strace
     local browser=()
     have chromium || have chromium-browser || browser=(chromium)
     [ $((${#missing[@]} + ${#browser[@]})) -gt 0 ] || return 0
@@ -20,7 +22,7 @@ ensure_test_packages() {
         warn "skipped: not root, and these packages are missing: ${missing[*]} ${browser[*]}"
         return 0
     fi
-    say "The system tests run real clients and tools"
+    say "The tests run real clients and tools"
     [ ${#missing[@]} -eq 0 ] || without_starting_services apt_install "${missing[@]}" || exit
     # Ubuntu has Chromium as a snap only.
     [ ${#browser[@]} -eq 0 ] || without_starting_services apt_install "${browser[@]}" ||
