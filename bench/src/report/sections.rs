@@ -190,7 +190,7 @@ pub fn link(records: &[Record]) -> Option<String> {
         full.extend(flat_out.iter().map(|trial| trial.threads_ns_per_packet()));
     }
     let common = format!("ns/packet at {COMMON_RATE}/s");
-    let mut table = Table::new(&["relay", "packets arrive as", "far end", &common, "flat out"]);
+    let mut table = Table::new(&["relay", "<packets arrive as", "<far end", &common, "flat out"]);
     for ((subject, socket_buffers, far_us), [common, full]) in groups {
         table.row([
             subject.title().to_owned(),

@@ -41,8 +41,9 @@ pub fn delay(records: &[Record]) -> Option<String> {
     (!table.is_empty()).then(|| {
         format!(
             "### Added delay\n\n{table}\n![Percentiles of the added delay at 70 % of the rate](bench/delay.svg)\n\n\
-             Counted from when a packet was due, so a late generator counts too. Added: less the same percentile of the \
-             bare XDP reflector at the same rate on the same link.\n"
+             Its rate: the highest without loss when packets are sent evenly and the far end is woken by each, as here. \
+             Delays count from when a packet was due, so a late generator counts too. Added: less the same percentile of \
+             the bare XDP reflector at the same rate on the same link.\n"
         )
     })
 }
@@ -93,7 +94,7 @@ pub fn sessions(records: &[Record]) -> Option<String> {
 
 /// Interruptions.
 pub fn interruption(records: &[Record]) -> Option<String> {
-    let mut table = Table::new(&["relay", "what happens", "packets lost", "of", "longest gap, ms", "afterwards"]);
+    let mut table = Table::new(&["relay", "<what happens", "packets lost", "of", "longest gap, ms", "<afterwards"]);
     for record in records {
         let Outcome::Interruption { subject, event, during, after } = &record.outcome else { continue };
         let lost = during.sent.saturating_sub(during.received);

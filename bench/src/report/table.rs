@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A table: its first column is text, the others are figures.
+/// A table. Its first column is text, as are those whose heads begin with `<`; the others are figures.
 pub struct Table {
     heads: Vec<String>,
     rows: Vec<Vec<String>>,
@@ -29,8 +29,11 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| {} |", self.heads.join(" | "))?;
-        writeln!(f, "|---|{}", "---:|".repeat(self.heads.len() - 1))?;
+        let heads: Vec<&str> = self.heads.iter().map(|head| head.trim_start_matches('<')).collect();
+        writeln!(f, "| {} |", heads.join(" | "))?;
+        let is_text = |(n, head): (usize, &String)| n == 0 || head.starts_with('<');
+        let rule: String = self.heads.iter().enumerate().map(|n| if is_text(n) { "---|" } else { "---:|" }).collect();
+        writeln!(f, "|{rule}")?;
         self.rows.iter().try_for_each(|row| writeln!(f, "| {} |", row.join(" | ")))
     }
 }
@@ -87,6 +90,13 @@ mod tests {
         assert_eq!(median(&[]), None);
         assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+
+    #[test]
+    fn texts_stand_left_and_figures_right() {
+        let mut table = Table::new(&["a", "b", "<c"]);
+        table.row(["x", "1", "y"].map(str::to_owned));
+        assert_eq!(table.to_string(), "| a | b | c |\n|---|---:|---|\n| x | 1 | y |\n");
     }
 
     #[test]

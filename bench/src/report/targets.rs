@@ -8,7 +8,7 @@ use crate::subject::Subject;
 /// The aims as a table.
 pub fn targets(rates: &Rates) -> Option<String> {
     let mut table =
-        Table::new(&["target", "client to peer", "peer to client", "wanted", "client to peer", "peer to client"]);
+        Table::new(&["target", "client to peer", "peer to client", "wanted", "<client to peer", "<peer to client"]);
     let mut line = |what: &str, wanted: f64, figure: &dyn Fn(Direction) -> Option<f64>| {
         let figures = [Direction::ToPeer, Direction::ToClient].map(figure);
         if figures.iter().all(Option::is_none) {

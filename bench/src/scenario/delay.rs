@@ -23,9 +23,9 @@ pub const SHARES: [f64; 2] = [0.3, 0.7];
 const PROBES: u32 = 8;
 /// Timed trials at each rate, of which the one with the p99 in the middle counts: on a machine with other work, some
 /// are of that.
-const TRIALS: usize = 3;
-/// Length of each: even of the slowest peer's packets at the lower share, ten thousand.
-const TIME: Duration = Duration::from_millis(700);
+const TRIALS: usize = 5;
+/// Length of each: even of the slowest peer's packets at the lower share, several thousand.
+const TIME: Duration = Duration::from_millis(500);
 
 /// Finds the rate, then times packets at its shares, with and without the subject.
 pub fn run(stage: &mut Stage, subject: Subject) -> Result<()> {
