@@ -16,11 +16,12 @@ use crate::subject::{Kind, Subject};
 
 /// Sessions before anything is measured, so that what the server makes once is there: threads' heaps, tables that grow by
 /// doubling.
-const FIRST: usize = 2_000;
+const FIRST: usize = 1_500;
 /// Sessions made as fast as it goes.
-const FAST: usize = 3_000;
-/// Sessions made at a pace, to see how long one takes.
-const PACED: usize = 1_500;
+const FAST: usize = 2_000;
+/// Sessions made at a pace, to see how long one takes. (With those above no more than rtpengine can hold where a process
+/// may open 20,000 files.)
+const PACED: usize = 1_400;
 /// That pace, a second: well below what each of the servers can do.
 pub const PER_SECOND: u32 = 1_000;
 
