@@ -1,0 +1,223 @@
+//! Every word of `flags`, and of the keys that hold words.
+
+use crate::command::All;
+use crate::entry::Place::{Bundle, Dtls, DtlsReverse, Flags, Ice, IceLite, Learning, Osrtp, Replace, RtcpMux, Sdes};
+use crate::entry::{Entry, Wrong, begins, begins_in, moot, no, no_rest, word};
+use crate::fields::{Fields, unescaped};
+use crate::keys::scope;
+use crate::limits;
+use crate::options::{self, AttributeChange, Protocol, RtcpAttribute, Transport};
+
+const NO_CODECS: &str = "nothing is transcoded or taken out of the list of codecs";
+const AS_THEY_ARE: &str = "codecs and m-lines pass as they are";
+const NO_PLAYER: &str = "nothing is played into a call";
+const OBSOLETE: &str = "obsolete in rtpengine too";
+
+/// Words of `flags`, in the order of their names.
+pub(crate) const FLAGS: &[Entry] = &[
+    word(Flags, &["all"], |f| f.all = All::All),
+    moot(Flags, &["allow asymmetric codecs", "allow asymmetric codec"], AS_THEY_ARE),
+    moot(Flags, &["allow no codec media", "allow no codec medias"], AS_THEY_ARE),
+    moot(Flags, &["allow empty codec media", "allow empty codec medias"], AS_THEY_ARE),
+    no(Flags, &["allow transcoding", "force transcoding", "always transcode"], NO_CODECS),
+    word(Flags, &["asymmetric"], |f| f.options.asymmetric = true),
+    moot(Flags, &["asymmetric codecs", "symmetric codecs", "reorder codecs"], OBSOLETE),
+    no(Flags, &["audio player", "player"], NO_PLAYER),
+    word(Flags, &["bidirectional"], |f| f.options.bidirectional = true),
+    word(Flags, &["block DTMF"], |f| f.options.block_dtmf = true),
+    word(Flags, &["block egress"], |f| f.options.block_egress = true),
+    no(Flags, &["block short", "block shorts", "block short packets"], "packets are not judged by their length"),
+    no(Flags, &["debug", "debugging"], "use racewayctl log-level, which is for all calls"),
+    word(Flags, &["detect DTMF"], |f| f.options.detect_dtmf = true)
+        .but("events of RFC 4733; tones in audio are not found"),
+    word(Flags, &["directional"], |f| f.options.directional = true),
+    no(Flags, &["discard recording"], "erase the key of the recording"),
+    moot(Flags, &["early media"], "it starts a player in rtpengine; early media itself flows"),
+    no(Flags, &["egress"], "both directions of a party are meant"),
+    no(Flags, &["exclude recording"], "a recording has the whole call"),
+    word(Flags, &["fatal"], |f| f.fatal = true),
+    word(Flags, &["fast"], |f| f.fast = true),
+    no(Flags, &["fragment"], "an SDP is whole"),
+    word(Flags, &["full rtcp attribute"], |f| f.options.rtcp_attribute = Some(RtcpAttribute::Full)),
+    word(Flags, &["generate mid"], |f| f.options.generate_mid = true),
+    no(Flags, &["generate RTCP"], "RTCP of the peers is passed on, translated; none is made"),
+    word(Flags, &["reject ICE", "ICE reject"], |f| f.options.ice_reject = true),
+    word(Flags, &["inactive"], |f| f.options.inactive = true),
+    no(Flags, &["inject DTMF"], NO_PLAYER),
+    no(Flags, &["loop protect"], "an SDP that comes back is rewritten again"),
+    word(Flags, &["media handover"], |f| f.options.media_handover = true),
+    no(Flags, &["mix", "mixed"], "audio is not decoded"),
+    no(Flags, &["NAT-wait"], "media is sent to a signalled address at once"),
+    no(Flags, &["new branch"], "branches are told apart by tags and via-branch"),
+    no(Flags, &["no codec renegotiation", "reuse codecs"], NO_CODECS),
+    moot(Flags, &["no jitter buffer"], "there is none"),
+    moot(Flags, &["no passthrough"], "there is no other way for media than that of the SDP"),
+    moot(Flags, &["no player", "no audio player"], "there is none"),
+    word(Flags, &["no port latching"], |f| f.options.no_port_latching = true),
+    moot(Flags, &["no redis update"], "there is no database"),
+    word(Flags, &["no rtcp attribute"], |f| f.options.rtcp_attribute = Some(RtcpAttribute::None)),
+    moot(Flags, &["no tls id"], "no tls-id is written"),
+    word(Flags, &["original sendrecv"], |f| f.options.original_sendrecv = true),
+    word(Flags, &["pad crypto"], |f| f.options.sdes.pad = true),
+    no(Flags, &["passthrough"], NO_CODECS),
+    word(Flags, &["pause"], |f| f.pause = true),
+    no(Flags, &["pierce NAT"], "nothing is sent before there is media"),
+    word(Flags, &["port latching"], |f| f.options.port_latching = true),
+    moot(Flags, &["provisional"], "a provisional answer is an answer"),
+    word(Flags, &["record call"], |f| f.options.record = Some(true)).but("only with `consent:yes` in `metadata`"),
+    no(Flags, &["recording announcement"], NO_PLAYER),
+    no(Flags, &["recording vsc"], "recording is by command alone"),
+    no(Flags, &["recrypt"], "keys that both sides share are used for both"),
+    word(Flags, &["reset"], |f| f.options.reset = true),
+    no(Flags, &["RTCP mirror", "mirror RTCP"], "RTCP of subscribers goes no further"),
+    no(Flags, &["single codec", "static codec", "static codecs"], NO_CODECS),
+    word(Flags, &["SIP source address"], |f| f.options.sip_source_address = true),
+    no(Flags, &["SIPREC"], "an SDP is not embedded in anything"),
+    moot(Flags, &["skip recording db", "skip recording database"], "there is no database"),
+    word(Flags, &["strict source"], |f| f.options.strict_source = true),
+    no(Flags, &["strip extmap"], "header extensions pass as they are"),
+    moot(Flags, &["symmetric"], "it is the default"),
+    word(Flags, &["to-tag"], |f| f.to_tag_flag = true),
+    word(Flags, &["trickle ICE"], |f| f.options.trickle = true),
+    word(Flags, &["trust address"], |f| f.options.sip_source_address = false),
+    moot(Flags, &["unidirectional"], "one-way media is relayed in the kernel like any"),
+    no(Flags, &["unsubscribe"], "the command is \"unsubscribe\""),
+    word(Flags, &["WebRTC"], webrtc),
+    // Words that begin so.
+    begins_in(&["BUNDLE-"], Bundle),
+    begins_in(&["endpoint-learning-"], Learning),
+    begins_in(&["OSRTP-"], Osrtp),
+    begins_in(&["replace-"], Replace),
+    begins_in(&["rtcp-mux-"], RtcpMux),
+    begins_in(&["SDES-"], Sdes),
+    no_rest(&["codec-", "transcode-"], NO_CODECS),
+    no_rest(&["T.38-", "T38-"], "fax passes as it is"),
+    begins(Flags, &["from-tags-"], |f, rest| f.add_from_tag(unescaped(rest))),
+    begins(Flags, &["sdp-attr-add-"], |f, rest| attribute(f, rest, |text| Some(AttributeChange::Add(text)))),
+    begins(Flags, &["sdp-attr-remove-"], |f, rest| attribute(f, rest, |text| Some(AttributeChange::Remove(text)))),
+    begins(Flags, &["sdp-attr-substitute-"], |f, rest| {
+        attribute(f, rest, |text| {
+            let (from, to) = text.split_once('>')?;
+            Some(AttributeChange::Substitute(from.to_owned(), to.to_owned()))
+        })
+    }),
+];
+
+/// Words of other keys.
+pub(crate) const WORDS: &[Entry] = &[
+    word(Replace, &["force-increment-sdp-ver"], |f| f.options.replace.force_increment_version = true),
+    word(Replace, &["origin"], |f| f.options.replace.origin = true),
+    word(Replace, &["origin-full"], |f| f.options.replace.origin_full = true),
+    word(Replace, &["session connection"], |f| f.options.replace.session_connection = true),
+    word(Replace, &["session name"], |f| f.options.replace.session_name = true),
+    word(Replace, &["SDP version"], |f| f.options.replace.sdp_version = true),
+    word(Replace, &["username"], |f| f.options.replace.username = true),
+    word(Replace, &["zero address"], |f| f.options.replace.zero_address = true),
+    word(Ice, &["remove"], |f| f.options.ice = Some(options::Ice::Remove)),
+    word(Ice, &["force"], |f| f.options.ice = Some(options::Ice::Force)),
+    word(Ice, &["default"], |f| f.options.ice = Some(options::Ice::Default)),
+    word(Ice, &["force-relay"], |f| f.options.ice = Some(options::Ice::ForceRelay)),
+    word(Ice, &["optional"], |f| f.options.ice = Some(options::Ice::Optional)),
+    word(Ice, &["trickle"], |f| f.options.trickle = true),
+    word(Ice, &["lite", "lite-forward", "lite-fwd", "lite-fw", "lite-offer"], forward),
+    word(
+        Ice,
+        &["lite-backward", "lite-backwards", "lite-back", "lite-bkw", "lite-bk", "lite-reverse", "lite-answer"],
+        backward,
+    ),
+    word(Ice, &["lite-both"], |f| f.options.ice_lite = Some(options::IceLite::Both)),
+    word(Ice, &["lite-off", "lite-no", "lite-none", "no-lite"], |f| f.options.ice_lite = Some(options::IceLite::Off)),
+    no(Ice, &["ice2"], "the attributes of RFC 8445 are understood, not offered"),
+    word(IceLite, &["forward", "offer", "fwd", "fw"], forward),
+    word(IceLite, &["backward", "backwards", "reverse", "answer", "back", "bkw", "bk"], backward),
+    word(IceLite, &["both"], |f| f.options.ice_lite = Some(options::IceLite::Both)),
+    word(IceLite, &["off", "none", "no"], |f| f.options.ice_lite = Some(options::IceLite::Off)),
+    word(Dtls, &["off", "no", "disable", "disabled"], |f| f.options.dtls = Some(options::Dtls::Off)),
+    word(Dtls, &["passive"], |f| f.options.dtls = Some(options::Dtls::Passive)),
+    word(Dtls, &["active"], |f| f.options.dtls = Some(options::Dtls::Active)),
+    word(DtlsReverse, &["passive"], |f| f.options.dtls_reverse = Some(options::Dtls::Passive)),
+    word(DtlsReverse, &["active"], |f| f.options.dtls_reverse = Some(options::Dtls::Active)),
+    word(Sdes, &["off", "no", "disable", "disabled"], |f| f.options.sdes.off = true),
+    word(Sdes, &["unencrypted_srtp"], |f| f.options.sdes.unencrypted_srtp = Some(true)),
+    word(Sdes, &["unencrypted_srtcp"], |f| f.options.sdes.unencrypted_srtcp = Some(true)),
+    word(Sdes, &["unauthenticated_srtp"], |f| f.options.sdes.unauthenticated_srtp = Some(true)),
+    word(Sdes, &["encrypted_srtp"], |f| f.options.sdes.unencrypted_srtp = Some(false)),
+    word(Sdes, &["encrypted_srtcp"], |f| f.options.sdes.unencrypted_srtcp = Some(false)),
+    word(Sdes, &["authenticated_srtp"], |f| f.options.sdes.unauthenticated_srtp = Some(false)),
+    word(Sdes, &["nonew"], |f| f.options.sdes.nonew = true),
+    word(Sdes, &["pad"], |f| f.options.sdes.pad = true),
+    word(Sdes, &["lifetime"], |f| f.options.sdes.lifetime = true),
+    word(Sdes, &["static"], |f| f.options.sdes.fixed = true),
+    word(Sdes, &["prefer", "priority"], |f| f.options.sdes.prefer = true),
+    begins(Sdes, &["no-"], |f, rest| suites(&mut f.options.sdes.without, rest)),
+    begins(Sdes, &["only-"], |f, rest| suites(&mut f.options.sdes.only, rest)),
+    begins(Sdes, &["order:"], |f, rest| suites(&mut f.options.sdes.order, rest)),
+    begins(Sdes, &["offerer_pref:"], |f, rest| suites(&mut f.options.sdes.offerer_preference, rest)),
+    word(Osrtp, &["offer", "offer-RFC"], |f| f.options.osrtp.offer = true),
+    word(Osrtp, &["offer-legacy"], |f| f.options.osrtp.offer_legacy = true),
+    word(Osrtp, &["accept-RFC"], |f| f.options.osrtp.accept = true),
+    word(Osrtp, &["accept-legacy"], |f| f.options.osrtp.accept_legacy = true),
+    word(Osrtp, &["accept"], |f| (f.options.osrtp.accept, f.options.osrtp.accept_legacy) = (true, true)),
+    word(RtcpMux, &["offer"], |f| f.options.rtcp_mux.offer = true),
+    word(RtcpMux, &["require"], |f| (f.options.rtcp_mux.offer, f.options.rtcp_mux.require) = (true, true)),
+    word(RtcpMux, &["demux"], |f| f.options.rtcp_mux.demux = true),
+    word(RtcpMux, &["accept"], |f| f.options.rtcp_mux.accept = true),
+    word(RtcpMux, &["reject"], |f| f.options.rtcp_mux.reject = true),
+    word(Bundle, &["accept"], |f| f.options.bundle.accept = true),
+    word(Bundle, &["offer"], |f| bundle(f, false, false)),
+    word(Bundle, &["require"], |f| bundle(f, true, false)),
+    word(Bundle, &["strict"], |f| bundle(f, true, true)),
+    word(Bundle, &["reject"], |f| f.options.bundle.reject = true),
+    word(Learning, &["off"], |f| f.options.learning = Some(options::Learning::Off)),
+    word(Learning, &["immediate"], |f| f.options.learning = Some(options::Learning::Immediate)),
+    word(Learning, &["delayed"], |f| f.options.learning = Some(options::Learning::Delayed)),
+    word(Learning, &["heuristic"], |f| f.options.learning = Some(options::Learning::Heuristic)),
+];
+
+fn forward(fields: &mut Fields) {
+    fields.options.ice_lite = Some(options::IceLite::Forward);
+}
+
+fn backward(fields: &mut Fields) {
+    fields.options.ice_lite = Some(options::IceLite::Backward);
+}
+
+/// Each needs what the one before it does, and `a=mid`.
+fn bundle(fields: &mut Fields, require: bool, strict: bool) {
+    fields.options.bundle.offer = true;
+    fields.options.bundle.require |= require;
+    fields.options.bundle.strict |= strict;
+    fields.options.generate_mid = true;
+}
+
+/// What rtpengine takes it for: everything that a browser wants.
+fn webrtc(fields: &mut Fields) {
+    let options = &mut fields.options;
+    options.transport = Some(Transport::As(Protocol::TlsSavpf));
+    options.ice = Some(options::Ice::Force);
+    options.trickle = true;
+    options.rtcp_mux.offer = true;
+    options.rtcp_mux.require = true;
+    options.rtcp_attribute = Some(RtcpAttribute::None);
+    options.sdes.off = true;
+    options.generate_mid = true;
+}
+
+/// Names of suites between semicolons.
+fn suites(list: &mut Vec<String>, rest: &str) -> Result<(), Wrong> {
+    for suite in rest.split(';').filter(|suite| !suite.is_empty()) {
+        if list.len() == limits::LIST_MAX {
+            return Err(Wrong::Warn(format!("more than {} suites", limits::LIST_MAX)));
+        }
+        list.push(unescaped(suite));
+    }
+    Ok(())
+}
+
+/// `SCOPE-TEXT`.
+fn attribute(fields: &mut Fields, rest: &str, change: impl Fn(String) -> Option<AttributeChange>) -> Result<(), Wrong> {
+    let parts = rest.split_once('-').and_then(|(name, text)| Some((scope(name)?, change(unescaped(text))?)));
+    let wrong = || Wrong::Warn("a scope and a value are expected, as in sdp-attr-add-audio-ptime:20".to_owned());
+    let (scope, change) = parts.ok_or_else(wrong)?;
+    fields.attribute(scope, change)
+}

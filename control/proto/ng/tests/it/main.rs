@@ -1,0 +1,6 @@
+//! What proxies send and get.
+
+mod commands;
+mod corpus;
+mod hostile;
+mod kamailio;
