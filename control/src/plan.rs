@@ -48,6 +48,7 @@ impl Assignment {
             listeners: self.listeners.iter().map(|address| Listener { address: *address }).collect(),
             relay_addresses: self.relay_addresses.clone(),
             relay_ports: self.ports,
+            media_ports: None,
             stun_requests_per_second: self.stun_requests_per_second,
         }
     }

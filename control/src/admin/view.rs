@@ -155,11 +155,10 @@ impl Flow {
         let flow = &report.flow;
         let (action, to, to_framing, towards) = match flow.action {
             FlowAction::Forward { towards, to, framing: out, .. } => {
-                let towards = match towards {
-                    Destination::Peer => "peer",
-                    Destination::Client => "client",
-                };
-                ("forward", Some(to), Some(framing(out)), Some(towards.to_owned()))
+                ("forward", Some(to), Some(framing(out)), Some(label(towards)))
+            }
+            FlowAction::Anchor { towards, to, .. } => {
+                ("anchor", Some(to), Some(framing(Framing::Plain)), Some(label(towards)))
             }
             FlowAction::Unwrap { .. } => ("unwrap", None, None, None),
             FlowAction::Drop => ("drop", None, None, None),
@@ -182,6 +181,13 @@ impl Flow {
             dropped: report.dropped,
             rtp: rtp(report),
         }
+    }
+}
+
+fn label(towards: Destination) -> String {
+    match towards {
+        Destination::Peer => "peer".to_owned(),
+        Destination::Client => "client".to_owned(),
     }
 }
 

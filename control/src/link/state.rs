@@ -162,6 +162,8 @@ impl State {
                 tracing::debug!(session = session.0, operation, ?error, "the relay could not do as told");
                 self.server.handle_failed(now(), transaction, error);
             }
+            // Of calls; nobody has asked for any.
+            FromRelay::Applied { .. } | FromRelay::Leg { .. } => {}
             FromRelay::Expired(session) => self.server.handle_expired(now(), session),
             FromRelay::Hello { version, instance, workers, flows_max, sessions, connections, interfaces } => {
                 let interfaces = interfaces.into_iter().map(InterfaceReport::into_owned).collect();

@@ -150,8 +150,8 @@ impl Drop for ScriptedRelay {
 fn owned(message: ToRelay<'_>) -> ToRelay<'static> {
     match message {
         ToRelay::Hello { version } => ToRelay::Hello { version: version.into_owned().into() },
-        ToRelay::Configure { listeners, relay_addresses, relay_ports, stun_requests_per_second } => {
-            ToRelay::Configure { listeners, relay_addresses, relay_ports, stun_requests_per_second }
+        ToRelay::Configure { listeners, relay_addresses, relay_ports, media_ports, stun_requests_per_second } => {
+            ToRelay::Configure { listeners, relay_addresses, relay_ports, media_ports, stun_requests_per_second }
         }
         ToRelay::Snapshot => ToRelay::Snapshot,
         ToRelay::Synchronised => ToRelay::Synchronised,
@@ -182,6 +182,11 @@ fn owned_operation(operation: Operation<'_>) -> Operation<'static> {
         Operation::Extend { flow, expires_at_ns } => Operation::Extend { flow, expires_at_ns },
         Operation::RemoveFlow(flow) => Operation::RemoveFlow(flow),
         Operation::RemoveSession => Operation::RemoveSession,
+        Operation::OpenMedia { address, external } => Operation::OpenMedia { address, external },
+        Operation::CloseMedia { address } => Operation::CloseMedia { address },
+        Operation::PutLeg(leg) => Operation::PutLeg(Box::new(leg.into_owned())),
+        Operation::RemoveLeg(leg) => Operation::RemoveLeg(leg),
+        Operation::Confirm => Operation::Confirm,
     }
 }
 
@@ -283,7 +288,9 @@ fn report<'a>(id: SessionId, operations: &'a [Operation<'static>]) -> SessionRep
         expires_at_ns: 0,
         blob: Vec::new().into(),
         relayed: Vec::new(),
+        media: Vec::new(),
         flows: Vec::new(),
+        legs: Vec::new(),
     };
     for operation in operations {
         match operation {
@@ -298,6 +305,7 @@ fn report<'a>(id: SessionId, operations: &'a [Operation<'static>]) -> SessionRep
                 packets: 0,
                 octets: 0,
                 dropped: 0,
+                last_ns: 0,
                 rtp_received: 0,
                 rtp_lost: 0,
                 rtp_reordered: 0,
@@ -305,7 +313,7 @@ fn report<'a>(id: SessionId, operations: &'a [Operation<'static>]) -> SessionRep
                 rtp_ssrc: 0,
                 rtp_payload_type: 0,
             }),
-            Operation::Extend { .. } | Operation::RemoveFlow(_) | Operation::RemoveSession => panic!("{operation:?}"),
+            _ => panic!("{operation:?}"),
         }
     }
     report

@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
 
-use crate::{API_VERSION, Datagram, FromRelay, Operation, ToRelay, limits};
+use crate::{API_VERSION, Datagram, FromRelay, Leg, Operation, ToRelay, limits};
 
 /// Why a frame or a message in it was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,8 +75,9 @@ impl FrameWriter {
         &self.frame
     }
 
-    /// Starts the next frame; keeps the memory.
+    /// Starts the next frame; keeps the memory, in which nothing is left to read: there may have been keys.
     pub fn clear(&mut self) {
+        self.frame.as_mut_slice().zeroize();
         self.frame.clear();
     }
 }
@@ -144,11 +146,11 @@ impl Limited for ToRelay<'_> {
     fn within_limits(&self) -> bool {
         match self {
             Self::Apply { operations, then_send, .. } => {
+                let legs = operations.iter().filter(|operation| matches!(operation, Operation::PutLeg(_)));
                 operations.len() <= limits::OPERATIONS_MAX
+                    && legs.count() <= limits::PUT_LEGS_MAX
                     && then_send.as_ref().is_none_or(Limited::within_limits)
-                    && operations
-                        .iter()
-                        .all(|o| !matches!(o, Operation::PutSession { blob, .. } if blob.len() > limits::BLOB_MAX))
+                    && operations.iter().all(operation_within_limits)
             }
             Self::Send(datagram) => datagram.within_limits(),
             Self::Configure { listeners, relay_addresses, .. } => {
@@ -164,13 +166,34 @@ impl Limited for ToRelay<'_> {
     }
 }
 
+fn operation_within_limits(operation: &Operation<'_>) -> bool {
+    match operation {
+        Operation::PutSession { blob, .. } => blob.len() <= limits::BLOB_MAX,
+        Operation::PutLeg(leg) => leg.within_limits(),
+        Operation::OpenRelayed { .. }
+        | Operation::OpenMedia { .. }
+        | Operation::CloseMedia { .. }
+        | Operation::RemoveLeg(_)
+        | Operation::Confirm
+        | Operation::PutFlow(_)
+        | Operation::Extend { .. }
+        | Operation::RemoveFlow(_)
+        | Operation::RemoveSession => true,
+    }
+}
+
 impl Limited for FromRelay<'_> {
     fn within_limits(&self) -> bool {
         match self {
             Self::Punt(punt) => punt.payload.len() <= limits::DATAGRAM_MAX,
-            Self::Session(session) => session.blob.len() <= limits::BLOB_MAX,
+            Self::Session(session) => {
+                session.blob.len() <= limits::BLOB_MAX
+                    && session.legs.iter().filter_map(|report| report.leg.as_ref()).all(Leg::within_limits)
+            }
             Self::Hello { .. }
             | Self::Failed { .. }
+            | Self::Applied { .. }
+            | Self::Leg { .. }
             | Self::Expired(_)
             | Self::SnapshotEnd
             | Self::Statistics(_)
@@ -230,6 +253,7 @@ mod tests {
             listeners: vec![Listener { address: "10.0.0.1:3478".parse().unwrap() }; listeners],
             relay_addresses: vec![relay; relay_addresses],
             relay_ports: RelayPorts { first: 49152, last: 65535 },
+            media_ports: Some(RelayPorts { first: 30_000, last: 40_000 }),
             stun_requests_per_second: 5,
         }
     }

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Flow, SessionId};
+use crate::{Flow, LegEvent, LegId, LegReport, SessionId};
 
 /// A message from the relay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub enum FromRelay<'a> {
         /// What each interface got.
         interfaces: Vec<InterfaceReport<'a>>,
     },
-    /// A datagram from a client that control must decide about.
+    /// A datagram from a client or a party that control must decide about.
     #[serde(borrow)]
     Punt(Punt<'a>),
     /// An [`Apply`](crate::ToRelay::Apply) stopped; operations before `operation` stand, nothing was sent.
@@ -42,9 +42,27 @@ pub enum FromRelay<'a> {
         /// Why.
         error: OperationError,
     },
+    /// An [`Apply`](crate::ToRelay::Apply) that held [`Confirm`](crate::Operation::Confirm) is in force.
+    Applied {
+        /// Of the `Apply`.
+        transaction: u64,
+        /// Of the `Apply`.
+        session: SessionId,
+    },
+    /// Something happened on a leg.
+    Leg {
+        /// Its session.
+        session: SessionId,
+        /// Which.
+        leg: LegId,
+        /// When, kernel monotonic nanoseconds.
+        at_ns: u64,
+        /// What.
+        event: LegEvent,
+    },
     /// A session reached its expiry and was removed.
     Expired(SessionId),
-    /// One session of a snapshot or report. A session with many flows comes in several messages with the same
+    /// One session of a snapshot or report. A session with many flows or legs comes in several messages with the same
     /// `id`, which the receiver adds up.
     Session(SessionReport<'a>),
     /// The snapshot or report is complete.
@@ -55,12 +73,12 @@ pub enum FromRelay<'a> {
     Problem(Cow<'a, str>),
 }
 
-/// A datagram from a client.
+/// A datagram from a client, or STUN or DTLS from a party.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Punt<'a> {
     /// Worker that received it.
     pub worker: u16,
-    /// Listener that it reached.
+    /// Listener or media address that it reached.
     pub local: SocketAddr,
     /// Its source.
     pub remote: SocketAddr,
@@ -88,11 +106,13 @@ pub enum OperationError {
     MatchTaken,
     /// The session was not created.
     UnknownSession,
+    /// The session has as many legs as it may ([`LEGS_MAX`](crate::limits::LEGS_MAX)), or the worker as many.
+    LegsFull,
     /// The flow was not created.
     UnknownFlow,
     /// The session table is full.
     SessionsFull,
-    /// The command is not one that makes sense (family mismatch, missing relayed address).
+    /// The command is not one that makes sense (family mismatch, missing address, key of a wrong length).
     Invalid,
 }
 
@@ -110,8 +130,12 @@ pub struct SessionReport<'a> {
     pub blob: Cow<'a, [u8]>,
     /// Open relayed transport addresses: local, external.
     pub relayed: Vec<(SocketAddr, SocketAddr)>,
+    /// Open media addresses: local, external.
+    pub media: Vec<(SocketAddr, SocketAddr)>,
     /// Its flows.
     pub flows: Vec<FlowReport>,
+    /// Its legs.
+    pub legs: Vec<LegReport<'a>>,
 }
 
 /// One flow and what it measured.
@@ -127,6 +151,8 @@ pub struct FlowReport {
     pub octets: u64,
     /// Datagrams dropped by its limits.
     pub dropped: u64,
+    /// When the last datagram was relayed, kernel monotonic nanoseconds; zero for never.
+    pub last_ns: u64,
     /// RTP packets received of the last source.
     pub rtp_received: u32,
     /// RTP packets lost.

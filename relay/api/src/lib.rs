@@ -14,11 +14,16 @@ extern crate alloc;
 mod codec;
 mod from_relay;
 pub mod limits;
+mod media;
 mod to_relay;
 
 pub use codec::{Decode, DecodeError, FrameWriter, Limited, decode, fuzz};
 pub use from_relay::{
     FlowReport, FromRelay, InterfaceReport, OperationError, Punt, SessionReport, Statistics, XdpMode,
+};
+pub use media::{
+    Codec, Dtmf, Format, Learning, Leg, LegEvent, LegId, LegReport, LegRules, MediaPath, MediaRule, Punts, Rollover,
+    Route, Secret, Security, SourcePolicy, SrtpKey, StreamReport, Suite, Traffic,
 };
 pub use to_relay::{
     Datagram, Destination, Flow, FlowAction, FlowId, Framing, Listener, Match, Operation, RelayAddress, RelayPorts,
@@ -26,4 +31,4 @@ pub use to_relay::{
 };
 
 /// Version of every message; each frame carries it, and each side refuses another.
-pub const API_VERSION: u16 = 2;
+pub const API_VERSION: u16 = 3;

@@ -1,5 +1,7 @@
 //! Sizes of what crosses the socket.
 
+use core::time::Duration;
+
 /// Octets of a frame: one `SOCK_SEQPACKET` packet, taken once by each side.
 pub const FRAME_MAX: usize = 128 << 10;
 
@@ -12,10 +14,49 @@ pub const BLOB_MAX: usize = 1024;
 /// Operations of one [`Apply`](crate::ToRelay::Apply).
 pub const OPERATIONS_MAX: usize = 64;
 
+/// Legs that one [`Apply`](crate::ToRelay::Apply) may put, and that one message of a snapshot holds.
+pub const PUT_LEGS_MAX: usize = 16;
+
+/// Legs of a session.
+pub const LEGS_MAX: usize = 64;
+
+/// Octets of the blob that control keeps with a leg.
+pub const LEG_BLOB_MAX: usize = 512;
+
+/// Routes of a leg.
+pub const ROUTES_MAX: usize = 16;
+
+/// Payload types that change on a route.
+pub const ROUTE_CHANGES_MAX: usize = 16;
+
+/// Payload types of a leg.
+pub const FORMATS_MAX: usize = 64;
+
+/// Streams of which a leg keeps what SRTP must not forget, both directions together.
+pub const ROLLOVERS_MAX: usize = 16;
+
+/// RTP sources that a leg measures at a time.
+pub const STREAMS_MAX: usize = 4;
+
+/// Octets of an SRTP master key.
+pub const KEY_MAX: usize = 32;
+
+/// Octets of an SRTP master salt.
+pub const SALT_MAX: usize = 14;
+
+/// Octets of an SRTP master key identifier (RFC 4568 section 6.1).
+pub const MKI_MAX: usize = 128;
+
+/// Octets of a leg in a message, at most: what the limits above come to.
+pub const LEG_OCTETS_MAX: usize = 2400;
+
+/// How long [`Learning::Delayed`](crate::Learning::Delayed) and `Heuristic` look before they settle.
+pub const LEARNING: Duration = Duration::from_secs(3);
+
 /// Addresses that the relay listens on for TURN clients.
 pub const LISTENERS_MAX: usize = 64;
 
 /// Addresses that relayed transport addresses are made on.
 pub const RELAY_ADDRESSES_MAX: usize = 64;
 
-const _: () = assert!(FRAME_MAX > OPERATIONS_MAX * (BLOB_MAX + 256));
+const _: () = assert!(FRAME_MAX > OPERATIONS_MAX * (BLOB_MAX + 256) + PUT_LEGS_MAX * LEG_OCTETS_MAX + DATAGRAM_MAX);

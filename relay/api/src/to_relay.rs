@@ -1,10 +1,13 @@
 //! What control tells the relay.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
+
+use crate::{Leg, LegId};
 
 /// Names a session; chosen by control, never reused while it may be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +34,8 @@ pub enum ToRelay<'a> {
         relay_addresses: Vec<RelayAddress>,
         /// Ports of relayed transport addresses.
         relay_ports: RelayPorts,
+        /// Ports of media addresses; absent: no media.
+        media_ports: Option<RelayPorts>,
         /// Short STUN requests a second that XDP lets pass from one source prefix (/24, /56); zero means all.
         stun_requests_per_second: u32,
     },
@@ -52,7 +57,7 @@ pub enum ToRelay<'a> {
         /// Sent after all operations held.
         then_send: Option<Datagram<'a>>,
     },
-    /// A datagram to a client.
+    /// A datagram to a client or a party.
     Send(Datagram<'a>),
     /// Asks for [`FromRelay::Statistics`](crate::FromRelay::Statistics).
     Statistics,
@@ -81,7 +86,7 @@ pub struct RelayAddress {
     pub external: IpAddr,
 }
 
-/// Ports of relayed transport addresses.
+/// Ports of relayed transport addresses, or of media addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayPorts {
     /// First port.
@@ -112,6 +117,28 @@ pub enum Operation<'a> {
         /// The same as peers and clients see it; equal without NAT.
         external: SocketAddr,
     },
+    /// Opens a media address for the session: binds the socket, whose datagrams are those of the legs that name it. As
+    /// `OpenRelayed` in all else.
+    OpenMedia {
+        /// Local address (internal one behind a 1:1 NAT).
+        address: SocketAddr,
+        /// The same as parties see it; equal without NAT.
+        external: SocketAddr,
+    },
+    /// Closes a media address with the flows that arrive there; nothing if it is not open. Fails with
+    /// [`Invalid`](crate::OperationError::Invalid) while a leg names it.
+    CloseMedia {
+        /// Local address.
+        address: SocketAddr,
+    },
+    /// Creates a leg, or changes it: what is equal (keys, remote addresses) keeps its state, and what it measured stays.
+    /// At most [`PUT_LEGS_MAX`](crate::limits::PUT_LEGS_MAX) in an `Apply`.
+    PutLeg(Box<Leg<'a>>),
+    /// Removes a leg; nothing if it is not there.
+    RemoveLeg(LegId),
+    /// Answered with [`FromRelay::Applied`](crate::FromRelay::Applied) once all operations before it are in force, in
+    /// XDP and at the workers.
+    Confirm,
     /// Creates or replaces a flow. Replacing one by an equal one keeps its counters.
     PutFlow(Flow),
     /// Changes a flow's expiry.
@@ -123,7 +150,7 @@ pub enum Operation<'a> {
     },
     /// Removes a flow; nothing if it is not there.
     RemoveFlow(FlowId),
-    /// Removes the session with its flows and relayed addresses; nothing if it is not there.
+    /// Removes the session with its flows, legs and addresses; nothing if it is not there.
     RemoveSession,
 }
 
@@ -189,6 +216,20 @@ pub enum FlowAction {
         /// `to` is a relayed address of this appliance (hairpin).
         local_destination: bool,
     },
+    /// Send RTP and RTCP on as they are: both legs are settled, and nothing has to be changed. What else arrives
+    /// (RFC 7983: STUN, DTLS) is the leg's whose address it reached.
+    Anchor {
+        /// As of `Forward`.
+        towards: Destination,
+        /// Our media address that it leaves from.
+        from: SocketAddr,
+        /// Where it goes.
+        to: SocketAddr,
+        /// New DSCP (0 to 63); absent: that of the packet.
+        dscp: Option<u8>,
+        /// As of `Forward`: `to` is an address of this appliance.
+        local_destination: bool,
+    },
     /// Unwrap Send indications: the peer is named inside, the relayed address of its family sends.
     Unwrap {
         /// Relayed IPv4 address.
@@ -211,10 +252,10 @@ pub enum Destination {
     Client,
 }
 
-/// A datagram to send to a client.
+/// A datagram to send to a client, or to a party of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Datagram<'a> {
-    /// Listener that it leaves from.
+    /// Listener or media address that it leaves from.
     pub from: SocketAddr,
     /// Where it goes.
     pub to: SocketAddr,

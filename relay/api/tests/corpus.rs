@@ -1,7 +1,7 @@
 //! The committed corpus through the fuzz entry, and mutations of it.
 
 use proptest::prelude::*;
-use raceway_api::fuzz;
+use raceway_api::{FromRelay, ToRelay, decode, fuzz};
 
 fn corpus() -> Vec<Vec<u8>> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus");
@@ -15,6 +15,15 @@ fn every_file_of_the_corpus_and_every_cut_of_it_is_survived() {
     assert!(corpus.len() >= 10, "the corpus is there");
     for data in corpus {
         (0..=data.len()).for_each(|cut| fuzz(&data[..cut]));
+    }
+}
+
+#[test]
+fn every_file_of_the_corpus_is_of_this_version() {
+    for data in corpus() {
+        let to = decode::<ToRelay<'_>>(&data).expect("a frame").all(|message| message.is_ok());
+        let from = decode::<FromRelay<'_>>(&data).expect("a frame").all(|message| message.is_ok());
+        assert!(to || from, "{data:?}");
     }
 }
 

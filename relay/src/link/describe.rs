@@ -63,6 +63,7 @@ pub fn to_spec(session: SessionId, flow: &Flow, around: Surroundings) -> Result<
             spec.action = Action::Worker;
             spec.direction = Direction::ClientToPeer;
         }
+        FlowAction::Anchor { .. } => return Err(OperationError::Invalid),
         FlowAction::Drop => spec.action = Action::Drop,
         FlowAction::Refuse => {
             source(around.external.unwrap_or(flow.matches.local));

@@ -21,7 +21,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use raceway_abi::{Counter, DropReason};
-use raceway_api::{Datagram, DecodeError, FromRelay, Punt, ToRelay, decode};
+use raceway_api::{Datagram, DecodeError, FromRelay, Operation, Punt, ToRelay, decode};
 use raceway_units::Instant;
 
 use connection::Connection;
@@ -232,12 +232,13 @@ impl Link {
         mut messages: raceway_api::Decode<'a, ToRelay<'a>>,
         answers: &mut Vec<FromRelay<'static>>,
     ) -> Result<(), Ended> {
-        let mut datagrams = Vec::new();
+        let (mut datagrams, mut applied) = (Vec::new(), Vec::new());
         let heard = messages.try_for_each(|message| {
-            self.hear(now, message.map_err(Ended::Nonsense)?, answers, &mut datagrams);
+            self.hear(now, message.map_err(Ended::Nonsense)?, answers, (&mut datagrams, &mut applied));
             Ok(())
         });
         self.state.settle();
+        answers.append(&mut applied);
         datagrams.iter().for_each(|datagram| self.state.send(datagram));
         heard
     }
@@ -247,14 +248,20 @@ impl Link {
         now: Instant,
         message: ToRelay<'a>,
         answers: &mut Vec<FromRelay<'static>>,
-        datagrams: &mut Vec<Datagram<'a>>,
+        (datagrams, applied): (&mut Vec<Datagram<'a>>, &mut Vec<FromRelay<'static>>),
     ) {
         match message {
             ToRelay::Hello { version } => {
                 tracing::info!(%version, "control is here");
                 answers.push(self.hello());
             }
-            ToRelay::Configure { listeners, relay_addresses, relay_ports, stun_requests_per_second } => {
+            ToRelay::Configure {
+                listeners,
+                relay_addresses,
+                relay_ports,
+                media_ports: _,
+                stun_requests_per_second,
+            } => {
                 let mut problems = self.state.listen(&listeners);
                 problems.extend(self.state.relay_on(&relay_addresses));
                 self.shared.requests.set_rate(stun_requests_per_second);
@@ -265,7 +272,11 @@ impl Link {
             }
             ToRelay::Apply { transaction, session, operations, then_send } => {
                 match self.state.apply(now, session, &operations) {
-                    Ok(()) => datagrams.extend(then_send),
+                    Ok(()) => {
+                        datagrams.extend(then_send);
+                        let asked = operations.contains(&Operation::Confirm);
+                        applied.extend(asked.then_some(FromRelay::Applied { transaction, session }));
+                    }
                     Err(Failure { operation, error }) => {
                         tracing::debug!(
                             session = session.0,

@@ -70,7 +70,9 @@ impl State {
             expires_at_ns: session.expires_at_ns,
             blob: (&*session.blob).into(),
             relayed: session.relayed.iter().map(|relayed| (relayed.address, relayed.external)).collect(),
+            media: Vec::new(),
             flows: Vec::new(),
+            legs: Vec::new(),
         };
         loop {
             let rest = flows.split_off(flows.len().min(FLOWS_A_MESSAGE));
@@ -92,6 +94,7 @@ impl State {
             packets: measured.packets.load(Relaxed),
             octets: measured.octets.load(Relaxed),
             dropped: measured.dropped.load(Relaxed),
+            last_ns: measured.last_ns.load(Relaxed),
             rtp_received: measured.rtp.received.load(Relaxed),
             rtp_lost: measured.rtp.lost.load(Relaxed),
             rtp_reordered: measured.rtp.reordered.load(Relaxed),

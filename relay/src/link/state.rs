@@ -156,6 +156,12 @@ impl State {
                 self.remove_session(now, id);
                 Ok(())
             }
+            Operation::OpenMedia { .. }
+            | Operation::CloseMedia { .. }
+            | Operation::PutLeg(_)
+            | Operation::RemoveLeg(_) => Err(OperationError::Invalid),
+            // Whoever settles answers it.
+            Operation::Confirm => Ok(()),
         }
     }
 
@@ -256,7 +262,7 @@ impl State {
             place.map(|place| place.0).ok_or(OperationError::Invalid)
         };
         match flow.action {
-            FlowAction::Forward { from, .. } => Ok([ours(from)?, NO_EGRESS]),
+            FlowAction::Forward { from, .. } | FlowAction::Anchor { from, .. } => Ok([ours(from)?, NO_EGRESS]),
             FlowAction::Unwrap { relayed_v4, relayed_v6 } => {
                 let of = |address: Option<SocketAddr>| address.map_or(Ok(NO_EGRESS), ours);
                 Ok([of(relayed_v4)?, of(relayed_v6)?])

@@ -203,6 +203,7 @@ impl Control {
             listeners: listeners.iter().map(|address| Listener { address: *address }).collect(),
             relay_addresses: relay_addresses.to_vec(),
             relay_ports: RelayPorts { first: 49152, last: 65535 },
+            media_ports: None,
             stun_requests_per_second,
         });
         // Whatever comes before this answer would be a problem with the configuration.
@@ -259,12 +260,17 @@ fn owned(message: FromRelay<'_>) -> FromRelay<'static> {
             FromRelay::Punt(raceway_api::Punt { payload: Cow::Owned(punt.payload.into_owned()), ..punt })
         }
         FromRelay::Session(session) => {
-            FromRelay::Session(SessionReport { blob: Cow::Owned(session.blob.into_owned()), ..session })
+            let SessionReport { id, worker, expires_at_ns, blob, relayed, media, flows, legs } = session;
+            let blob = Cow::Owned(blob.into_owned());
+            let legs = legs.into_iter().map(raceway_api::LegReport::into_owned).collect();
+            FromRelay::Session(SessionReport { id, worker, expires_at_ns, blob, relayed, media, flows, legs })
         }
         FromRelay::Problem(problem) => FromRelay::Problem(Cow::Owned(problem.into_owned())),
         FromRelay::Failed { transaction, session, operation, error } => {
             FromRelay::Failed { transaction, session, operation, error }
         }
+        FromRelay::Applied { transaction, session } => FromRelay::Applied { transaction, session },
+        FromRelay::Leg { session, leg, at_ns, event } => FromRelay::Leg { session, leg, at_ns, event },
         FromRelay::Expired(session) => FromRelay::Expired(session),
         FromRelay::SnapshotEnd => FromRelay::SnapshotEnd,
         FromRelay::Statistics(statistics) => FromRelay::Statistics(statistics),

@@ -127,6 +127,7 @@ fn an_address_that_cannot_be_listened_on_is_a_problem_told() {
         listeners: vec![raceway_api::Listener { address: "192.0.2.1:3478".parse().unwrap() }],
         relay_addresses: Vec::new(),
         relay_ports: raceway_api::RelayPorts { first: 49152, last: 65535 },
+        media_ports: None,
         stun_requests_per_second: 0,
     });
     let FromRelay::Problem(problem) = control.hear() else { panic!("a problem") };

@@ -144,6 +144,7 @@ const fn refusal(error: OperationError) -> Refusal {
         OperationError::MatchTaken
         | OperationError::UnknownSession
         | OperationError::UnknownFlow
+        | OperationError::LegsFull
         | OperationError::Invalid => Refusal::ServerError,
     }
 }

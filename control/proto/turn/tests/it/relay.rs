@@ -116,6 +116,11 @@ impl Relay {
                 }
             }
             Operation::RemoveSession => drop(self.sessions.remove(&id)),
+            Operation::OpenMedia { .. }
+            | Operation::CloseMedia { .. }
+            | Operation::PutLeg(_)
+            | Operation::RemoveLeg(_)
+            | Operation::Confirm => panic!("TURN has no calls: {operation:?}"),
         }
         Ok(())
     }
@@ -147,7 +152,9 @@ impl Relay {
                     expires_at_ns: session.expires_at_ns,
                     blob: session.blob.clone().into(),
                     relayed: session.relayed.clone(),
+                    media: Vec::new(),
                     flows: part.to_vec(),
+                    legs: Vec::new(),
                 });
             }
         }
@@ -162,6 +169,7 @@ fn report(flow: Flow) -> FlowReport {
         packets: 0,
         octets: 0,
         dropped: 0,
+        last_ns: 0,
         rtp_received: 0,
         rtp_lost: 0,
         rtp_reordered: 0,
