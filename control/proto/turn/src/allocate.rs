@@ -17,11 +17,11 @@ use crate::flows::{self, Role};
 use crate::limits;
 use crate::message::{Request, typed};
 use crate::pending::{Pending, Purpose};
-use crate::ports::{PortWish, Relayed};
 use crate::request::Proven;
 use crate::respond::{Exchange, Response, error_code};
 use crate::say::datagram;
 use crate::server::{Server, Settings};
+use raceway_ports::{PortWish, Relayed};
 
 /// Protocol number of UDP in REQUESTED-TRANSPORT.
 const UDP: u8 = 17;
@@ -198,7 +198,7 @@ impl Server {
         }
     }
 
-    /// Holds a port that [`crate::ports::Ports`] has taken.
+    /// Holds a port that [`raceway_ports::Ports`] has taken.
     fn reserve(&mut self, relayed: Relayed, user: &str, now: Instant) -> Reservation {
         let expires_at = now.after(RESERVATION_LIFETIME);
         let reservation = Reservation { token: self.random.u64(), relayed, expires_at };

@@ -9,8 +9,8 @@ use stun_types::message::TransactionId;
 
 use crate::auth::Key;
 use crate::counters::Refusal;
-use crate::ports::Relayed;
 use crate::view::{ChannelView, PermissionView, RelayedView, SessionView};
+use raceway_ports::Relayed;
 
 /// Lifetime of a permission (RFC 8656 section 9).
 pub(crate) const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);

@@ -9,7 +9,7 @@ use stun_types::message::TransactionId;
 
 use crate::allocation::{Allocation, Granted, Leg, Reservation, Tuple};
 use crate::counters::Refusal;
-use crate::ports::Relayed;
+use raceway_ports::Relayed;
 
 /// Version of the encoding; another one is not understood, and its sessions are removed.
 const VERSION: u8 = 1;

@@ -10,11 +10,11 @@ use crate::flows;
 use crate::limits;
 use crate::pending::{Pending, Purpose};
 use crate::permission::empty_success;
-use crate::ports::PortWish;
 use crate::refresh::refreshed;
 use crate::respond::{Exchange, Response};
 use crate::say::datagram;
 use crate::server::Server;
+use raceway_ports::PortWish;
 
 impl Server {
     /// The relay stopped at an operation of an `Apply`: those before it stand, nothing was sent to the client.

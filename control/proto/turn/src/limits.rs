@@ -51,9 +51,6 @@ pub const PENDING_MAX: usize = 4096;
 /// Relayed transport addresses tried for one Allocate before it is answered with 508.
 pub const PORT_ATTEMPTS: u8 = 4;
 
-/// Random ports looked at before the free ones are counted.
-pub const PORT_PROBES: usize = 4;
-
 /// Cells of the budget for answers to the unauthenticated, and of the one for wrong credentials: 128 KiB each for any
 /// number of sources.
 pub const BUDGET_CELLS: usize = 16 << 10;

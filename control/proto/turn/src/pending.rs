@@ -6,8 +6,8 @@ use raceway_api::{FlowId, SessionId};
 
 use crate::counters::Method;
 use crate::limits;
-use crate::ports::PortWish;
 use crate::respond::Exchange;
+use raceway_ports::PortWish;
 
 /// Why an `Apply` was sent: how to answer when it fails.
 #[derive(Clone, Debug)]

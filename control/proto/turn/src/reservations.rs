@@ -10,7 +10,7 @@ use crate::allocation::Reservation;
 use crate::auth::quota_name;
 use crate::by_user::ByUser;
 use crate::limits;
-use crate::ports::Relayed;
+use raceway_ports::Relayed;
 
 /// Reservations by token. Their ports are taken as long as they are here: they outlive the allocation that they were
 /// made with, as the RFC wants them held for 30 seconds.

@@ -6,9 +6,9 @@ use raceway_api::{SessionId, SessionReport};
 use raceway_units::Instant;
 
 use crate::allocation::Allocation;
-use crate::ports::Relayed;
 use crate::server::Server;
 use crate::{blob, flows};
+use raceway_ports::Relayed;
 
 /// Sessions of a snapshot that is coming in.
 #[derive(Debug, Default)]

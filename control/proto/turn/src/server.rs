@@ -14,12 +14,12 @@ use crate::message::Request;
 use crate::peer::Peers;
 use crate::pending::PendingTable;
 use crate::policy::{Policy, PolicyError};
-use crate::ports::Ports;
-use crate::random::{Random, RandomSource};
 use crate::reservations::Reservations;
 use crate::restore::Restoring;
 use crate::sessions::Sessions;
 use crate::view::SessionView;
+use raceway_ports::Ports;
+use raceway_ports::{Random, RandomSource};
 
 /// STUN and TURN server (RFC 8489, RFC 8656) without I/O.
 ///

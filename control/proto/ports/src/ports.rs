@@ -1,45 +1,51 @@
-//! Relayed transport addresses: which are taken, and a random choice among the others.
+//! Transport addresses of ours: which are taken, and a random choice among the others.
 
 use std::net::{IpAddr, SocketAddr};
 
 use raceway_api::{RelayAddress, RelayPorts};
 
-use crate::limits;
 use crate::random::Random;
 
+/// Random ports looked at before the free ones are counted.
+const PORT_PROBES: usize = 4;
 /// Words of a bitmap over all ports.
 const WORDS: usize = (u16::MAX as usize + 1) / 64;
 /// Ports that are even, in a word of the bitmap.
 const EVEN: u64 = 0x5555_5555_5555_5555;
 
-/// What an Allocate asks of its port (RFC 8656 section 18.5, EVEN-PORT).
+/// What is asked of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PortWish {
+pub enum PortWish {
+    /// Nothing.
     Any,
+    /// An even one (RFC 8656 section 18.5, EVEN-PORT).
     Even,
-    /// An even one, and the next higher one for later.
+    /// An even one, and the next higher one with it: RTP and RTCP (RFC 3550 section 11).
     EvenAndNext,
 }
 
-/// A relayed transport address as this machine and as the world sees it.
+/// A transport address of ours as this machine and as the world sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Relayed {
+pub struct Relayed {
+    /// What a socket is bound to.
     pub internal: SocketAddr,
+    /// What the other side is told.
     pub external: SocketAddr,
 }
 
 impl Relayed {
-    /// The address with the next higher port.
+    /// The address with the next higher port; not for port 65535.
+    #[must_use]
     pub fn next(self) -> Self {
         let up = |address: SocketAddr| SocketAddr::new(address.ip(), address.port() + 1);
         Self { internal: up(self.internal), external: up(self.external) }
     }
 }
 
-/// Ports of every relay address. An address that the policy no longer names stays here, not offered, while
-/// allocations have ports of it.
+/// Ports of several addresses, 8 KiB each. An address that is no longer configured stays here, not offered, while ports
+/// of it are taken.
 #[derive(Debug)]
-pub(crate) struct Ports {
+pub struct Ports {
     range: RelayPorts,
     pools: Vec<Pool>,
 }
@@ -52,12 +58,20 @@ struct Pool {
     taken_count: u32,
 }
 
-impl Ports {
-    pub fn new() -> Self {
+impl Default for Ports {
+    fn default() -> Self {
         Self { range: RelayPorts { first: 1, last: 0 }, pools: Vec::new() }
     }
+}
 
-    /// Takes over what the policy says; ports that are taken stay taken.
+impl Ports {
+    /// Of no address.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes over addresses and range; ports that are taken stay taken.
     pub fn configure(&mut self, addresses: &[RelayAddress], range: RelayPorts) {
         self.range = range;
         self.pools.iter_mut().for_each(|pool| pool.offered = false);
@@ -70,12 +84,13 @@ impl Ports {
         self.pools.retain(|pool| pool.offered || pool.taken_count > 0);
     }
 
-    /// Whether relayed addresses of this family are offered at all.
+    /// Whether addresses of this family are offered at all.
+    #[must_use]
     pub fn has_family(&self, is_ipv4: bool) -> bool {
         self.pools.iter().any(|pool| pool.offers(is_ipv4))
     }
 
-    /// Takes a random free port, of the address that the client sent to if that relays, else of any.
+    /// Takes a random free port, of the address `near` if that is offered, else of any.
     pub fn take(&mut self, is_ipv4: bool, near: IpAddr, wish: PortWish, random: &mut Random) -> Option<Relayed> {
         let near = self.pools.iter_mut().find(|pool| pool.address.internal == near && pool.offers(is_ipv4));
         if let Some(relayed) = near.and_then(|pool| pool.take(self.range, wish, random)) {
@@ -122,7 +137,7 @@ impl Pool {
     /// random one of them. Either way each free port is as likely as any other.
     fn take(&mut self, range: RelayPorts, wish: PortWish, random: &mut Random) -> Option<Relayed> {
         let size = usize::from(range.last - range.first) + 1;
-        let probed = (0..limits::PORT_PROBES)
+        let probed = (0..PORT_PROBES)
             .map(|_| range.first + random.below(size) as u16)
             .find(|port| self.fitting(range, wish, usize::from(port / 64)) >> (port % 64) & 1 == 1);
         let port = probed.or_else(|| self.nth_fitting(range, wish, random))?;
