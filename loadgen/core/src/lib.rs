@@ -6,7 +6,6 @@ pub mod capacity;
 pub mod expect;
 pub mod limits;
 mod profile;
-pub mod quality;
 pub mod receive;
 pub mod replay;
 pub mod report;
@@ -18,6 +17,8 @@ mod stamp;
 mod track;
 pub mod turn;
 mod wheel;
+
+pub use raceway_quality as quality;
 
 pub use profile::{PROFILES, Profile, ProfileError};
 pub use schedule::Schedule;
