@@ -79,16 +79,21 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
                 let head = header(payload).map_err(|_| DropReason::MalformedStun)?;
                 match head.class {
                     Class::Indication if head.is_send_indication() => self.indication(now, &head, datagram),
-                    Class::Request | Class::Indication if self.requests.conforms(now, &datagram.remote, payload) => {
-                        Ok(Verdict::Punt)
-                    }
-                    Class::Request | Class::Indication => Err(DropReason::StunBudget),
+                    Class::Request | Class::Indication => self.for_control(now, &datagram, payload.len()),
                     // Nothing was asked of the client.
                     Class::Response => Err(DropReason::UnknownProtocol),
                 }
             }
             Protocol::Other => Err(DropReason::UnknownProtocol),
         }
+    }
+
+    /// A message that control decides about, within the budget of its source.
+    fn for_control(&self, now: Instant, datagram: &Datagram<'_>, octets: usize) -> Result<Verdict, DropReason> {
+        let allocation = key(datagram.remote, datagram.local, CHANNEL_INDICATION);
+        let has_allocation = self.table.live(&allocation, now).is_some();
+        let conforms = self.requests.conforms(now, &datagram.remote, octets, has_allocation);
+        if conforms { Ok(Verdict::Punt) } else { Err(DropReason::StunBudget) }
     }
 
     /// RFC 8656 section 12.6.
@@ -278,7 +283,7 @@ fn relayed_of_family(flow: &Flow, peer: &Endpoint) -> Option<(usize, Endpoint)> 
 }
 
 /// splitmix64's finaliser.
-const fn mix(value: u64) -> u64 {
+pub(crate) const fn mix(value: u64) -> u64 {
     let mut x = value;
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

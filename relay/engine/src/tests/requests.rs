@@ -68,6 +68,28 @@ fn a_budget_fills_again_and_an_end_of_the_limit_counts_at_once() {
 }
 
 #[test]
+fn a_client_with_an_allocation_has_a_budget_that_nobody_else_can_use_up() {
+    let mut world = limited();
+    let of_the_same_host = |port| Endpoint { port, ..CLIENT };
+    let (neighbour, other) = (of_the_same_host(1), of_the_same_host(2));
+    world.put(unwrap(other, RELAYED, None), [FROM_RELAYED, FROM_RELAYED_V6]);
+    for octets in [20, 200] {
+        assert_eq!(handed(&mut world, BURST + 1, neighbour, &message(BINDING, octets)), BURST);
+    }
+    for client in [CLIENT, other] {
+        assert_eq!(handed(&mut world, BURST + 1, client, &message(BINDING, 200)), BURST);
+    }
+}
+
+#[test]
+fn an_allocation_that_is_over_gives_no_budget() {
+    let mut world = limited();
+    assert_eq!(handed(&mut world, BURST, Endpoint { port: 1, ..CLIENT }, &message(BINDING, 200)), BURST);
+    world.expire(&key(CLIENT, LISTENER, CHANNEL_INDICATION));
+    assert_eq!(handed(&mut world, 1, CLIENT, &message(BINDING, 200)), 0);
+}
+
+#[test]
 fn application_data_takes_nothing_of_the_budget() {
     let mut world = limited();
     for _ in 0..100 {
