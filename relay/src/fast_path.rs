@@ -64,10 +64,10 @@ impl FastPath {
     pub fn settle(&mut self) {
         let Self::On { xdp, fresh, .. } = self else { return };
         let mut rest = &fresh[..];
-        while let Err((at, error)) = xdp.insert_all(rest) {
+        while let Err((at, error)) = xdp.slots().insert_all(rest) {
             tracing::warn!(%error, "a flow stays with the workers");
             // The slot that it led to is about to become another flow's.
-            let _ = xdp.remove(&rest[at].0);
+            let _ = xdp.slots().remove(&rest[at].0);
             rest = &rest[at + 1..];
         }
         fresh.clear();
@@ -81,7 +81,7 @@ impl FastPath {
             && is_looked_up(key)
         {
             // Fails when an insertion failed before: then there is nothing to remove.
-            let _ = xdp.remove(key);
+            let _ = xdp.slots().remove(key);
         }
     }
 

@@ -104,8 +104,8 @@ fn tables(config: &Config) -> anyhow::Result<Tables> {
         flows_max: config.relay.flows_max,
     };
     let reason = match open_xdp(config, &options)? {
-        Ok(xdp) => {
-            let (flows, policers, orphans) = (xdp.flows(), xdp.policers(), xdp.adopted());
+        Ok(mut xdp) => {
+            let (flows, policers, orphans) = (xdp.flows(), xdp.policers(), xdp.slots().entries());
             report(&xdp);
             if !orphans.is_empty() {
                 tracing::info!(flows = orphans.len(), "flows of the relay before this one go on in XDP");

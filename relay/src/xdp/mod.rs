@@ -9,6 +9,7 @@ mod error;
 mod far_end;
 mod pins;
 mod probe;
+mod slots;
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -19,13 +20,13 @@ use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use aya::programs::Xdp as Program;
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use raceway_abi::limits::FLOWS_MAX;
-use raceway_abi::{ABI_VERSION, COUNTERS, Counter, Direction, Flow, FlowKey, Policer, Settings, map_name};
+use raceway_abi::{ABI_VERSION, COUNTERS, Counter, Direction, Flow, Policer, Settings, map_name};
 use raceway_api::XdpMode;
-use raceway_sys::bpf::WordMap;
 use raceway_sys::shared::{AllAtomic, SharedArray};
 
 pub use error::XdpError;
 pub use pins::detach;
+pub use slots::Slots;
 
 /// The object as `cargo xtask build-ebpf` made it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/prebuilt/raceway.bpf.o");
@@ -81,10 +82,7 @@ pub struct Xdp {
     flows: Arc<SharedArray<Flow>>,
     policers: Arc<SharedArray<Policer>>,
     settings: Arc<SharedArray<Settings>>,
-    slots: HashMap<MapData, [u8; KEY_OCTETS], u32>,
-    /// The same map, for many entries at a time.
-    slots_in_batches: WordMap<KEY_OCTETS>,
-    batch: (Vec<[u8; KEY_OCTETS]>, Vec<u32>),
+    slots: Slots,
     egress: HashMap<MapData, u32, [u8; 8]>,
     counters: PerCpuArray<MapData, [u64; COUNTERS as usize]>,
     interfaces: Vec<XdpInterface>,
@@ -93,8 +91,6 @@ pub struct Xdp {
     relayed: u64,
     object: Ebpf,
 }
-
-const KEY_OCTETS: usize = size_of::<FlowKey>();
 
 impl Xdp {
     /// Loads the program, adopts or makes the maps, and attaches to the interfaces.
@@ -133,14 +129,11 @@ impl Xdp {
 
     fn from_object(mut object: Ebpf, options: XdpOptions, interfaces: Vec<XdpInterface>) -> Result<Self, XdpError> {
         let flows = options.flows_max as usize;
-        let slots = take(&mut object, map_name::SLOTS)?;
         Ok(Self {
             flows: Arc::new(share(&object, map_name::FLOWS, flows)?),
             policers: Arc::new(share(&object, map_name::POLICERS, flows)?),
             settings: Arc::new(share(&object, map_name::SETTINGS, 1)?),
-            slots_in_batches: in_batches(&slots)?,
-            batch: (Vec::new(), Vec::new()),
-            slots: HashMap::try_from(slots)?,
+            slots: Slots::new(take(&mut object, map_name::SLOTS)?)?,
             egress: HashMap::try_from(take(&mut object, map_name::EGRESS)?)?,
             counters: PerCpuArray::try_from(take(&mut object, map_name::COUNTERS)?)?,
             interfaces,
@@ -168,45 +161,9 @@ impl Xdp {
         Arc::clone(&self.settings)
     }
 
-    /// Every key that is in the table of the program now, with its slot. After a restart, these are the flows
-    /// that the relay before this one left.
-    #[must_use]
-    pub fn adopted(&self) -> Vec<(FlowKey, u32)> {
-        self.slots.iter().filter_map(Result::ok).map(|(key, slot)| (key_from_octets(key), slot)).collect()
-    }
-
-    /// Makes `key` lead to `slot`, in place of the slot that it led to before.
-    ///
-    /// # Errors
-    ///
-    /// The table is full, or the kernel refuses.
-    pub fn insert(&mut self, key: &FlowKey, slot: u32) -> Result<(), XdpError> {
-        Ok(self.slots.insert(key_to_octets(key), slot, 0)?)
-    }
-
-    /// Makes each key lead to its slot, as [`insert`](Self::insert) does, in order and by one system call.
-    ///
-    /// # Errors
-    ///
-    /// As there, and for which entry: those before it are in the table, those behind it are not.
-    pub fn insert_all(&mut self, entries: &[(FlowKey, u32)]) -> Result<(), (usize, XdpError)> {
-        let (keys, slots) = &mut self.batch;
-        keys.clear();
-        slots.clear();
-        for (key, slot) in entries {
-            keys.push(key_to_octets(key));
-            slots.push(*slot);
-        }
-        self.slots_in_batches.update(keys, slots).map_err(|(at, error)| (at, XdpError::Batch(error)))
-    }
-
-    /// Makes `key` lead nowhere.
-    ///
-    /// # Errors
-    ///
-    /// It led nowhere before, or the kernel refuses.
-    pub fn remove(&mut self, key: &FlowKey) -> Result<(), XdpError> {
-        Ok(self.slots.remove(&key_to_octets(key))?)
+    /// The table of flows. After a restart it holds those that the relay before this one left.
+    pub fn slots(&mut self) -> &mut Slots {
+        &mut self.slots
     }
 
     /// The counters, summed over CPUs; indexed by [`Counter`](raceway_abi::Counter). Zero if the kernel does
@@ -321,51 +278,9 @@ fn take(object: &mut Ebpf, name: &'static str) -> Result<Map, XdpError> {
     object.take_map(name).ok_or(XdpError::Object(name))
 }
 
-fn in_batches(map: &Map) -> Result<WordMap<KEY_OCTETS>, XdpError> {
-    let Map::HashMap(map) = map else { return Err(XdpError::Object(map_name::SLOTS)) };
-    map.fd().as_fd().try_clone_to_owned().and_then(WordMap::new).map_err(XdpError::Batch)
-}
-
 fn share<T: AllAtomic>(object: &Ebpf, name: &'static str, len: usize) -> Result<SharedArray<T>, XdpError> {
     match object.map(name) {
         Some(Map::Array(map)) => SharedArray::from_map(map.fd().as_fd(), len).map_err(XdpError::Share),
         _ => Err(XdpError::Object(name)),
-    }
-}
-
-/// A key as the map has it: the fields in order, integers in the machine's own octet order.
-fn key_to_octets(key: &FlowKey) -> [u8; KEY_OCTETS] {
-    let mut octets = [0; KEY_OCTETS];
-    octets[..16].copy_from_slice(&key.remote);
-    octets[16..32].copy_from_slice(&key.local);
-    octets[32..34].copy_from_slice(&key.remote_port.to_ne_bytes());
-    octets[34..36].copy_from_slice(&key.local_port.to_ne_bytes());
-    octets[36..38].copy_from_slice(&key.channel.to_ne_bytes());
-    octets
-}
-
-fn key_from_octets(octets: [u8; KEY_OCTETS]) -> FlowKey {
-    let field = |at: usize| u16::from_ne_bytes([octets[at], octets[at + 1]]);
-    let mut key = FlowKey { remote_port: field(32), local_port: field(34), channel: field(36), ..FlowKey::default() };
-    key.remote.copy_from_slice(&octets[..16]);
-    key.local.copy_from_slice(&octets[16..32]);
-    key
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_survives_its_octets() {
-        let key = FlowKey {
-            remote: [1; 16],
-            local: [2; 16],
-            remote_port: 0x0304,
-            local_port: 0x0506,
-            channel: 0x4007,
-            reserved: 0,
-        };
-        assert_eq!(key_from_octets(key_to_octets(&key)), key);
     }
 }

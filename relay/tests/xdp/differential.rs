@@ -41,7 +41,7 @@ pub fn run(xdp: &mut Xdp, frame: &[u8]) -> (u32, Vec<u8>) {
 pub fn write_world(xdp: &mut Xdp) {
     for (slot, entry) in world::entries().iter().enumerate() {
         world::write_flow(&xdp.flows()[slot], entry);
-        xdp.insert(&entry.spec.key, slot as u32).expect("room");
+        xdp.slots().insert(&entry.spec.key, slot as u32).expect("room");
     }
     world::write_policers(&xdp.policers());
     world::write_settings(&xdp.settings()[0]);
@@ -142,7 +142,7 @@ fn needs_bpf_the_cost_of_a_packet_is_printed() {
         let spec = world::forward(world::key(peer, relayed, 0), peer, relayed, 0);
         let slot = world::entries().len();
         world::write_flow(&xdp.flows()[slot], &spec.into());
-        xdp.insert(&spec.key, slot as u32).expect("room");
+        xdp.slots().insert(&spec.key, slot as u32).expect("room");
         let frame = Packet { hop_limit: 255, ..Packet::new(peer, relayed, rtp(1, 160)) }.frame();
         let mut best = u128::MAX;
         for _ in 0..200 {

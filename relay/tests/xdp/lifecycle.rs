@@ -34,18 +34,18 @@ fn needs_bpf_a_restart_finds_flows_figures_and_links() {
         assert_eq!(before.interfaces()[0].mode, XdpMode::Native, "{:?}", before.interfaces());
         before.flows()[5].publish(&spec, FOREVER_NS);
         before.flows()[5].measured.packets.store(99, Relaxed);
-        before.insert(&spec.key, 5).expect("room");
+        before.slots().insert(&spec.key, 5).expect("room");
         drop(before);
         assert!(is_attached(&pair.ours), "it goes on without us");
         let mut after = place.open().expect("opens again");
-        assert_eq!(after.adopted(), [(spec.key, 5)]);
+        assert_eq!(after.slots().entries(), [(spec.key, 5)]);
         assert_eq!(after.flows()[5].spec(), spec);
         assert_eq!(after.flows()[5].measured.packets.load(Relaxed), 99);
         assert_eq!(after.interfaces()[0].mode, XdpMode::Native);
         assert_eq!(after.interfaces()[0].reason, "kept from the relay before");
-        after.remove(&spec.key).expect("it is there");
-        assert!(after.remove(&spec.key).is_err());
-        assert_eq!(after.adopted(), []);
+        after.slots().remove(&spec.key).expect("it is there");
+        assert!(after.slots().remove(&spec.key).is_err());
+        assert_eq!(after.slots().entries(), []);
         assert_eq!(after.counters()[Counter::packets(Direction::ClientToPeer).index() as usize], 0);
     });
 }
@@ -57,7 +57,7 @@ fn numbered(number: u16) -> FlowKey {
 
 /// What is in the table of XDP, in order of numbers.
 fn table(place: &Place) -> Vec<(FlowKey, u32)> {
-    let mut entries = place.open().expect("opens").adopted();
+    let mut entries = place.open().expect("opens").slots().entries();
     entries.sort_by_key(|(_, slot)| *slot);
     entries
 }
@@ -68,11 +68,11 @@ fn needs_bpf_entries_are_written_many_at_a_time_and_the_one_that_fails_is_named(
         place.options.flows_max = 4;
         let entries: Vec<(FlowKey, u32)> = (0..6).map(|number| (numbered(number), u32::from(number))).collect();
         let mut xdp = place.open().expect("opens");
-        xdp.insert_all(&[]).expect("nothing to do");
+        xdp.slots().insert_all(&[]).expect("nothing to do");
         let again = [entries[0], (entries[0].0, 9), entries[1]];
-        xdp.insert_all(&again).expect("room");
+        xdp.slots().insert_all(&again).expect("room");
         assert_eq!(table(place), [entries[1], (entries[0].0, 9)], "in order: the last counts");
-        let (at, error) = xdp.insert_all(&entries).expect_err("the table is full");
+        let (at, error) = xdp.slots().insert_all(&entries).expect_err("the table is full");
         assert_eq!(at, 4, "{error}");
         assert_eq!(table(place), entries[..4]);
     });

@@ -46,7 +46,7 @@ impl Wire {
 
     fn put(&mut self, spec: FlowSpec) {
         self.xdp.flows()[self.slots as usize].publish(&spec, FOREVER_NS);
-        self.xdp.insert(&spec.key, self.slots).expect("room");
+        self.xdp.slots().insert(&spec.key, self.slots).expect("room");
         self.slots += 1;
     }
 
@@ -251,9 +251,9 @@ fn needs_bpf_flows_outlive_the_process() {
         let Wire { client: _client_host, peer: _peer_host, xdp, .. } = wire;
         drop(xdp);
         exchange(&client, listener, relayed, &peer);
-        let xdp = place.open().expect("opens");
+        let mut xdp = place.open().expect("opens");
         exchange(&client, listener, relayed, &peer);
-        assert_eq!(xdp.adopted().len(), 2);
+        assert_eq!(xdp.slots().entries().len(), 2);
         assert_eq!(xdp.counters()[Counter::packets(Direction::ClientToPeer).index() as usize], 150);
     });
 }
