@@ -133,7 +133,7 @@ impl FlowBook {
             return Err(OperationError::FlowsFull);
         }
         self.fast_path.insert(&spec.key, slot);
-        // An orphan with the same match was another flow; XDP has just let go of it.
+        // An orphan with the same match was another flow; XDP lets go of it when this one is settled, in this turn.
         if let Some(orphan) = self.orphans.remove(&spec.key) {
             self.writer.rest(&self.shared.quiescence, now, orphan);
         }
