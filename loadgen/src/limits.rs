@@ -14,7 +14,3 @@ pub const IDLE: Duration = Duration::from_millis(20);
 pub const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// Reports that may wait for the main thread, of each worker.
 pub const REPORTS_MAX: usize = 16;
-/// Datagrams that an emulated link holds, of each worker (about 2 KiB each).
-pub const LINK_MAX: usize = 65_536;
-/// Streams that a report names one by one.
-pub const STREAM_ROWS_MAX: usize = 1_000_000;

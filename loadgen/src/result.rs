@@ -205,12 +205,6 @@ fn machine() -> Machine {
     }
 }
 
-/// Whether anything at all came of a run in which something should have: a run that measured nothing is no pass.
-#[must_use]
-pub fn measured_nothing(report: &Report) -> bool {
-    report.summary.received.packets == 0 && report.turn.as_ref().is_none_or(|turn| turn.allocated == 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -86,10 +86,6 @@ pub struct Outcome {
     pub turn: TurnFigures,
     /// What each participant exchanged by RTCP, by the stream that it sends, and round trips in microseconds.
     pub rtcp: (Vec<(Option<u32>, Figures)>, Histogram<u64>),
-    /// What the network said in ICMP: how often, and the first of it.
-    pub unreachable: Option<(u64, SocketAddr)>,
-    /// Datagrams that are neither RTP nor RTCP.
-    pub malformed: u64,
     /// Share of the time in which the worker worked or waited awake.
     pub busy: f64,
 }
@@ -147,7 +143,8 @@ pub struct Worker<I> {
     /// When each packet of the batch was due, and its octets.
     batch: Vec<(Instant, usize)>,
     refused: u64,
-    unreachable: Option<(u64, SocketAddr)>,
+    /// The main thread knows that a target cannot be reached.
+    unreachable: bool,
     idle: Duration,
     begun: Instant,
 }
@@ -164,7 +161,6 @@ impl<I: PacketIo> Worker<I> {
             receivers: Receivers::new(terms.expectation.clone(), &plan.streams, terms.timeline.clock()),
             clients: Clients::new(std::mem::take(&mut plan.clients), now),
             interval: Box::default(),
-            malformed: 0,
         };
         let clock = NtpClock::new(terms.timeline.to_wall(now), now);
         let reporters = Reporters::new(clock, terms.seed, terms.rtcp);
@@ -185,7 +181,7 @@ impl<I: PacketIo> Worker<I> {
             reported_at: now,
             batch: Vec::with_capacity(BATCH),
             refused: 0,
-            unreachable: None,
+            unreachable: false,
             idle: Duration::ZERO,
             begun: now,
             terms,
@@ -520,7 +516,7 @@ impl<I: PacketIo> Worker<I> {
                 }
             }
             Event::Received { buffer, .. } => {
-                self.inbox.malformed += 1;
+                self.inbox.interval.received.foreign += 1;
                 self.io.release(buffer);
             }
             Event::NetworkError { socket } => self.note_network_errors(socket),
@@ -581,10 +577,10 @@ impl<I: PacketIo> Worker<I> {
         while let Some(error) = socket::network_error(self.fd(port)) {
             let target = SocketAddr::from(error.destination);
             // A sink sends only to those who sent, and does not end because one of them has gone.
-            if self.unreachable.is_none() && !self.terms.expectation.strangers {
+            if !self.unreachable && !self.terms.expectation.strangers {
+                self.unreachable = true;
                 let _ = self.reports.send(Report::Unreachable(target));
             }
-            self.unreachable.get_or_insert((0, target)).0 += 1;
         }
     }
 
@@ -606,8 +602,6 @@ impl<I: PacketIo> Worker<I> {
             streams: std::mem::take(&mut self.plan.streams),
             turn: self.inbox.clients.figures().clone(),
             rtcp: self.reporters.figures(),
-            unreachable: self.unreachable,
-            malformed: self.inbox.malformed,
             busy: 1.0 - self.idle.as_secs_f64() / elapsed.as_secs_f64(),
         }
     }

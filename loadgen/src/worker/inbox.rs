@@ -18,8 +18,6 @@ pub struct Inbox {
     pub receivers: Receivers,
     /// Since the last report.
     pub interval: Box<Interval>,
-    /// Datagrams that are neither RTP nor anything that a client waits for.
-    pub malformed: u64,
 }
 
 /// What a datagram was.
@@ -60,7 +58,7 @@ impl Inbox {
                 Taken::Media(media)
             }
             Err(_) => {
-                self.malformed += 1;
+                self.interval.received.foreign += 1;
                 Taken::Nothing
             }
         }
@@ -70,4 +68,48 @@ impl Inbox {
 /// RTCP packet types, on a socket that RTP shares (RFC 5761 section 4).
 fn is_rtcp(datagram: &[u8]) -> bool {
     matches!(datagram, [first, 192..=223, ..] if first >> 6 == 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use raceway_loadgen_core::Clock;
+
+    use super::*;
+    use crate::worker::Expectation;
+
+    fn inbox() -> Inbox {
+        let expectation = Expectation {
+            run: Some(1),
+            strangers: false,
+            echo: false,
+            gap: Duration::from_millis(100),
+            playout: Duration::from_millis(60),
+            clock_rates: Vec::new(),
+        };
+        Inbox {
+            clients: Clients::new(Vec::new(), Instant::default()),
+            receivers: Receivers::new(expectation, &[], Clock(1)),
+            interval: Box::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_no_media_of_the_run_is_counted_and_is_not_received() {
+        let mut inbox = inbox();
+        let stranger = [0x80, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4, 0xd5];
+        for datagram in [&stranger[..], &[], &[0xff; 40], &[0x80, 0]] {
+            inbox.take(0, None, None, datagram, Instant::default());
+        }
+        assert_eq!((inbox.interval.received.foreign, inbox.interval.received.packets), (4, 0));
+    }
+
+    #[test]
+    fn rtcp_is_told_from_rtp_by_its_packet_type() {
+        let report = [0x80, 200, 0, 6];
+        assert!(
+            matches!(inbox().take(0, None, None, &report, Instant::default()), Taken::Rtcp(part) if part == (0..4))
+        );
+    }
 }

@@ -93,8 +93,6 @@ pub struct Receivers {
     expectation: Option<Expectation>,
     local: Option<Clock>,
     strangers: usize,
-    /// Packets of streams that are not expected here, or beyond those that a worker remembers.
-    pub unknown: u64,
 }
 
 impl Receivers {
@@ -132,7 +130,8 @@ impl Receivers {
         at
     }
 
-    /// A packet arrived at a socket.
+    /// A packet arrived at a socket. One of a stream that is not expected here, or beyond those that a worker remembers,
+    /// counts as foreign.
     #[inline]
     pub fn handle(
         &mut self,
@@ -144,7 +143,7 @@ impl Receivers {
     ) {
         let known = self.index.get(&(port, packet.ssrc())).copied();
         let Some(at) = known.or_else(|| self.meet(port, remote, packet)) else {
-            self.unknown += 1;
+            interval.received.foreign += 1;
             return;
         };
         let arriving = &mut self.list[at as usize];

@@ -38,7 +38,7 @@ pub struct Received {
     pub stray: u64,
     /// Packets without a stamp.
     pub unstamped: u64,
-    /// Packets of another run or stream; they are not in `packets`.
+    /// Datagrams of another run or stream, or that are no media at all; they are not in `packets`.
     pub foreign: u64,
     /// Packets that arrived before they were due: clocks that are said to be synchronised are not.
     pub before_due: u64,
