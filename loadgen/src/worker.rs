@@ -239,7 +239,14 @@ impl<I: PacketIo> Worker<I> {
                 0 => {}
                 begin => self.begin(Instant::from_ns(begin)),
             },
-            Phase::Media if stop || self.has_sent_all(now) => self.drain(now),
+            Phase::Media => {
+                if stop {
+                    self.cut_short(now);
+                }
+                if self.has_sent_all(now) {
+                    self.drain(now);
+                }
+            }
             Phase::Draining { until } if now >= until => {
                 self.inbox.clients.close(now);
                 for client in 0..self.inbox.clients.len() as u32 {
@@ -248,9 +255,24 @@ impl<I: PacketIo> Worker<I> {
                 self.phase = Phase::Closing { until: now.after(CLOSING) };
             }
             Phase::Closing { until } => return now >= until || self.inbox.clients.are_over(),
-            Phase::SettingUp | Phase::Media | Phase::Draining { .. } => {}
+            Phase::SettingUp | Phase::Draining { .. } => {}
         }
         false
+    }
+
+    /// Media ends now instead of later: what is due already is still sent.
+    fn cut_short(&mut self, now: Instant) {
+        let end = self.terms.schedule.begin.after(self.terms.duration);
+        if now >= end {
+            return;
+        }
+        self.terms.duration = now.since(self.terms.schedule.begin);
+        for (stream, sender) in self.senders.iter_mut().enumerate() {
+            sender.stop_at(now);
+            if sender.next_due().is_none() && self.wheel.cancel(stream as u32) {
+                self.flowing -= 1;
+            }
+        }
     }
 
     fn begin(&mut self, begin: Instant) {

@@ -92,18 +92,19 @@ impl Wheel {
         self.place(stream);
     }
 
-    /// Has `stream` not come out at all; nothing happens if it is not scheduled.
+    /// Has `stream` not come out at all; whether it was scheduled.
     ///
     /// # Panics
     /// If the wheel has no such stream.
-    pub fn cancel(&mut self, stream: u32) {
+    pub fn cancel(&mut self, stream: u32) -> bool {
         match self.streams[stream as usize].previous {
-            IDLE => return,
+            IDLE => return false,
             READY => self.ready.retain(|Reverse((_, ready))| *ready != stream),
             _ => self.unlink(stream),
         }
         self.streams[stream as usize].previous = IDLE;
         self.scheduled -= 1;
+        true
     }
 
     /// The stream that is due first, and since when, if it is due by `now`; it is scheduled no more. To be called until
