@@ -22,8 +22,13 @@ pub fn tables(records: &[Record]) -> Result<String> {
     let setting = &records.first().context("no records")?.setting;
     let rates = Rates::of(records);
     let mut about = about(setting);
-    if let Some(foreign) = rates.foreign() {
-        about += &format!("Others took {:.0} % of the relay's core meanwhile (median of trials).\n", foreign * 100.0);
+    if let (Some(foreign), Some(stolen)) = (rates.foreign(), rates.stolen()) {
+        about += &format!(
+            "Others took {:.0} % of the relay's core meanwhile (median of trials), the hypervisor {:.1} % of one core's \
+             time (mean).\n",
+            foreign * 100.0,
+            stolen * 100.0
+        );
     }
     let sections = [
         Some(about),

@@ -146,6 +146,7 @@ impl Found {
 pub struct Rates {
     by_key: BTreeMap<Key, Found>,
     foreign: Vec<f64>,
+    stolen: Vec<f64>,
 }
 
 impl Rates {
@@ -170,7 +171,10 @@ impl Rates {
         found.common.push((**common).clone());
         found.program_ns.extend(program.map(|program| program.each()));
         found.limited |= limited;
-        self.foreign.extend([Some(common), loss_free.as_ref()].into_iter().flatten().map(|t| t.cost.foreign()));
+        for trial in [Some(common), loss_free.as_ref()].into_iter().flatten() {
+            self.foreign.push(trial.cost.foreign());
+            self.stolen.push(trial.cost.stolen());
+        }
     }
 
     /// One of them.
@@ -188,5 +192,11 @@ impl Rates {
     #[must_use]
     pub fn foreign(&self) -> Option<f64> {
         median(&self.foreign)
+    }
+
+    /// Share of the time that the hypervisor had a core away (mean of trials).
+    #[must_use]
+    pub fn stolen(&self) -> Option<f64> {
+        (!self.stolen.is_empty()).then(|| self.stolen.iter().sum::<f64>() / self.stolen.len() as f64)
     }
 }

@@ -65,8 +65,9 @@ pub fn rate(rates: &Rates, direction: Direction) -> Option<String> {
     };
     (!table.is_empty()).then(|| {
         format!(
-            "### {title}\n\n{table}\n`>=`: the generator or its core was the limit. Without loss: at most a share of \
-             {LOSS_FREE} lost in one of {ATTEMPTS} trials. At most: flat out for what stays in XDP (beyond its ring \
+            "### {title}\n\n{table}\n`>=`: the generator or its core was the limit. Without loss: in one of \
+             {ATTEMPTS} trials at most a share of {LOSS_FREE} lost, beyond the share of the time that the hypervisor had a \
+             core away. At most: flat out for what stays in XDP (beyond its ring \
              nothing costs it time), else the rate without loss. CPU: seconds for a million packets, of the relay's \
              threads and its side's NAPI threads, at that rate. Rounds: {rounds}.\n{plot}"
         )

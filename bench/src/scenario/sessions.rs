@@ -22,6 +22,9 @@ const FAST: usize = 2_000;
 /// Sessions made at a pace, to see how long one takes. (With those above no more than rtpengine can hold where a process
 /// may open 20,000 files.)
 const PACED: usize = 1_400;
+/// Sessions that are only held, where a server has room for more: heaps grow by megabytes, so that the memory of one is told
+/// from that of many. (With all others no more than a process has files for.)
+const HELD: usize = 8_000;
 /// That pace, a second: well below what each of the servers can do.
 pub const PER_SECOND: u32 = 1_000;
 
@@ -31,7 +34,8 @@ pub fn run(stage: &mut Stage, subject: Subject) -> Result<()> {
     let pids = bench.running.processes.pids();
     pin(0, bench.topology.far_core)?;
     let has_channels = subject.kind() == Kind::Turn;
-    let all = FIRST + FAST + PACED + if has_channels { FAST } else { 0 };
+    let (held, with_channels) = if has_channels { (HELD, FAST * 2) } else { (0, 0) };
+    let all = FIRST + FAST + PACED + held + with_channels;
     let mut callers = Callers::new(subject, &bench.topology, u32::try_from(all)?)?;
     callers.make(FIRST, false, Pace::default())?;
 
@@ -42,14 +46,15 @@ pub fn run(stage: &mut Stage, subject: Subject) -> Result<()> {
     let seconds = began.elapsed().as_secs_f64();
     let cost = between(&before, &read(bench.topology.relay_core, &pids, bench.napi())?);
     ensure!(made == FAST, "{made} of {FAST} sessions were made");
-    let idle = Memory::read(&pids)?.grown_each(memory, made);
 
     let took = Delays::of_durations(callers.make(PACED, false, Pace::PerSecond(PER_SECOND))?)?;
+    callers.make(held, false, Pace::default())?;
+    let idle = Memory::read(&pids)?.grown_each(memory, FAST + PACED + held);
 
     let memory = Memory::read(&pids)?;
     let active = if has_channels {
-        callers.make(FAST, true, Pace::default())?;
-        Memory::read(&pids)?.grown_each(memory, FAST)
+        callers.make(with_channels, true, Pace::default())?;
+        Memory::read(&pids)?.grown_each(memory, with_channels)
     } else {
         idle
     };

@@ -16,6 +16,7 @@ const NS_PER_TICK: u64 = 10_000_000;
 pub struct Reading {
     at: Instant,
     core: [u64; 8],
+    stolen_ns: u64,
     threads: BTreeMap<i32, Thread>,
 }
 
@@ -47,6 +48,9 @@ pub struct Cost {
     pub system_ns: u64,
     /// Of `threads_ns`: in NAPI threads, which do what soft interrupts do without them.
     pub soft_ns: u64,
+    /// Time that a hypervisor kept any of this machine's cores from running when they had something to do.
+    #[serde(default)]
+    pub stolen_ns: u64,
     /// Length of the stretch.
     pub wall_ns: u64,
 }
@@ -56,6 +60,12 @@ impl Cost {
     #[must_use]
     pub fn foreign(&self) -> f64 {
         self.core_ns.saturating_sub(self.threads_ns) as f64 / self.wall_ns.max(1) as f64
+    }
+
+    /// Share of the time that a hypervisor took away, of whichever core.
+    #[must_use]
+    pub fn stolen(&self) -> f64 {
+        self.stolen_ns as f64 / self.wall_ns.max(1) as f64
     }
 }
 
@@ -74,7 +84,8 @@ pub fn read(core: usize, pids: &[i32], napi: &[i32]) -> Result<Reading> {
     for tid in napi {
         insert(&mut threads, *tid, true);
     }
-    Ok(Reading { at: Instant::now(), core: core_times(core)?, threads })
+    let (at, [.., stolen_ns]) = (Instant::now(), core_times("cpu ")?);
+    Ok(Reading { at, core: core_times(&format!("cpu{core} "))?, stolen_ns, threads })
 }
 
 fn insert(threads: &mut BTreeMap<i32, Thread>, tid: i32, napi: bool) {
@@ -90,10 +101,10 @@ fn insert(threads: &mut BTreeMap<i32, Thread>, tid: i32, napi: bool) {
     threads.insert(tid, Thread { name: name.to_owned(), ran_ns, ticks: [field(14), field(15)], napi });
 }
 
-fn core_times(core: usize) -> Result<[u64; 8]> {
+/// Nanoseconds by column of a line of `/proc/stat`.
+fn core_times(label: &str) -> Result<[u64; 8]> {
     let stat = fs::read_to_string("/proc/stat")?;
-    let label = format!("cpu{core} ");
-    let line = stat.lines().find_map(|line| line.strip_prefix(&label)).context("no such core")?;
+    let line = stat.lines().find_map(|line| line.strip_prefix(label)).context("no such core")?;
     let mut times = [0; 8];
     for (time, field) in times.iter_mut().zip(line.split_whitespace()) {
         *time = field.parse::<u64>()? * NS_PER_TICK;
@@ -104,7 +115,8 @@ fn core_times(core: usize) -> Result<[u64; 8]> {
 /// What happened between two readings.
 #[must_use]
 pub fn between(before: &Reading, after: &Reading) -> Cost {
-    let mut cost = Cost { wall_ns: (after.at - before.at).as_nanos() as u64, ..Cost::default() };
+    let stolen_ns = after.stolen_ns.saturating_sub(before.stolen_ns);
+    let mut cost = Cost { wall_ns: (after.at - before.at).as_nanos() as u64, stolen_ns, ..Cost::default() };
     let mut idle = 0;
     for (column, name) in COLUMNS.iter().enumerate() {
         let spent = after.core[column].saturating_sub(before.core[column]);
