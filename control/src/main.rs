@@ -88,6 +88,7 @@ fn prepare(path: Option<&Path>, check_only: bool) -> anyhow::Result<Prepared> {
     let mut file = ConfigFile::open(path)?;
     let config = file.read()?;
     let paths = Paths::new(&config.node, &directories::surroundings());
+    directories::check(&paths)?;
     let account = account::choose(&config.node, &paths.state_dir)
         .map_err(|error| anyhow!(config.origin.problem("node.user", error.to_string(), "")))?;
     let machine = MachineAddresses::read().context("addresses of this machine")?;

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{AccessFlags, eaccess};
 use raceway_config::{Paths, Surroundings};
 
 use super::account::Account;
@@ -61,6 +62,27 @@ pub fn make(paths: &Paths, account: Option<&Account>) -> Result<(), DirectoryErr
         }
         _ => Ok(()),
     }
+}
+
+/// Whether [`make`] would find or could make both, as far as that can be told without changing anything.
+///
+/// # Errors
+/// [`DirectoryError`].
+pub fn check(paths: &Paths) -> Result<(), DirectoryError> {
+    for (path, key) in [(&paths.run_dir, "run_dir"), (&paths.state_dir, "state_dir")] {
+        check_one(path).map_err(|error| DirectoryError { path: path.clone(), key, error })?;
+    }
+    Ok(())
+}
+
+/// The directory itself, or the nearest one above it that is there, is one and can be written to.
+fn check_one(path: &Path) -> io::Result<()> {
+    let there = path.ancestors().find(|path| path.symlink_metadata().is_ok()).unwrap_or(path);
+    if !fs::metadata(there)?.is_dir() {
+        return Err(io::Error::other(format!("{} is not a directory", there.display())));
+    }
+    let writable = eaccess(there, AccessFlags::W_OK | AccessFlags::X_OK);
+    writable.map_err(|error| io::Error::other(format!("{} cannot be written to ({})", there.display(), error.desc())))
 }
 
 fn make_one(path: &Path, mode: u32) -> io::Result<()> {
@@ -134,6 +156,27 @@ mod tests {
         }
         let run = fs::metadata(&paths.run_dir).expect("made");
         assert_eq!((run.gid(), run.mode() & 0o7777), (nix::unistd::getegid().as_raw(), 0o1731));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_found_before_anything_starts() {
+        let directory = Directory::new("check");
+        let here = directory.path();
+        let paths = |state: &str| Paths { state_dir: here.join(state), run_dir: here.join("run") };
+        check(&paths("state/of/ours")).expect("an own directory");
+        assert_eq!(fs::read_dir(here).expect("an own directory").count(), 0, "nothing was made");
+
+        fs::write(here.join("file"), "").expect("an own directory");
+        for state in ["file", "file/state"] {
+            let error = check(&paths(state)).expect_err("a file is in the way").to_string();
+            assert!(error.contains("file is not a directory") && error.ends_with("as state_dir in [node]"), "{error}");
+        }
+        if surroundings().uid == 0 {
+            eprintln!("skipped: root may write anywhere");
+            return;
+        }
+        let error = check(&Paths { run_dir: "/raceway/run".into(), ..paths("state") }).expect_err("root's");
+        assert!(error.to_string().contains("/ cannot be written to"), "{error}");
     }
 
     #[test]

@@ -53,17 +53,19 @@ enum Command {
     /// Shows one session with its permissions, channels and flows.
     Session {
         /// Its name, as `sessions` shows it.
+        #[arg(value_parser = session_id)]
         id: u64,
     },
     /// Ends one session: what it relays stops at once. Its client may allocate anew.
     End {
         /// Its name, as `sessions` shows it.
+        #[arg(value_parser = session_id)]
         id: u64,
     },
     /// Lists flows as the relay holds them, with what they measured.
     Flows {
         /// Only those of this session.
-        #[arg(long)]
+        #[arg(long, value_parser = session_id)]
         session: Option<u64>,
         /// Most that are listed.
         #[arg(long, default_value_t = LIMIT_DEFAULT)]
@@ -89,6 +91,11 @@ enum Command {
     /// Removes the XDP programs and pinned maps that outlive the relay. What XDP relays stops at once; for when
     /// Raceway is taken off a machine, or its map version has changed.
     Detach,
+}
+
+/// The name of a session as people type it.
+fn session_id(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "sessions have numbers: the first column of `racewayctl sessions`".to_owned())
 }
 
 fn main() -> ExitCode {

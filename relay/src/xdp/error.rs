@@ -45,7 +45,7 @@ pub enum XdpError {
         directory: PathBuf,
     },
     /// The pin directory cannot be used.
-    #[error("{what} {path}: {error}")]
+    #[error("{what} {path}: {error}{}", advice(.error))]
     Pins {
         /// What was tried.
         what: &'static str,
@@ -75,4 +75,12 @@ pub enum XdpError {
     /// A map cannot be mapped into memory.
     #[error("a map of the XDP program cannot be mapped into memory: {0}")]
     Share(io::Error),
+}
+
+/// What to do about an error of the BPF file system, if there is something.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; only root may look there: try sudo",
+        _ => "",
+    }
 }
