@@ -1,0 +1,135 @@
+//! An answer passes (RFC 3264 section 6).
+
+use raceway_sdp::{Media, Sdp};
+
+use crate::call::{Call, Offered, OfferedMedia, PartyId, both};
+use crate::command::Answer;
+use crate::options::{Family, Options};
+use crate::refusal::Refusal;
+use crate::rewrite::{self, Line, Out};
+use crate::security;
+use crate::signal::{Context, Reach, mark, switch};
+
+/// Takes an answer into a call; gives what who offered gets.
+pub(crate) fn answer(context: &mut Context<'_>, call: &mut Call, answer: &Answer) -> Result<Vec<u8>, Refusal> {
+    let mut sdp = Sdp::parse(&answer.sdp)?;
+    let description = sdp.describe()?;
+    let (from, offered) = offer(call, answer)?;
+    let to = answerer(call, from, &offered, answer);
+    let options = &answer.options;
+    if description.media.len() != offered.media.len() {
+        let (offered, answered) = (offered.media.len(), description.media.len());
+        return Err(Refusal::MediaCount { offered, answered });
+    }
+    let mut lines = Vec::new();
+    for (index, media) in description.media.iter().enumerate() {
+        lines.push(match &offered.media[index] {
+            None => Line::Refused,
+            Some(was_offered) => stream(context, call, (from, to), (index, media), (&offered, was_offered), options)?,
+        });
+    }
+    drop_unused(call, from, to, &lines);
+    associate(call, from, to, &answer.to_tag);
+    call.answered = true;
+    switch(call.party_mut(to).expect("it was found just now"), options);
+    let receiver = call.party_mut(from).expect("it was found just now");
+    mark(receiver, options);
+    let out = Out { lines: &lines, sent: receiver.sent.as_deref(), options };
+    let sent = rewrite::write(&mut sdp, &description, &out);
+    receiver.sent = Some(Box::new(sent));
+    Ok(sdp.encode())
+}
+
+/// The offer that is answered, and whose it is.
+fn offer(call: &Call, answer: &Answer) -> Result<(PartyId, Offered), Refusal> {
+    let unknown = || Refusal::UnknownParty {
+        what: "from-tag",
+        value: answer.from_tag.clone(),
+        call_id: call.call_id.to_string(),
+    };
+    let from = call.by_tag(&answer.from_tag).ok_or_else(unknown)?;
+    let offer = call.party(from).and_then(|party| party.offer.as_deref());
+    let none = || Refusal::NoOffer { from_tag: answer.from_tag.clone(), call_id: call.call_id.to_string() };
+    offer.map(|offer| (from, offer.clone())).ok_or_else(none)
+}
+
+/// Who answers: by tag, by branch, else who was offered to, also under a new tag (a fork without branches).
+fn answerer(call: &Call, from: PartyId, offered: &Offered, answer: &Answer) -> PartyId {
+    let others = || call.parties.iter().filter(|party| party.id != from);
+    let branch = answer.via_branch.as_deref();
+    let by_branch = branch.and_then(|branch| others().find(|party| party.branch.as_deref() == Some(branch)));
+    let by_tag = others().find(|party| party.has_tag(&answer.to_tag));
+    by_branch.or(by_tag).map_or(offered.to, |party| party.id)
+}
+
+/// Both sides' streams of an m-line are agreed on; gives the line that who offered gets.
+fn stream(
+    context: &mut Context<'_>,
+    call: &mut Call,
+    (from, to): (PartyId, PartyId),
+    (index, media): (usize, &Media),
+    (offered, was_offered): (&Offered, &OfferedMedia),
+    options: &Options,
+) -> Result<Line, Refusal> {
+    let Some(read) = context.read(index + 1, media, options)? else { return Ok(Line::Refused) };
+    if let Some(rtp) = read.rtp {
+        let interface = options.interface_from.as_deref();
+        // Who answers may have been told an address of one family only, so the port must stay.
+        let local = call.party(to).and_then(|party| party.stream(index)).map(|stream| stream.local.internal.ip());
+        if local.is_none_or(|local| Family::of(local) != Family::of(rtp.ip())) {
+            context.ensure(call, to, index, media, Reach { interface, family: Family::of(rtp.ip()), must: true })?;
+        }
+    }
+    let of = |id: PartyId| call.party(id).and_then(|party| party.stream(index));
+    let (Some(offerer), Some(answerer)) = (of(from), of(to)) else { return Ok(Line::Refused) };
+    let secrets = (offered.osrtp, &offered.sdes);
+    let sides = ((was_offered, offerer), (media, answerer));
+    let agreement = security::agree(index + 1, sides.0, sides.1, secrets, context.random)?;
+
+    let muxed = media.rtcp_mux && answerer.offered_mux;
+    let mux = offered.rtcp_mux;
+    let accepted = !mux.reject && (mux.demux || mux.accept || muxed);
+    let answerer = call.party_mut(to).and_then(|party| party.stream_mut(index)).expect("it was found just now");
+    answerer.take(&read);
+    answerer.muxed = muxed;
+    answerer.formats = both(&was_offered.formats, &read.formats);
+    (answerer.receive, answerer.send) = agreement.answerer;
+    let offerer = call.party_mut(from).and_then(|party| party.stream_mut(index)).expect("it was found just now");
+    offerer.take(was_offered);
+    offerer.muxed = was_offered.mux && accepted;
+    offerer.formats = both(&read.formats, &was_offered.formats);
+    (offerer.receive, offerer.send) = agreement.offerer;
+    Ok(Line::Relayed {
+        local: offerer.local,
+        protocol: was_offered.protocol,
+        mux: offerer.muxed,
+        mux_only: offerer.muxed,
+        crypto: agreement.line.into_iter().collect(),
+    })
+}
+
+/// Streams of m-lines that were refused end.
+fn drop_unused(call: &mut Call, from: PartyId, to: PartyId, lines: &[Line]) {
+    for id in [from, to] {
+        let Some(party) = call.party_mut(id) else { continue };
+        for (index, stream) in party.streams.iter_mut().enumerate() {
+            if lines.get(index).is_none_or(|line| matches!(line, Line::Refused)) {
+                *stream = None;
+            }
+        }
+    }
+}
+
+/// The two talk with each other from now on, and other branches are heard by nobody.
+fn associate(call: &mut Call, from: PartyId, to: PartyId, tag: &str) {
+    for party in &mut call.parties {
+        if party.id == from {
+            party.peer = Some(to);
+        } else if party.id == to {
+            party.put_tag(tag);
+            party.peer = Some(from);
+        } else if party.peer == Some(from) || party.peer == Some(to) {
+            party.peer = None;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What the relay keeps for us beside legs: the words of signalling.
+
+use raceway_sdp::{Direction, Kind, Protocol};
+use serde::{Deserialize, Serialize};
+
+use crate::call::{Call, Party, Stream};
+
+/// Version of both encodings; another one is not understood, and its sessions are removed.
+const VERSION: u8 = 1;
+
+/// Beside the session.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SessionBlob<'a> {
+    version: u8,
+    pub call_id: &'a str,
+    pub created_ns: u64,
+    pub created_wall: u64,
+    pub signal_ns: u64,
+    pub signal_wall: u64,
+    pub ends_at_ns: Option<u64>,
+    pub answered: bool,
+    pub next_leg: u32,
+}
+
+/// Beside each leg. No key: those are in the leg itself.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LegBlob<'a> {
+    version: u8,
+    pub party: u8,
+    pub index: u8,
+    pub tag: &'a str,
+    pub branch: Option<&'a str>,
+    pub label: Option<&'a str>,
+    pub peer: Option<u8>,
+    pub party_created: u64,
+    pub kind: u8,
+    pub mid: Option<&'a str>,
+    pub interface: &'a str,
+    pub external_ip: std::net::IpAddr,
+    pub protocol: u8,
+    pub direction: u8,
+    pub codec: Option<&'a str>,
+    pub offered_mux: bool,
+}
+
+/// At most [`raceway_api::limits::BLOB_MAX`], by the limit of a call's name.
+pub(crate) fn session(call: &Call) -> Vec<u8> {
+    let blob = SessionBlob {
+        version: VERSION,
+        call_id: &call.call_id,
+        created_ns: call.created.as_ns(),
+        created_wall: call.created_wall.0,
+        signal_ns: call.signal.as_ns(),
+        signal_wall: call.signal_wall.0,
+        ends_at_ns: call.ends_at.map(raceway_units::Instant::as_ns),
+        answered: call.answered,
+        next_leg: call.next_leg,
+    };
+    postcard::to_extend(&blob, Vec::with_capacity(96)).expect("writing into memory cannot fail")
+}
+
+/// At most [`raceway_api::limits::LEG_BLOB_MAX`]: of the words that are only for people, the longest are cut.
+pub(crate) fn leg(party: &Party, index: usize, stream: &Stream) -> Vec<u8> {
+    let short = |text: &'_ str| text.len() <= 32;
+    let blob = LegBlob {
+        version: VERSION,
+        party: party.id.0,
+        index: index as u8,
+        tag: party.tag(),
+        branch: party.branch.as_deref(),
+        label: party.label.as_deref(),
+        peer: party.peer.map(|peer| peer.0),
+        party_created: party.created_wall.0,
+        kind: kind_number(stream.kind),
+        mid: stream.mid.as_deref().filter(|mid| short(mid)),
+        interface: &stream.interface,
+        external_ip: stream.local.external.ip(),
+        protocol: protocol_number(stream.protocol),
+        direction: direction_number(stream.direction),
+        codec: stream.codec.as_deref().filter(|codec| short(codec)),
+        offered_mux: stream.offered_mux,
+    };
+    postcard::to_extend(&blob, Vec::with_capacity(96)).expect("writing into memory cannot fail")
+}
+
+pub(crate) fn read_session(octets: &[u8]) -> Option<SessionBlob<'_>> {
+    postcard::from_bytes(octets).ok().filter(|blob: &SessionBlob<'_>| blob.version == VERSION)
+}
+
+pub(crate) fn read_leg(octets: &[u8]) -> Option<LegBlob<'_>> {
+    postcard::from_bytes(octets).ok().filter(|blob: &LegBlob<'_>| blob.version == VERSION)
+}
+
+const KINDS: [Kind; 7] =
+    [Kind::Audio, Kind::Video, Kind::Text, Kind::Image, Kind::Application, Kind::Message, Kind::Other];
+const DIRECTIONS: [Direction; 4] = [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
+
+fn kind_number(kind: Kind) -> u8 {
+    KINDS.iter().position(|known| *known == kind).unwrap_or(KINDS.len() - 1) as u8
+}
+
+pub(crate) fn kind(number: u8) -> Option<Kind> {
+    KINDS.get(usize::from(number)).copied()
+}
+
+fn protocol_number(protocol: Protocol) -> u8 {
+    Protocol::RTP.iter().position(|known| *known == protocol).unwrap_or(Protocol::RTP.len()) as u8
+}
+
+pub(crate) fn protocol(number: u8) -> Option<Protocol> {
+    Protocol::RTP.get(usize::from(number)).copied()
+}
+
+fn direction_number(direction: Direction) -> u8 {
+    DIRECTIONS.iter().position(|known| *known == direction).unwrap_or(0) as u8
+}
+
+pub(crate) fn direction(number: u8) -> Option<Direction> {
+    DIRECTIONS.get(usize::from(number)).copied()
+}
+
+// Three names of a party, and five words of at most 32 octets, the address and numbers.
+const _: () = assert!(3 * (crate::limits::TAG_MAX + 2) + 3 * 33 + 18 + 16 <= raceway_api::limits::LEG_BLOB_MAX);
+const _: () = assert!(crate::limits::CALL_ID_MAX + 96 <= raceway_api::limits::BLOB_MAX);

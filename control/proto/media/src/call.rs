@@ -1,0 +1,254 @@
+//! A call: its parties, and their media streams.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use raceway_api::{Format, Learning, LegId, Security, SessionId, SourcePolicy};
+use raceway_ports::Relayed;
+use raceway_sdp::{Crypto, Direction, Kind, Media, Origin, Protocol};
+use raceway_units::{Instant, UnixTime};
+
+use crate::options::{Osrtp, RtcpMux, Sdes};
+
+/// Names a party inside its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PartyId(pub u8);
+
+/// What was agreed on by signalling. Cheap enough to be copied for a command, so that a refusal leaves the original.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Call {
+    pub id: SessionId,
+    pub call_id: Arc<str>,
+    pub worker: u16,
+    pub created: Instant,
+    pub created_wall: UnixTime,
+    /// The last command about it.
+    pub signal: Instant,
+    pub signal_wall: UnixTime,
+    /// When the relay forgets it.
+    pub expires_at: Instant,
+    /// It was deleted, and ends then.
+    pub ends_at: Option<Instant>,
+    pub answered: bool,
+    pub next_leg: u32,
+    pub parties: Vec<Party>,
+}
+
+/// Who talks: the caller, or who was called. A fork without branches is one party with several tags.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Party {
+    pub id: PartyId,
+    /// The last one answered last; none before the first answer.
+    pub tags: Vec<Box<str>>,
+    pub branch: Option<Box<str>>,
+    pub label: Option<Box<str>>,
+    pub created_wall: UnixTime,
+    /// Whom it hears, and who hears it if that one says so as well.
+    pub peer: Option<PartyId>,
+    /// By m-line.
+    pub streams: Vec<Option<Stream>>,
+    /// What it offered last.
+    pub offer: Option<Box<Offered>>,
+    /// What it was sent last.
+    pub sent: Option<Box<Sent>>,
+}
+
+/// One m-line of a party.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stream {
+    pub leg: LegId,
+    pub kind: Kind,
+    pub mid: Option<Box<str>>,
+    pub interface: Arc<str>,
+    /// Ours for RTP; RTCP has the next port.
+    pub local: Relayed,
+    /// Where it wants RTP and RTCP.
+    pub rtp: Option<SocketAddr>,
+    pub rtcp: Option<SocketAddr>,
+    pub protocol: Protocol,
+    /// RTCP comes and goes on RTP's port.
+    pub muxed: bool,
+    pub direction: Direction,
+    pub receive: Security,
+    pub send: Security,
+    /// What it may send.
+    pub formats: Vec<Format>,
+    /// Of its SDP, for people: `PCMU/8000`.
+    pub codec: Option<Box<str>>,
+    pub learning: Learning,
+    pub source: SourcePolicy,
+    pub rules: Rules,
+    /// What we offered to it; keys stay for the next offer.
+    pub offered: Vec<Crypto>,
+    pub offered_mux: bool,
+}
+
+/// What was switched on for the packets of a party.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub block: bool,
+    pub silence: bool,
+    pub block_dtmf: bool,
+    pub detect_dtmf: bool,
+    /// Of packets to the party.
+    pub dscp: Option<u8>,
+}
+
+/// An offer that can be answered, also several times: by the branches of a fork, early and finally.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Offered {
+    pub to: PartyId,
+    /// By m-line; None is not relayed.
+    pub media: Vec<Option<OfferedMedia>>,
+    pub osrtp: Osrtp,
+    pub rtcp_mux: RtcpMux,
+    pub sdes: Sdes,
+}
+
+/// What an m-line says, as far as the relay is to be told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct OfferedMedia {
+    pub rtp: Option<SocketAddr>,
+    pub rtcp: Option<SocketAddr>,
+    pub protocol: Protocol,
+    pub mux: bool,
+    pub crypto: Vec<Crypto>,
+    pub direction: Direction,
+    pub formats: Vec<Format>,
+    pub codec: Option<Box<str>>,
+    pub learning: Learning,
+    pub source: SourcePolicy,
+}
+
+/// A body that went to a party.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sent {
+    /// The first one's.
+    pub origin: Option<Origin>,
+    pub session_name: Option<String>,
+    /// Version and fingerprint of the last one.
+    pub version: u64,
+    pub fingerprint: u64,
+}
+
+impl Call {
+    pub fn party(&self, id: PartyId) -> Option<&Party> {
+        self.parties.iter().find(|party| party.id == id)
+    }
+
+    pub fn party_mut(&mut self, id: PartyId) -> Option<&mut Party> {
+        self.parties.iter_mut().find(|party| party.id == id)
+    }
+
+    pub fn by_tag(&self, tag: &str) -> Option<PartyId> {
+        self.parties.iter().find(|party| party.has_tag(tag)).map(|party| party.id)
+    }
+
+    /// Streams with their party and m-line.
+    pub fn streams(&self) -> impl Iterator<Item = (&Party, usize, &Stream)> {
+        self.parties.iter().flat_map(|party| {
+            let streams = party.streams.iter().enumerate();
+            streams.filter_map(move |(index, stream)| Some((party, index, stream.as_ref()?)))
+        })
+    }
+
+    pub fn stream(&self, leg: LegId) -> Option<(&Party, usize, &Stream)> {
+        self.streams().find(|(_, _, stream)| stream.leg == leg)
+    }
+
+    /// The stream that gets what another one brings.
+    pub fn sink(&self, party: &Party, index: usize) -> Option<&Stream> {
+        self.party(party.peer?)?.streams.get(index)?.as_ref()
+    }
+
+    /// Pairs of ports that it holds.
+    pub fn pairs(&self) -> impl Iterator<Item = Relayed> {
+        self.streams().map(|(_, _, stream)| stream.local)
+    }
+
+    /// Nobody is to send anything: on hold, or refused.
+    pub fn is_silent(&self) -> bool {
+        !self.streams().any(|(_, _, stream)| stream.direction.sends())
+    }
+}
+
+impl Party {
+    /// The tag that it has now; empty before the first answer.
+    pub fn tag(&self) -> &str {
+        self.tags.last().map_or("", |tag| tag)
+    }
+
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.tags.iter().any(|known| **known == *tag)
+    }
+
+    /// Takes a tag that answered last.
+    pub fn put_tag(&mut self, tag: &str) {
+        self.tags.retain(|known| **known != *tag);
+        if self.tags.len() == 8 {
+            self.tags.remove(0);
+        }
+        self.tags.push(tag.into());
+    }
+
+    pub fn stream(&self, index: usize) -> Option<&Stream> {
+        self.streams.get(index)?.as_ref()
+    }
+
+    pub fn stream_mut(&mut self, index: usize) -> Option<&mut Stream> {
+        self.streams.get_mut(index)?.as_mut()
+    }
+
+    /// The party is at this address.
+    pub fn is_at(&self, ip: IpAddr) -> bool {
+        self.streams.iter().flatten().any(|stream| stream.rtp.is_some_and(|rtp| rtp.ip() == ip))
+    }
+}
+
+impl Stream {
+    /// Our address for RTCP; None while it comes on RTP's port.
+    pub fn local_rtcp(&self) -> Option<Relayed> {
+        (!self.muxed).then(|| self.local.next())
+    }
+
+    /// Takes over what the party said.
+    pub fn take(&mut self, media: &OfferedMedia) {
+        self.rtp = media.rtp;
+        self.rtcp = media.rtcp;
+        self.protocol = media.protocol;
+        self.direction = media.direction;
+        self.codec.clone_from(&media.codec);
+        self.learning = media.learning;
+        self.source = media.source;
+    }
+}
+
+/// Formats of an m-line in the relay's words.
+pub(crate) fn formats(media: &Media) -> Vec<Format> {
+    use raceway_api::Codec;
+    let names = [
+        ("PCMU", Codec::Pcmu),
+        ("PCMA", Codec::Pcma),
+        ("G722", Codec::G722),
+        ("G729", Codec::G729),
+        ("opus", Codec::Opus),
+        ("telephone-event", Codec::TelephoneEvent),
+        ("CN", Codec::ComfortNoise),
+    ];
+    let codec = |codec: &raceway_sdp::Codec| {
+        let known = names.into_iter().find(|(name, _)| codec.is(name));
+        let (payload_type, clock_hz) = (codec.payload_type, codec.clock_rate);
+        Format { payload_type, codec: known.map_or(Codec::Other, |(_, codec)| codec), clock_hz }
+    };
+    let codecs = media.codecs.0.iter().map(codec);
+    codecs.take(raceway_api::limits::FORMATS_MAX).collect()
+}
+
+/// What a party may send: what the other side wants, and what it announced itself.
+pub(crate) fn both(wanted: &[Format], announced: &[Format]) -> Vec<Format> {
+    let mut formats = wanted.to_vec();
+    let more = announced.iter().filter(|format| !wanted.iter().any(|known| known.payload_type == format.payload_type));
+    formats.extend(more);
+    formats.truncate(raceway_api::limits::FORMATS_MAX);
+    formats
+}

@@ -1,0 +1,132 @@
+//! What is asked, and what is answered.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::options::Options;
+use crate::view::CallView;
+
+/// Names a command; chosen by who gives it, comes back with its outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub u64);
+
+/// Something that changes calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// An SDP offer that passes the proxy.
+    Offer(Offer),
+    /// The answer to it.
+    Answer(Answer),
+    /// A call, or a branch of it, has ended.
+    Delete(Delete),
+    /// Media of a party is blocked and the like.
+    Change(Change),
+}
+
+impl Command {
+    /// The call that it is about.
+    #[must_use]
+    pub fn call_id(&self) -> &str {
+        match self {
+            Self::Offer(offer) => &offer.call_id,
+            Self::Answer(answer) => &answer.call_id,
+            Self::Delete(delete) => &delete.call_id,
+            Self::Change(change) => &change.call_id,
+        }
+    }
+}
+
+/// An SDP offer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// The call's name.
+    pub call_id: String,
+    /// Tag of who offers.
+    pub from_tag: String,
+    /// Tag of who is offered to, once it is known.
+    pub to_tag: Option<String>,
+    /// Branch of a fork.
+    pub via_branch: Option<String>,
+    /// The body.
+    pub sdp: Vec<u8>,
+    /// Flags.
+    pub options: Options,
+}
+
+/// An SDP answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The call's name.
+    pub call_id: String,
+    /// Tag of who offered.
+    pub from_tag: String,
+    /// Tag of who answers.
+    pub to_tag: String,
+    /// Branch of a fork.
+    pub via_branch: Option<String>,
+    /// The body.
+    pub sdp: Vec<u8>,
+    /// Flags.
+    pub options: Options,
+}
+
+/// The end of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delete {
+    /// The call's name.
+    pub call_id: String,
+    /// Tag of one party; absent: whoever.
+    pub from_tag: Option<String>,
+    /// Tag of the other.
+    pub to_tag: Option<String>,
+    /// Only this branch, if there are others.
+    pub via_branch: Option<String>,
+    /// How long the call stays nevertheless; absent: as configured.
+    pub delay: Option<Duration>,
+}
+
+/// Blocking and the like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The call's name.
+    pub call_id: String,
+    /// Only of the party with this tag.
+    pub from_tag: Option<String>,
+    /// Only of the party at this address.
+    pub address: Option<IpAddr>,
+    /// Only of the party with this label.
+    pub label: Option<String>,
+    /// Of every party, whatever else is said.
+    pub all: bool,
+    /// What.
+    pub what: Toggle,
+    /// On, or off again.
+    pub on: bool,
+}
+
+/// What can be switched on and off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Toggle {
+    /// RTP is dropped.
+    BlockMedia,
+    /// RTP is silenced.
+    SilenceMedia,
+    /// DTMF is dropped.
+    BlockDtmf,
+}
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// Of an offer or answer.
+    Sdp {
+        /// What the other side is to get.
+        sdp: Vec<u8>,
+        /// Flags that were understood and not honoured, for people.
+        warnings: Vec<String>,
+    },
+    /// Of a delete: the call as it was at the end.
+    Deleted(Box<CallView>),
+    /// Of the others.
+    Done,
+}

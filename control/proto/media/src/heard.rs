@@ -1,0 +1,175 @@
+//! What the relay and the clock say of calls.
+
+use std::time::Duration;
+
+use raceway_api::{LegEvent, LegId, SessionId, SessionReport, ToRelay};
+use raceway_quality::Codec;
+use raceway_units::Instant;
+
+use crate::call::{Call, Party};
+use crate::calls::{Calls, Held};
+use crate::event::{Ended, Event};
+use crate::limits;
+use crate::plan::Plan;
+
+/// Silence of one party, while another one is heard, after which it is told.
+const ONE_WAY: Duration = Duration::from_secs(10);
+/// How lately the other one was heard.
+const HEARD: Duration = Duration::from_secs(3);
+
+impl Calls {
+    /// Something happened on a leg.
+    pub fn handle_leg_event(&mut self, now: Instant, session: SessionId, leg: LegId, event: &LegEvent) {
+        self.now = self.now.max(now);
+        let Some(held) = self.held.get_mut(&session) else { return };
+        let Some((party, _, _)) = held.call.stream(leg) else { return };
+        let (call_id, tag) = (held.call.call_id.to_string(), party.tag().to_owned());
+        match *event {
+            LegEvent::Dtmf(dtmf) => {
+                let source = held.measured.live(leg).and_then(|live| live.rtp);
+                let label = party.label.as_deref().map(str::to_owned);
+                self.events.push_back(Event::Dtmf { call_id, tag, label, source, dtmf });
+            }
+            LegEvent::KeyExhausted { .. } => self.events.push_back(Event::KeyExhausted { call_id, tag }),
+            LegEvent::FirstPacket { .. } | LegEvent::Rollover(_) => held.measured.event(leg, event),
+            LegEvent::Learned { .. } => {
+                let before = Plan::of(&held.call, &held.measured, &self.interfaces);
+                held.measured.event(leg, event);
+                let operations = before.towards(&Plan::of(&held.call, &held.measured, &self.interfaces));
+                self.tell(session, operations, false);
+            }
+        }
+    }
+
+    /// What the relay measured of a call.
+    pub fn handle_report(&mut self, now: Instant, report: &SessionReport<'_>) {
+        self.now = self.now.max(now);
+        let Some(held) = self.held.get_mut(&report.id) else { return };
+        let before = Plan::of(&held.call, &held.measured, &self.interfaces);
+        let Held { call, measured, .. } = &mut **held;
+        let changed = measured.report(report, |leg, payload_type| codec(call, leg, payload_type));
+        one_way(held, self.now).for_each(|event| self.events.push_back(event));
+        if changed {
+            let operations = before.towards(&Plan::of(&held.call, &held.measured, &self.interfaces));
+            self.tell(report.id, operations, false);
+        }
+    }
+
+    /// The relay let a call expire.
+    pub fn handle_expired(&mut self, now: Instant, session: SessionId) {
+        self.now = self.now.max(now);
+        self.ended(session, None, Ended::Expired);
+    }
+
+    /// Ends a call by hand. False if there is none of that name.
+    pub fn terminate(&mut self, now: Instant, call_id: &str) -> bool {
+        self.now = self.now.max(now);
+        let Some(&session) = self.by_call_id.get(call_id) else { return false };
+        if self.held.get(&session).is_some_and(|held| held.pending.is_none()) {
+            self.end(session, None, Ended::Terminated);
+        } else if let Some(held) = self.held.get_mut(&session) {
+            held.call.ends_at = Some(self.now);
+        }
+        true
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Looks at calls whose time has come: asks for their counters, and ends those that are silent.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        while let Some(&(at, session)) = self.due.first()
+            && at <= self.now
+        {
+            self.due.pop_first();
+            self.look(session);
+            self.reschedule(session);
+        }
+    }
+
+    fn look(&mut self, session: SessionId) {
+        let Some(held) = self.held.get(&session) else { return };
+        if held.pending.is_some() {
+            return;
+        }
+        if let Some(why) = over(held, &self.settings, self.now) {
+            return self.end(session, None, why);
+        }
+        if held.call.expires_at.since(self.now) < limits::LIFETIME / 2 {
+            let mut call = held.call.clone();
+            call.expires_at = self.now.after(limits::LIFETIME);
+            let operations = self.replace(session, call);
+            self.tell(session, operations, false);
+        }
+        self.output.push_back(ToRelay::Report { session: Some(session) });
+    }
+
+    /// When a call is looked at next: the more there are, the less often.
+    pub(crate) fn reschedule(&mut self, session: SessionId) {
+        let interval = Duration::from_nanos(self.held.len() as u64 * 1_000_000_000 / limits::REPORTS_PER_SECOND);
+        let next = self.now.after(interval.max(limits::REPORT_INTERVAL));
+        let Some(held) = self.held.get_mut(&session) else { return };
+        self.due.remove(&(held.due, session));
+        held.due = held.call.ends_at.filter(|at| *at > self.now).map_or(next, |at| at.min(next));
+        self.due.insert((held.due, session));
+    }
+}
+
+/// Whether a call is over, and why.
+fn over(held: &Held, settings: &crate::Settings, now: Instant) -> Option<Ended> {
+    let call = &held.call;
+    if call.ends_at.is_some_and(|at| at <= now) {
+        return Some(Ended::Deleted);
+    }
+    let last = held.measured.last_packet().max(Some(call.signal)).unwrap_or(call.signal);
+    let (limit, why) = match (call.answered, call.is_silent()) {
+        (false, _) => (settings.offer_timeout, Ended::OfferTimeout),
+        (true, true) => (settings.silent_timeout, Ended::SilentTimeout),
+        (true, false) => (settings.timeout, Ended::Timeout),
+    };
+    (now.since(last) >= limit).then_some(why)
+}
+
+/// What a party sends, for the E-model.
+fn codec(call: &Call, leg: LegId, payload_type: u8) -> Option<Codec> {
+    let (_, _, stream) = call.stream(leg)?;
+    match stream.formats.iter().find(|format| format.payload_type == payload_type)?.codec {
+        raceway_api::Codec::Pcmu | raceway_api::Codec::Pcma => Some(Codec::G711),
+        raceway_api::Codec::G722 => Some(Codec::G722),
+        raceway_api::Codec::Opus => Some(Codec::Opus),
+        _ => None,
+    }
+}
+
+/// Parties that should be heard and are not, while another one is; each is told once, and again after it was heard.
+fn one_way(held: &mut Held, now: Instant) -> impl Iterator<Item = Event> + use<> {
+    let Held { call, measured, unheard, .. } = held;
+    let heard_at = |party: &Party| {
+        let legs = party.streams.iter().flatten().filter_map(|stream| measured.leg(stream.leg));
+        legs.filter_map(|leg| leg.quality.last_rtp).max()
+    };
+    let mut events = Vec::new();
+    for party in call.parties.iter().filter(|_| call.answered) {
+        let Some(peer) = party.peer.and_then(|peer| call.party(peer)) else { continue };
+        let should_send = party.streams.iter().zip(&peer.streams).any(|(ours, theirs)| {
+            ours.as_ref().is_some_and(|ours| ours.direction.sends())
+                && theirs.as_ref().is_some_and(|theirs| theirs.direction.receives())
+        });
+        let last = heard_at(party).max(Some(call.signal)).unwrap_or(call.signal);
+        let other_is_heard = heard_at(peer).is_some_and(|at| now.since(at) < HEARD);
+        let is_unheard = should_send && other_is_heard && now.since(last) >= ONE_WAY;
+        let was_told = unheard.contains(&party.id);
+        if is_unheard && !was_told {
+            unheard.push(party.id);
+            events.push(Event::OneWay { call_id: call.call_id.to_string(), tag: party.tag().to_owned() });
+        }
+        if was_told && now.since(last) < ONE_WAY {
+            unheard.retain(|told| *told != party.id);
+        }
+    }
+    events.into_iter()
+}

@@ -1,0 +1,58 @@
+//! Sizes of everything that is held, and what they cost.
+
+use std::time::Duration;
+
+/// Calls, whatever the configuration says. An idle one of two parties with one stream costs about 3 KiB here.
+pub const CALLS_MAX: usize = 1 << 18;
+
+/// Octets of a call's name (Call-ID).
+pub const CALL_ID_MAX: usize = 512;
+
+/// Octets of a tag, a branch or a label.
+pub const TAG_MAX: usize = 120;
+
+/// Octets of an interface's name.
+pub const INTERFACE_NAME_MAX: usize = 32;
+
+/// Parties of a call: who called, and the branches of a fork.
+pub const PARTIES_MAX: usize = 16;
+
+/// m-lines of a party that get a leg. Further ones are refused with port 0.
+pub const STREAMS_MAX: usize = 16;
+
+/// Legs of a call: what the relay takes of one session.
+pub const LEGS_MAX: usize = raceway_api::limits::LEGS_MAX;
+
+/// Commands that wait for one call while the relay carries out another one for it.
+pub const WAITING_MAX: usize = 16;
+
+/// Ports tried for one command before it is refused.
+pub const PORT_ATTEMPTS: u8 = 4;
+
+/// Named interfaces.
+pub const INTERFACES_MAX: usize = 32;
+
+/// Addresses of all interfaces, 8 KiB each.
+pub const ADDRESSES_MAX: usize = raceway_api::limits::RELAY_ADDRESSES_MAX;
+
+/// How long the relay keeps a call without being told again: so long it outlives control.
+pub const LIFETIME: Duration = Duration::from_secs(3600);
+
+/// Time between two looks at a call's counters while there are few calls. It grows so that at most [`REPORTS_PER_SECOND`]
+/// are asked for.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Reports asked for in a second, about 5 us of this core each.
+pub const REPORTS_PER_SECOND: u64 = 2000;
+
+/// How long a port that somebody else has is left alone.
+pub const FOREIGN_PORT: Duration = Duration::from_secs(60);
+
+/// Ports that somebody else has, remembered at one time; a few octets each.
+pub const FOREIGN_PORTS_MAX: usize = 4096;
+
+/// Rollover counters that are kept of a leg for a relay that restarts.
+pub const ROLLOVERS_MAX: usize = raceway_api::limits::ROLLOVERS_MAX;
+
+const _: () = assert!(STREAMS_MAX * 4 <= LEGS_MAX);
+const _: () = assert!(STREAMS_MAX <= raceway_api::limits::PUT_LEGS_MAX);

@@ -1,0 +1,342 @@
+//! What the relay measured of a call, leg by leg, from flows and workers together.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use raceway_api::{FlowReport, LegEvent, LegId, LegReport, Rollover, SessionReport, StreamReport, Traffic};
+use raceway_quality::{Codec, Path, rate};
+use raceway_units::Instant;
+
+use crate::limits;
+use crate::plan::{Component, flow_of};
+
+/// Where a leg's packets come from and go to now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Live {
+    pub rtp: Option<SocketAddr>,
+    pub rtcp: Option<SocketAddr>,
+    /// They do not change by themselves any more.
+    pub rtp_settled: bool,
+    pub rtcp_settled: bool,
+}
+
+/// Counters of something that may begin again at zero: a flow that was removed and put again, and within a flow what
+/// belongs to an RTP source.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counter {
+    base: Counts,
+    last: Counts,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    packets: u64,
+    octets: u64,
+    received: u64,
+    lost: u64,
+    reordered: u64,
+}
+
+impl Counts {
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            packets: self.packets + other.packets,
+            octets: self.octets + other.octets,
+            received: self.received + other.received,
+            lost: self.lost + other.lost,
+            reordered: self.reordered + other.reordered,
+        }
+    }
+}
+
+impl Counter {
+    fn see(&mut self, counts: Counts) {
+        let Counts { packets, octets, received, lost, reordered } = self.last;
+        if counts.packets < packets {
+            self.base = self.base.plus(Counts { packets, octets, ..Counts::default() });
+        }
+        if counts.received < received {
+            self.base = self.base.plus(Counts { received, lost, reordered, ..Counts::default() });
+        }
+        self.last = counts;
+    }
+
+    const fn total(&self) -> Counts {
+        self.base.plus(self.last)
+    }
+}
+
+/// What was measured of one leg.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Leg {
+    pub live: Live,
+    rollovers: Vec<Rollover>,
+    received: Traffic,
+    sent: Traffic,
+    streams: BTreeMap<u32, Counter>,
+    duplicated: BTreeMap<u32, u64>,
+    rtp_flow: Counter,
+    rtcp_flow: Counter,
+    in_flow: bool,
+    pub quality: Quality,
+}
+
+/// How a party's RTP arrives here. Times in microseconds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Quality {
+    /// RTP source of the last packet.
+    pub ssrc: Option<u32>,
+    /// Its payload type.
+    pub payload_type: Option<u8>,
+    /// Times that the source changed.
+    pub ssrc_changes: u32,
+    /// Packets lost.
+    pub lost: u64,
+    /// Packets that came after a later one.
+    pub reordered: u64,
+    /// Packets that came twice.
+    pub duplicated: u64,
+    /// Interarrival jitter (RFC 3550) now, its mean and its largest value.
+    pub jitter_us: Option<u32>,
+    /// See `jitter_us`.
+    pub jitter_mean_us: Option<u32>,
+    /// See `jitter_us`.
+    pub jitter_max_us: Option<u32>,
+    /// Round trip between us and the party, by its reports.
+    pub round_trip_us: Option<u32>,
+    /// Mean opinion score (G.107) of the last second or so in which packets came, over the call, and the worst.
+    pub mos: Option<f64>,
+    /// See `mos`.
+    pub mos_mean: Option<f64>,
+    /// See `mos`.
+    pub mos_min: Option<f64>,
+    /// Arrival of the last RTP packet.
+    pub last_rtp: Option<Instant>,
+    /// Arrival of the last RTCP packet.
+    pub last_rtcp: Option<Instant>,
+    jitters: Mean,
+    scores: Mean,
+    counted: (u64, u64),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Mean {
+    sum: f64,
+    count: u32,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64) -> f64 {
+        self.sum += value;
+        self.count += 1;
+        self.sum / f64::from(self.count)
+    }
+}
+
+/// What was measured of a call.
+#[derive(Debug, Default)]
+pub(crate) struct Measurements {
+    legs: BTreeMap<u32, Leg>,
+}
+
+impl Measurements {
+    pub fn leg(&self, leg: LegId) -> Option<&Leg> {
+        self.legs.get(&leg.0)
+    }
+
+    pub fn live(&self, leg: LegId) -> Option<&Live> {
+        self.leg(leg).map(|leg| &leg.live)
+    }
+
+    pub fn rollovers(&self, leg: LegId) -> Vec<Rollover> {
+        self.leg(leg).map(|leg| leg.rollovers.clone()).unwrap_or_default()
+    }
+
+    /// A leg's address is another one by signalling: nothing is known of it any more.
+    pub fn unsettle(&mut self, leg: LegId) {
+        self.legs.entry(leg.0).or_default().live = Live::default();
+    }
+
+    /// Takes over what happened on a leg.
+    pub fn event(&mut self, leg: LegId, event: &LegEvent) {
+        let leg = self.legs.entry(leg.0).or_default();
+        match *event {
+            LegEvent::Learned { rtcp: false, remote, settled } => {
+                (leg.live.rtp, leg.live.rtp_settled) = (Some(remote), settled);
+            }
+            LegEvent::Learned { rtcp: true, remote, settled } => {
+                (leg.live.rtcp, leg.live.rtcp_settled) = (Some(remote), settled);
+            }
+            LegEvent::Rollover(rollover) => leg.roll(rollover),
+            LegEvent::FirstPacket { .. } | LegEvent::Dtmf(_) | LegEvent::KeyExhausted { .. } => {}
+        }
+    }
+
+    /// One report of a call; `codec` names what a leg's party sends, by leg and payload type. True if an address changed.
+    pub fn report(&mut self, report: &SessionReport<'_>, codec: impl Fn(LegId, u8) -> Option<Codec>) -> bool {
+        let mut changed = false;
+        for reported in &report.legs {
+            let leg = self.legs.entry(reported.id.0).or_default();
+            let live = Live {
+                rtp: reported.rtp_remote,
+                rtcp: reported.rtcp_remote,
+                rtp_settled: reported.rtp_settled,
+                rtcp_settled: reported.rtcp_settled,
+            };
+            changed |= leg.live != live;
+            leg.live = live;
+            leg.worker(reported);
+        }
+        for (&id, leg) in &mut self.legs {
+            let flow = |component| report.flows.iter().find(|flow| flow_of(flow.flow.id) == (LegId(id), component));
+            leg.flows(flow(Component::Rtp), flow(Component::Rtcp));
+            leg.rate(|payload_type| codec(LegId(id), payload_type));
+        }
+        changed
+    }
+
+    /// The last packet of anybody.
+    pub fn last_packet(&self) -> Option<Instant> {
+        self.legs.values().flat_map(|leg| [leg.quality.last_rtp, leg.quality.last_rtcp]).flatten().max()
+    }
+
+    pub fn total(&self) -> Traffic {
+        self.legs.values().map(Leg::received).fold(Traffic::default(), plus)
+    }
+}
+
+pub(crate) const fn plus(one: Traffic, other: Traffic) -> Traffic {
+    Traffic {
+        rtp_packets: one.rtp_packets + other.rtp_packets,
+        rtp_octets: one.rtp_octets + other.rtp_octets,
+        rtcp_packets: one.rtcp_packets + other.rtcp_packets,
+        rtcp_octets: one.rtcp_octets + other.rtcp_octets,
+    }
+}
+
+impl Leg {
+    /// What came from the party, by workers and by flows.
+    pub fn received(&self) -> Traffic {
+        plus(self.received, self.flown())
+    }
+
+    /// What workers sent to the party; what flows did is what they received of the other side.
+    pub const fn sent(&self) -> Traffic {
+        self.sent
+    }
+
+    /// What flows took from the party.
+    pub const fn flown(&self) -> Traffic {
+        let (rtp, rtcp) = (self.rtp_flow.total(), self.rtcp_flow.total());
+        Traffic {
+            rtp_packets: rtp.packets,
+            rtp_octets: rtp.octets,
+            rtcp_packets: rtcp.packets,
+            rtcp_octets: rtcp.octets,
+        }
+    }
+
+    /// Its packets do not pass a worker now.
+    pub const fn is_in_flow(&self) -> bool {
+        self.in_flow
+    }
+
+    fn roll(&mut self, rollover: Rollover) {
+        let is_same = |known: &Rollover| (known.ssrc, known.sent) == (rollover.ssrc, rollover.sent);
+        self.rollovers.retain(|known| !is_same(known));
+        if self.rollovers.len() == limits::ROLLOVERS_MAX {
+            self.rollovers.remove(0);
+        }
+        self.rollovers.push(rollover);
+    }
+
+    fn worker(&mut self, report: &LegReport<'_>) {
+        self.received = report.received;
+        self.sent = report.sent;
+        report.rollovers.iter().for_each(|rollover| self.roll(*rollover));
+        let quality = &mut self.quality;
+        quality.last_rtp = quality.last_rtp.max(at(report.last_rtp_ns));
+        quality.last_rtcp = quality.last_rtcp.max(at(report.last_rtcp_ns));
+        quality.round_trip_us = report.round_trip_us.or(quality.round_trip_us);
+        quality.ssrc_changes = report.ssrc_changes;
+        for stream in &report.streams {
+            self.stream(stream);
+        }
+        if let Some(last) = report.streams.first().filter(|stream| at(stream.last_ns) >= self.quality.last_rtp) {
+            let quality = &mut self.quality;
+            (quality.ssrc, quality.payload_type) = (Some(last.ssrc), Some(last.payload_type));
+            quality.jitter(last.jitter_us, last.jitter_max_us);
+        }
+    }
+
+    fn stream(&mut self, stream: &StreamReport) {
+        if self.streams.len() >= 32 && !self.streams.contains_key(&stream.ssrc) {
+            return;
+        }
+        self.streams.entry(stream.ssrc).or_default().see(Counts {
+            packets: 0,
+            octets: 0,
+            received: stream.received.into(),
+            lost: stream.lost.into(),
+            reordered: stream.reordered.into(),
+        });
+        self.duplicated.insert(stream.ssrc, stream.duplicated.into());
+    }
+
+    fn flows(&mut self, rtp: Option<&FlowReport>, rtcp: Option<&FlowReport>) {
+        let counts = |flow: &FlowReport| Counts {
+            packets: flow.packets,
+            octets: flow.octets,
+            received: flow.rtp_received.into(),
+            lost: flow.rtp_lost.into(),
+            reordered: flow.rtp_reordered.into(),
+        };
+        self.rtcp_flow.see(rtcp.map(counts).unwrap_or_default());
+        self.in_flow = rtp.is_some_and(|flow| flow.xdp);
+        let before = self.rtp_flow.total().packets;
+        self.rtp_flow.see(rtp.map(counts).unwrap_or_default());
+        let Some(flow) = rtp else { return };
+        if self.rtp_flow.total().packets > before {
+            let quality = &mut self.quality;
+            quality.last_rtp = quality.last_rtp.max(at(flow.last_ns));
+            (quality.ssrc, quality.payload_type) = (Some(flow.rtp_ssrc), Some(flow.rtp_payload_type));
+            quality.jitter(flow.rtp_jitter_us, flow.rtp_jitter_us);
+        }
+    }
+
+    /// Sums up, and rates what came since the last time.
+    fn rate(&mut self, codec: impl Fn(u8) -> Option<Codec>) {
+        let flow = self.rtp_flow.total();
+        let sum = self.streams.values().map(Counter::total).fold(flow, Counts::plus);
+        let quality = &mut self.quality;
+        quality.lost = sum.lost;
+        quality.reordered = sum.reordered;
+        quality.duplicated = self.duplicated.values().sum();
+        let (received, lost) =
+            (sum.received.saturating_sub(quality.counted.0), sum.lost.saturating_sub(quality.counted.1));
+        if received == 0 {
+            return;
+        }
+        quality.counted = (sum.received, sum.lost);
+        let Some(codec) = quality.payload_type.and_then(codec) else { return };
+        let delay = Duration::from_micros(u64::from(quality.round_trip_us.unwrap_or(0)) / 2);
+        let mos = rate(codec, Path { delay, loss: lost as f64 / (received + lost) as f64, burst_ratio: 1.0 }).mos;
+        quality.mos = Some(mos);
+        quality.mos_mean = Some(quality.scores.add(mos));
+        quality.mos_min = Some(quality.mos_min.map_or(mos, |least| least.min(mos)));
+    }
+}
+
+impl Quality {
+    fn jitter(&mut self, now_us: Option<u32>, max_us: Option<u32>) {
+        let Some(now_us) = now_us else { return };
+        self.jitter_us = Some(now_us);
+        self.jitter_mean_us = Some(self.jitters.add(now_us.into()) as u32);
+        self.jitter_max_us = self.jitter_max_us.max(max_us).max(Some(now_us));
+    }
+}
+
+const fn at(ns: u64) -> Option<Instant> {
+    if ns == 0 { None } else { Some(Instant::from_ns(ns)) }
+}

@@ -1,0 +1,207 @@
+//! What the relay should hold for a call, and how it gets there from what it holds.
+
+use std::net::SocketAddr;
+
+use raceway_api::{
+    Destination, Flow, FlowAction, FlowId, Framing, Leg, LegId, LegRules, Match, MediaPath, MediaRule, Operation,
+    Punts, Remote, Route, Security,
+};
+
+use crate::blob;
+use crate::call::{Call, Party, PartyId, Stream};
+use crate::interfaces::Interfaces;
+use crate::measured::{Live, Measurements};
+
+/// A call in the relay's words: sockets, legs and exact flows, each at most once.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Plan {
+    session: Operation<'static>,
+    media: Vec<(SocketAddr, SocketAddr)>,
+    legs: Vec<Leg<'static>>,
+    flows: Vec<Flow>,
+}
+
+/// Component of a leg that a flow carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Component {
+    Rtp,
+    Rtcp,
+}
+
+/// A flow's name says whose it is.
+pub(crate) const fn flow_id(leg: LegId, component: Component) -> FlowId {
+    FlowId(leg.0 << 1 | component as u32)
+}
+
+/// Whose a flow is.
+pub(crate) const fn flow_of(flow: FlowId) -> (LegId, Component) {
+    (LegId(flow.0 >> 1), if flow.0 & 1 == 0 { Component::Rtp } else { Component::Rtcp })
+}
+
+impl Plan {
+    /// What the relay should hold. Rollover counters are only for one that knows nothing: see [`again`](Self::again).
+    pub fn of(call: &Call, measured: &Measurements, interfaces: &Interfaces) -> Self {
+        let session = Operation::PutSession {
+            worker: call.worker,
+            expires_at_ns: call.expires_at.as_ns(),
+            bits_per_second: 0,
+            blob: blob::session(call).into(),
+        };
+        let mut media = Vec::new();
+        let mut plan = Self { session, media: Vec::new(), legs: Vec::new(), flows: Vec::new() };
+        for (party, index, stream) in call.streams() {
+            let locals = [Some(stream.local), stream.local_rtcp()];
+            media.extend(locals.into_iter().flatten().map(|local| (local.internal, local.external)));
+            plan.legs.push(leg(call, party, index, stream));
+            plan.flows.extend(anchors(call, party, index, stream, measured, interfaces));
+        }
+        plan.media = media;
+        plan
+    }
+
+    /// The same with what a relay before this one knew of SRTP.
+    pub fn again(call: &Call, measured: &Measurements, interfaces: &Interfaces) -> Self {
+        let mut plan = Self::of(call, measured, interfaces);
+        plan.legs.iter_mut().for_each(|leg| leg.rollovers = measured.rollovers(leg.id));
+        plan
+    }
+
+    /// Everything, for a relay that knows nothing.
+    pub fn whole(&self) -> Vec<Operation<'static>> {
+        Self { session: Operation::RemoveSession, media: Vec::new(), legs: Vec::new(), flows: Vec::new() }.towards(self)
+    }
+
+    /// How the relay gets from here to there. What carries packets goes first when it must go, and comes last.
+    pub fn towards(&self, there: &Self) -> Vec<Operation<'static>> {
+        let mut operations = Vec::new();
+        let stays = |flow: &Flow| there.flows.iter().any(|other| other.id == flow.id && other.matches == flow.matches);
+        operations.extend(self.flows.iter().filter(|flow| !stays(flow)).map(|flow| Operation::RemoveFlow(flow.id)));
+        if self.session != there.session {
+            operations.push(there.session.clone());
+        }
+        let opened = there.media.iter().filter(|media| !self.media.contains(media));
+        operations.extend(opened.map(|&(address, external)| Operation::OpenMedia { address, external }));
+        let changed = there.legs.iter().filter(|leg| !self.legs.contains(leg));
+        operations.extend(changed.map(|leg| Operation::PutLeg(Box::new(leg.clone()))));
+        let gone = self.legs.iter().filter(|leg| !there.legs.iter().any(|other| other.id == leg.id));
+        operations.extend(gone.map(|leg| Operation::RemoveLeg(leg.id)));
+        let closed = self.media.iter().filter(|media| !there.media.contains(media));
+        operations.extend(closed.map(|&(address, _)| Operation::CloseMedia { address }));
+        operations.extend(there.flows.iter().filter_map(|flow| {
+            let before = self.flows.iter().find(|other| other.id == flow.id);
+            let is_same = |before: &Flow| Flow { expires_at_ns: flow.expires_at_ns, ..*before } == *flow;
+            match before.filter(|before| is_same(before)) {
+                None => Some(Operation::PutFlow(*flow)),
+                Some(before) if before.expires_at_ns == flow.expires_at_ns => None,
+                Some(_) => Some(Operation::Extend { flow: flow.id, expires_at_ns: flow.expires_at_ns }),
+            }
+        }));
+        operations
+    }
+}
+
+/// Towards the peer is what the party sends that made the first offer.
+fn towards(party: &Party) -> Destination {
+    if party.id == PartyId(0) { Destination::Peer } else { Destination::Client }
+}
+
+fn leg(call: &Call, party: &Party, index: usize, stream: &Stream) -> Leg<'static> {
+    let sink = call.sink(party, index);
+    let route = sink.map(|sink| Route::to(sink.leg));
+    let opaque = sink.is_some_and(|sink| are_opaque(stream, sink));
+    let secured = |security: &Security| if opaque { Security::Opaque } else { security.clone() };
+    let media = match (stream.rules.block, stream.rules.silence) {
+        (true, _) => MediaRule::Block,
+        (false, true) => MediaRule::Silence,
+        (false, false) => MediaRule::Pass,
+    };
+    Leg {
+        id: stream.leg,
+        rtp: MediaPath { local: stream.local.internal, remote: stream.rtp },
+        rtcp: stream.local_rtcp().map(|local| MediaPath { local: local.internal, remote: stream.rtcp }),
+        towards: towards(party),
+        learning: stream.learning,
+        source: stream.source,
+        receive: secured(&stream.receive),
+        send: secured(&stream.send),
+        to: route.into_iter().collect(),
+        formats: stream.formats.clone(),
+        rules: LegRules {
+            media,
+            block_dtmf: stream.rules.block_dtmf,
+            detect_dtmf: stream.rules.detect_dtmf,
+            feedback: stream.protocol.is_feedback(),
+            dscp: stream.rules.dscp,
+        },
+        punt: Punts::default(),
+        rollovers: Vec::new(),
+        blob: blob::leg(party, index, stream).into(),
+    }
+}
+
+/// Exact flows for what a party sends, once both ends are settled and packets go on as they came.
+fn anchors(
+    call: &Call,
+    party: &Party,
+    index: usize,
+    stream: &Stream,
+    measured: &Measurements,
+    interfaces: &Interfaces,
+) -> Vec<Flow> {
+    let Some(sink) = call.sink(party, index) else { return Vec::new() };
+    let (Some(from), Some(to)) = (measured.live(stream.leg), measured.live(sink.leg)) else { return Vec::new() };
+    if !passes_as_it_is(stream, sink) {
+        return Vec::new();
+    }
+    let flow = |component, remote: SocketAddr, local, our: SocketAddr, their: SocketAddr| {
+        let action = FlowAction::Anchor {
+            towards: towards(party),
+            from: our,
+            to: their,
+            dscp: sink.rules.dscp,
+            local_destination: interfaces.is_ours(their),
+        };
+        Flow {
+            id: flow_id(stream.leg, component),
+            matches: Match { remote: Remote::Exact(remote), local, framing: Framing::Plain },
+            action,
+            expires_at_ns: call.expires_at.as_ns(),
+        }
+    };
+    let rtp = settled_rtp(from)
+        .zip(settled_rtp(to))
+        .map(|(remote, their)| flow(Component::Rtp, remote, stream.local.internal, sink.local.internal, their));
+    let rtcp = stream.local_rtcp().and_then(|local| {
+        let remote = from.rtcp.filter(|_| from.rtcp_settled)?;
+        let their = if sink.muxed { settled_rtp(to) } else { to.rtcp.filter(|_| to.rtcp_settled) };
+        let our = sink.local_rtcp().unwrap_or(sink.local);
+        Some(flow(Component::Rtcp, remote, local.internal, our.internal, their?))
+    });
+    rtp.into_iter().chain(rtcp).collect()
+}
+
+fn settled_rtp(live: &Live) -> Option<SocketAddr> {
+    live.rtp.filter(|_| live.rtp_settled)
+}
+
+/// Neither keys nor packets change between the two, and RTCP that comes on RTP's port goes to RTP's port.
+fn passes_as_it_is(stream: &Stream, sink: &Stream) -> bool {
+    let rules = &stream.rules;
+    let is_ruled = rules.block || rules.silence || rules.block_dtmf || rules.detect_dtmf;
+    let is_plain = stream.receive == Security::Plain && sink.send == Security::Plain;
+    let feedback = sink.protocol.is_feedback() || !stream.protocol.is_feedback();
+    let rtcp = feedback && (!stream.muxed || sink.muxed);
+    !is_ruled && (is_plain || are_opaque(stream, sink)) && rtcp
+}
+
+/// The parties share keys both ways, so that packets need not be opened.
+fn are_opaque(one: &Stream, other: &Stream) -> bool {
+    let same = |received: &Security, sent: &Security| match (received, sent) {
+        (Security::Srtp(received), Security::Srtp(sent)) => received == sent,
+        (Security::Opaque, Security::Opaque) => true,
+        _ => false,
+    };
+    let looks_inside = |stream: &Stream| stream.rules.silence || stream.rules.block_dtmf || stream.rules.detect_dtmf;
+    let is_wanted = !looks_inside(one) && !looks_inside(other);
+    is_wanted && same(&one.receive, &other.send) && same(&other.receive, &one.send)
+}

@@ -1,0 +1,191 @@
+//! From a relay's snapshot back to calls.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use raceway_api::{FlowReport, Leg, LegReport, MediaRule, Operation, SessionId, SessionReport};
+use raceway_ports::Relayed;
+use raceway_units::{Instant, UnixTime};
+
+use crate::blob::{self, LegBlob};
+use crate::call::{Call, Party, PartyId, Rules, Stream};
+use crate::calls::{Calls, Held, MEDIA};
+use crate::limits;
+use crate::measured::Measurements;
+
+/// Calls of a snapshot that is coming in, in the relay's words.
+#[derive(Debug, Default)]
+pub(crate) struct Restoring(BTreeMap<SessionId, Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    worker: u16,
+    expires_at: Instant,
+    blob: Vec<u8>,
+    legs: Vec<LegReport<'static>>,
+    flows: Vec<FlowReport>,
+}
+
+impl Calls {
+    /// One report of the relay's snapshot; a call with much in it comes in several. Those of calls that are held already,
+    /// and of sessions that are none, are passed over.
+    pub fn restore(&mut self, report: &SessionReport<'_>) {
+        if !crate::is_media(report.id) {
+            return;
+        }
+        self.next_session = self.next_session.max(report.id.0.saturating_add(1));
+        if self.held.contains_key(&report.id) {
+            return;
+        }
+        let parts = self.restoring.0.entry(report.id).or_insert_with(|| Parts {
+            worker: report.worker,
+            expires_at: Instant::from_ns(report.expires_at_ns),
+            blob: report.blob.to_vec(),
+            legs: Vec::new(),
+            flows: Vec::new(),
+        });
+        parts.legs.extend(report.legs.iter().map(|leg| leg.clone().into_owned()));
+        parts.flows.extend(&report.flows);
+    }
+
+    /// The snapshot is complete. What could not be understood or contradicts another call is removed from the relay;
+    /// gives how many.
+    pub fn restore_end(&mut self, now: Instant) -> usize {
+        self.now = self.now.max(now);
+        let mut failures = 0;
+        for (session, parts) in std::mem::take(&mut self.restoring.0) {
+            let known = call(session, &parts).filter(|call| !self.by_call_id.contains_key(&call.call_id));
+            if !known.is_some_and(|call| self.adopt(call, &parts)) {
+                failures += 1;
+                self.tell(session, vec![Operation::RemoveSession], false);
+            }
+        }
+        failures
+    }
+
+    fn adopt(&mut self, call: Call, parts: &Parts) -> bool {
+        let streams: Vec<(Arc<str>, Relayed)> =
+            call.streams().map(|(_, _, stream)| (stream.interface.clone(), stream.local)).collect();
+        let claimed = streams.iter().take_while(|(name, pair)| self.interfaces.claim(name, *pair)).count();
+        if claimed < streams.len() {
+            streams[..claimed].iter().for_each(|(name, pair)| self.interfaces.release(name, *pair));
+            return false;
+        }
+        let (id, mut measured) = (call.id, Measurements::default());
+        measured.report(&parts.report(id), |_, _| None);
+        self.by_call_id.insert(call.call_id.clone(), id);
+        let held =
+            Held { call, measured, pending: None, waiting: Default::default(), due: self.now, unheard: Vec::new() };
+        self.held.insert(id, Box::new(held));
+        self.reschedule(id);
+        true
+    }
+}
+
+impl Parts {
+    fn report(&self, id: SessionId) -> SessionReport<'_> {
+        SessionReport {
+            id,
+            worker: self.worker,
+            expires_at_ns: self.expires_at.as_ns(),
+            blob: (&self.blob[..]).into(),
+            relayed: Vec::new(),
+            media: Vec::new(),
+            flows: self.flows.clone(),
+            legs: self.legs.clone(),
+        }
+    }
+}
+
+fn call(id: SessionId, parts: &Parts) -> Option<Call> {
+    let blob = blob::read_session(&parts.blob)?;
+    if id.0 & MEDIA == 0 || blob.call_id.is_empty() || blob.call_id.len() > limits::CALL_ID_MAX {
+        return None;
+    }
+    let mut call = Call {
+        id,
+        call_id: blob.call_id.into(),
+        worker: parts.worker,
+        created: Instant::from_ns(blob.created_ns),
+        created_wall: UnixTime(blob.created_wall),
+        signal: Instant::from_ns(blob.signal_ns),
+        signal_wall: UnixTime(blob.signal_wall),
+        expires_at: parts.expires_at,
+        ends_at: blob.ends_at_ns.map(Instant::from_ns),
+        answered: blob.answered,
+        next_leg: blob.next_leg,
+        parties: Vec::new(),
+    };
+    for report in &parts.legs {
+        let leg = report.leg.as_ref()?;
+        let words = blob::read_leg(&leg.blob)?;
+        place(&mut call, leg, &words)?;
+    }
+    call.parties.sort_by_key(|party| party.id);
+    (!call.parties.is_empty()).then_some(call)
+}
+
+/// Puts a leg where its blob says.
+fn place(call: &mut Call, leg: &Leg<'_>, words: &LegBlob<'_>) -> Option<()> {
+    let (id, index) = (PartyId(words.party), usize::from(words.index));
+    if index >= limits::STREAMS_MAX || leg.id.0 >= call.next_leg || leg.rtp.local.port() == u16::MAX {
+        return None;
+    }
+    if call.party(id).is_none() {
+        if call.parties.len() >= limits::PARTIES_MAX {
+            return None;
+        }
+        call.parties.push(Party {
+            id,
+            tags: Some(words.tag).filter(|tag| !tag.is_empty()).map(Into::into).into_iter().collect(),
+            branch: words.branch.map(Into::into),
+            label: words.label.map(Into::into),
+            created_wall: UnixTime(words.party_created),
+            peer: words.peer.map(PartyId),
+            streams: Vec::new(),
+            offer: None,
+            sent: None,
+        });
+    }
+    let party = call.party_mut(id)?;
+    if party.streams.len() <= index {
+        party.streams.resize(index + 1, None);
+    }
+    let stream = stream(leg, words)?;
+    party.streams[index].is_none().then(|| party.streams[index] = Some(stream))
+}
+
+fn stream(leg: &Leg<'_>, words: &LegBlob<'_>) -> Option<Stream> {
+    let local = leg.rtp.local;
+    if words.external_ip.is_ipv4() != local.is_ipv4() {
+        return None;
+    }
+    Some(Stream {
+        leg: leg.id,
+        kind: blob::kind(words.kind)?,
+        mid: words.mid.map(Into::into),
+        interface: words.interface.into(),
+        local: Relayed { internal: local, external: SocketAddr::new(words.external_ip, local.port()) },
+        rtp: leg.rtp.remote,
+        rtcp: leg.rtcp.and_then(|rtcp| rtcp.remote),
+        protocol: blob::protocol(words.protocol)?,
+        muxed: leg.rtcp.is_none(),
+        direction: blob::direction(words.direction)?,
+        receive: leg.receive.clone(),
+        send: leg.send.clone(),
+        formats: leg.formats.clone(),
+        codec: words.codec.map(Into::into),
+        learning: leg.learning,
+        source: leg.source,
+        rules: Rules {
+            block: leg.rules.media == MediaRule::Block,
+            silence: leg.rules.media == MediaRule::Silence,
+            block_dtmf: leg.rules.block_dtmf,
+            detect_dtmf: leg.rules.detect_dtmf,
+            dscp: leg.rules.dscp,
+        },
+        offered: Vec::new(),
+        offered_mux: words.offered_mux,
+    })
+}

@@ -1,0 +1,244 @@
+//! What an SDP that passes has to do with a call: common parts of offer and answer.
+
+use std::net::{IpAddr, SocketAddr};
+
+use raceway_api::{Learning, LegId, Security, SourcePolicy};
+use raceway_ports::Random;
+use raceway_sdp::{Direction, Media, Protocol};
+use raceway_units::UnixTime;
+
+use crate::call::{Call, OfferedMedia, Party, PartyId, Rules, Stream, formats};
+use crate::interfaces::Interfaces;
+use crate::limits;
+use crate::options::{Family, Options};
+use crate::refusal::Refusal;
+use crate::settings::Settings;
+
+/// What a command works with.
+pub(crate) struct Context<'a> {
+    pub interfaces: &'a mut Interfaces,
+    pub random: &'a mut Random,
+    pub settings: &'a Settings,
+    pub wall: UnixTime,
+}
+
+/// How one side's stream is to be reached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach<'a> {
+    pub interface: Option<&'a str>,
+    pub family: Family,
+    /// No other family will do.
+    pub must: bool,
+}
+
+/// Checks a name of signalling.
+pub(crate) fn check_name(what: &'static str, name: &str, max: usize) -> Result<(), Refusal> {
+    if (1..=max).contains(&name.len()) { Ok(()) } else { Err(Refusal::Name { what, octets: name.len(), max }) }
+}
+
+impl Context<'_> {
+    /// What an m-line says, as far as the relay is to be told. None: it is refused, or is nothing that is relayed.
+    pub fn read(&self, line: usize, media: &Media, options: &Options) -> Result<Option<OfferedMedia>, Refusal> {
+        let is_unwanted = options.remove_media.iter().any(|kind| kind.eq_ignore_ascii_case(media.kind.name()));
+        if media.port == 0 || !media.protocol.is_rtp() || is_unwanted || line > limits::STREAMS_MAX {
+            return Ok(None);
+        }
+        if media.protocol.is_dtls() {
+            return Err(Refusal::Dtls { line, protocol: media.protocol.to_string() });
+        }
+        let (rtp, rtcp) = self.addresses(line, media, options)?;
+        let learns_nothing = options.asymmetric || options.no_port_latching;
+        let learning = options.learning.unwrap_or(self.settings.learning);
+        let source = match (options.strict_source, options.media_handover) {
+            (true, _) => SourcePolicy::Strict,
+            (false, true) => SourcePolicy::Handover,
+            (false, false) => SourcePolicy::Any,
+        };
+        Ok(Some(OfferedMedia {
+            rtp,
+            rtcp,
+            protocol: media.protocol,
+            mux: media.rtcp_mux,
+            crypto: media.crypto.clone(),
+            direction: if media.is_zero_address() { held(media.direction) } else { media.direction },
+            formats: formats(media),
+            codec: media.codecs.preferred().map(|codec| codec.to_string().into()),
+            learning: if learns_nothing { Learning::Off } else { learning },
+            source,
+        }))
+    }
+
+    /// Where RTP and RTCP are to be sent; None for on hold.
+    fn addresses(
+        &self,
+        line: usize,
+        media: &Media,
+        options: &Options,
+    ) -> Result<(Option<SocketAddr>, Option<SocketAddr>), Refusal> {
+        if media.is_zero_address() {
+            return Ok((None, None));
+        }
+        if let (true, Some(ip)) = (options.sip_source_address, options.received_from) {
+            let rtcp = media.rtcp_address().map_or_else(|| media.port.saturating_add(1), |rtcp| rtcp.port());
+            let (rtp, rtcp) = (SocketAddr::new(ip, media.port), SocketAddr::new(ip, rtcp));
+            return Ok((Some(self.check(line, rtp)?), Some(self.check(line, rtcp)?)));
+        }
+        let Some(rtp) = media.rtp else {
+            let name = match &media.connection {
+                raceway_sdp::Connection::Name(name) => name.chars().take(64).collect(),
+                raceway_sdp::Connection::Ip(ip) => ip.to_string(),
+            };
+            return Err(Refusal::NotAnAddress { line, name });
+        };
+        // RTCP at an address of the other family could not be sent to from where RTP is.
+        let rtcp = media.rtcp_address().filter(|rtcp| rtcp.is_ipv4() == rtp.is_ipv4() && !rtcp.ip().is_unspecified());
+        let rtcp = rtcp.filter(|rtcp| rtcp.port() != 0).map(|rtcp| self.check(line, rtcp)).transpose()?;
+        Ok((Some(self.check(line, rtp)?), rtcp))
+    }
+
+    /// Media goes to hosts; to this machine's loopback only where the interface is that.
+    fn check(&self, line: usize, remote: SocketAddr) -> Result<SocketAddr, Refusal> {
+        let ip = remote.ip().to_canonical();
+        let loopback = ip.is_loopback() && !self.settings.interfaces.iter().any(|ours| ours.address.is_loopback());
+        let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+        if ip.is_multicast() || ip.is_unspecified() || loopback || broadcast {
+            return Err(Refusal::Address { line, address: ip });
+        }
+        Ok(self.interfaces.internal(SocketAddr::new(ip, remote.port())))
+    }
+
+    /// Makes sure that a party has a stream for an m-line, with ports of the right interface and family.
+    pub fn ensure(
+        &mut self,
+        call: &mut Call,
+        id: PartyId,
+        index: usize,
+        media: &Media,
+        reach: Reach<'_>,
+    ) -> Result<(), Refusal> {
+        let (name, family) = self.interfaces.choose(reach.interface, reach.family, reach.must)?;
+        let party = call.party(id).expect("it was found just now");
+        let fits = |stream: &Stream| {
+            let same_family = Family::of(stream.local.internal.ip()) == family;
+            same_family && (reach.interface.is_none() || stream.interface == name)
+        };
+        if party.stream(index).is_some_and(fits) {
+            return Ok(());
+        }
+        if call.streams().count() >= limits::LEGS_MAX {
+            return Err(Refusal::TooMany { call_id: call.call_id.to_string(), what: "streams", max: limits::LEGS_MAX });
+        }
+        let local = self.interfaces.take(&name, family, self.random)?;
+        let leg = LegId(call.next_leg);
+        call.next_leg += 1;
+        let party = call.party_mut(id).expect("it was found just now");
+        let rules = party.streams.iter().flatten().next().map(|other| other.rules).unwrap_or_default();
+        let stream = Stream {
+            leg,
+            kind: media.kind,
+            mid: media.mid.as_deref().map(Into::into),
+            interface: name,
+            local,
+            rtp: None,
+            rtcp: None,
+            protocol: media.protocol,
+            muxed: false,
+            direction: Direction::SendRecv,
+            receive: Security::Plain,
+            send: Security::Plain,
+            formats: Vec::new(),
+            codec: None,
+            learning: self.settings.learning,
+            source: SourcePolicy::Any,
+            rules: Rules { dscp: None, ..rules },
+            offered: Vec::new(),
+            offered_mux: false,
+        };
+        if party.streams.len() <= index {
+            party.streams.resize(index + 1, None);
+        }
+        party.streams[index] = Some(stream);
+        Ok(())
+    }
+
+    /// Adds a party.
+    pub fn add_party(&self, call: &mut Call, tag: Option<&str>, branch: Option<&str>) -> Result<PartyId, Refusal> {
+        let id = (0..=u8::MAX).map(PartyId).find(|id| call.party(*id).is_none());
+        let full = call.parties.len() >= limits::PARTIES_MAX;
+        let Some(id) = id.filter(|_| !full) else {
+            return Err(Refusal::TooMany {
+                call_id: call.call_id.to_string(),
+                what: "parties",
+                max: limits::PARTIES_MAX,
+            });
+        };
+        call.parties.push(Party {
+            id,
+            tags: tag.map(Into::into).into_iter().collect(),
+            branch: branch.map(Into::into),
+            label: None,
+            created_wall: self.wall,
+            peer: None,
+            streams: Vec::new(),
+            offer: None,
+            sent: None,
+        });
+        Ok(id)
+    }
+}
+
+/// An address of zero takes away who would receive (RFC 3264 section 8.4).
+const fn held(direction: Direction) -> Direction {
+    match direction {
+        Direction::SendRecv | Direction::SendOnly => Direction::SendOnly,
+        Direction::RecvOnly | Direction::Inactive => Direction::Inactive,
+    }
+}
+
+/// What is switched on for the media of who sent an SDP, and for what is sent to who gets it.
+pub(crate) fn switch(sender: &mut Party, options: &Options) {
+    for stream in sender.streams.iter_mut().flatten() {
+        stream.rules.block_dtmf |= options.block_dtmf;
+        stream.rules.detect_dtmf |= options.detect_dtmf;
+    }
+    if let Some(label) = &options.label {
+        sender.label = Some(label.as_str().into());
+    }
+}
+
+/// Type of service of packets to a party, of which the upper six bits are DSCP (RFC 2474).
+pub(crate) fn mark(receiver: &mut Party, options: &Options) {
+    if let Some(tos) = options.tos {
+        receiver.streams.iter_mut().flatten().for_each(|stream| stream.rules.dscp = Some(tos >> 2));
+    }
+}
+
+/// Flags that are understood and not honoured.
+pub(crate) fn warnings(options: &Options) -> Vec<String> {
+    use crate::options::{Dtls, Ice};
+    let ice = matches!(options.ice, Some(Ice::Force | Ice::ForceRelay));
+    let bundle = options.bundle;
+    let not_honoured = [
+        (ice, "ICE: candidates are not offered, ICE is removed"),
+        (options.ice_lite.is_some() || options.trickle, "ICE-lite, trickle: ICE is removed"),
+        (matches!(options.dtls, Some(Dtls::Passive | Dtls::Active)), "DTLS: not supported yet"),
+        (options.sdes.lifetime, "SDES-lifetime: keys are written without lifetime"),
+        (options.sdes.unprotected, "SDES: SRTP is always encrypted and authenticated"),
+        (options.port_latching, "port-latching: an address that stays the same is not learned again"),
+        (options.reset, "reset: ports stay"),
+        (bundle.accept || bundle.offer || bundle.require || bundle.strict, "bundle: BUNDLE is removed"),
+        (options.dialogue.unidirectional, "unidirectional: media passes both ways"),
+        (options.dialogue.block_egress, "block-egress: not supported"),
+    ];
+    not_honoured.into_iter().filter(|(is_set, _)| *is_set).map(|(_, text)| text.to_owned()).collect()
+}
+
+/// Protocol that the other side is offered.
+pub(crate) fn out_protocol(protocol: Protocol, options: &Options, line: usize) -> Result<Protocol, Refusal> {
+    use crate::options::Transport;
+    let out = match options.transport {
+        Some(Transport::As(wanted)) if wanted.is_rtp() => wanted,
+        Some(Transport::As(_) | Transport::Accept) | None => protocol,
+    };
+    if out.is_dtls() { Err(Refusal::Dtls { line, protocol: out.to_string() }) } else { Ok(out) }
+}

@@ -1,0 +1,186 @@
+//! A relay that takes what it is told, and complains of what it should not have been told.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use raceway_api::{
+    Flow, FlowAction, FlowId, FlowReport, Leg, LegId, LegReport, Operation, OperationError, Remote, SessionId,
+    SessionReport, ToRelay, Traffic,
+};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Session {
+    pub blob: Vec<u8>,
+    pub worker: u16,
+    pub expires_at_ns: u64,
+    pub media: Vec<(SocketAddr, SocketAddr)>,
+    pub legs: BTreeMap<LegId, Leg<'static>>,
+    pub flows: BTreeMap<FlowId, Flow>,
+}
+
+#[derive(Debug, Default)]
+pub struct Relay {
+    pub sessions: BTreeMap<SessionId, Session>,
+    /// Ports that other programs have.
+    pub foreign: Vec<u16>,
+    /// The next operation like this fails.
+    pub fail: Option<OperationError>,
+    /// Operations so far.
+    pub operations: Vec<Operation<'static>>,
+    /// What is measured, by leg and by flow.
+    pub legs: BTreeMap<LegId, LegReport<'static>>,
+    pub flows: BTreeMap<FlowId, FlowReport>,
+}
+
+/// What the relay answers.
+#[derive(Debug)]
+pub enum Said {
+    Nothing,
+    Applied(u64),
+    Failed(u64, OperationError),
+    Report(SessionId),
+}
+
+impl Relay {
+    pub fn take(&mut self, message: ToRelay<'static>) -> Said {
+        assert!(raceway_api::Limited::within_limits(&message), "{message:?}");
+        match message {
+            ToRelay::Apply { transaction, session, operations, .. } => {
+                let mut said = Said::Nothing;
+                for operation in operations {
+                    self.operations.push(operation.clone());
+                    if operation == Operation::Confirm {
+                        said = Said::Applied(transaction);
+                    } else if let Err(error) = self.apply(session, operation) {
+                        return Said::Failed(transaction, error);
+                    }
+                }
+                said
+            }
+            ToRelay::Report { session: Some(session) } => Said::Report(session),
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
+
+    fn apply(&mut self, id: SessionId, operation: Operation<'static>) -> Result<(), OperationError> {
+        if let Operation::PutSession { worker, expires_at_ns, blob, .. } = operation {
+            if let Some(error) = self.fail.take() {
+                return Err(error);
+            }
+            let session = self.sessions.entry(id).or_default();
+            (session.worker, session.expires_at_ns, session.blob) = (worker, expires_at_ns, blob.into_owned());
+            return Ok(());
+        }
+        if operation == Operation::RemoveSession {
+            self.sessions.remove(&id);
+            return Ok(());
+        }
+        let taken: Vec<SocketAddr> =
+            self.sessions.values().flat_map(|session| session.media.iter().map(|media| media.0)).collect();
+        let matches: Vec<(SessionId, Flow)> =
+            self.sessions.iter().flat_map(|(id, session)| session.flows.values().map(|flow| (*id, *flow))).collect();
+        let session = self.sessions.get_mut(&id).ok_or(OperationError::UnknownSession)?;
+        match operation {
+            Operation::OpenMedia { address, external } => {
+                if self.foreign.contains(&address.port()) {
+                    return Err(OperationError::AddressInUse);
+                }
+                assert!(!taken.contains(&address), "{address} is open already");
+                session.media.push((address, external));
+            }
+            Operation::CloseMedia { address } => session.media.retain(|media| media.0 != address),
+            Operation::PutLeg(leg) => {
+                let open = |address: SocketAddr| session.media.iter().any(|media| media.0 == address);
+                assert!(open(leg.rtp.local), "RTP of {leg:?}");
+                assert!(leg.rtcp.is_none_or(|rtcp| open(rtcp.local)), "RTCP of {leg:?}");
+                for path in [Some(leg.rtp), leg.rtcp].into_iter().flatten() {
+                    assert!(path.remote.is_none_or(|remote| remote.is_ipv4() == path.local.is_ipv4()), "{leg:?}");
+                }
+                session.legs.insert(leg.id, *leg);
+            }
+            Operation::RemoveLeg(leg) => drop(session.legs.remove(&leg)),
+            Operation::PutFlow(flow) => {
+                let other = matches.iter().find(|(_, other)| other.matches == flow.matches);
+                assert!(other.is_none_or(|(owner, other)| *owner == id && other.id == flow.id), "{flow:?} {other:?}");
+                let open = |address: SocketAddr| session.media.iter().any(|media| media.0 == address);
+                let FlowAction::Anchor { from, to, .. } = flow.action else { panic!("{flow:?}") };
+                assert!(open(flow.matches.local) && open(from), "{flow:?}");
+                assert!(matches!(flow.matches.remote, Remote::Exact(_)) && to.is_ipv4() == from.is_ipv4());
+                session.flows.insert(flow.id, flow);
+            }
+            Operation::Extend { flow, expires_at_ns } => {
+                session.flows.get_mut(&flow).ok_or(OperationError::UnknownFlow)?.expires_at_ns = expires_at_ns;
+            }
+            Operation::RemoveFlow(flow) => drop(session.flows.remove(&flow)),
+            other => panic!("unexpected: {other:?}"),
+        }
+        Ok(())
+    }
+
+    /// What the relay says of a session: for a snapshot with whole legs.
+    pub fn report(&self, id: SessionId, snapshot: bool) -> Option<SessionReport<'static>> {
+        let session = self.sessions.get(&id)?;
+        let legs = session.legs.values().map(|leg| {
+            let measured = self.legs.get(&leg.id).cloned();
+            let report = measured.unwrap_or_else(|| leg_report(leg.id));
+            LegReport {
+                leg: snapshot.then(|| leg.clone()),
+                rtp_remote: report.rtp_remote.or(leg.rtp.remote),
+                rtcp_remote: report.rtcp_remote.or(leg.rtcp.and_then(|rtcp| rtcp.remote)),
+                ..report
+            }
+        });
+        Some(SessionReport {
+            id,
+            worker: session.worker,
+            expires_at_ns: session.expires_at_ns,
+            blob: session.blob.clone().into(),
+            relayed: Vec::new(),
+            media: session.media.clone(),
+            flows: session.flows.values().map(|flow| self.flow_report(flow)).collect(),
+            legs: legs.collect(),
+        })
+    }
+
+    fn flow_report(&self, flow: &Flow) -> FlowReport {
+        self.flows.get(&flow.id).map_or_else(|| flow_report(*flow), |report| FlowReport { flow: *flow, ..*report })
+    }
+}
+
+/// A leg of which nothing came.
+pub fn leg_report(id: LegId) -> LegReport<'static> {
+    LegReport {
+        id,
+        leg: None,
+        rtp_remote: None,
+        rtcp_remote: None,
+        rtp_settled: false,
+        rtcp_settled: false,
+        received: Traffic::default(),
+        sent: Traffic::default(),
+        dropped: Vec::new(),
+        last_rtp_ns: 0,
+        last_rtcp_ns: 0,
+        round_trip_us: None,
+        ssrc_changes: 0,
+        streams: Vec::new(),
+        rollovers: Vec::new(),
+    }
+}
+
+pub fn flow_report(flow: Flow) -> FlowReport {
+    FlowReport {
+        flow,
+        xdp: true,
+        packets: 0,
+        octets: 0,
+        dropped: 0,
+        rtp_received: 0,
+        rtp_lost: 0,
+        rtp_reordered: 0,
+        rtp_jitter_us: None,
+        rtp_ssrc: 0,
+        rtp_payload_type: 0,
+        last_ns: 0,
+    }
+}
