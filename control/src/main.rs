@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         }
     };
     if arguments.check {
+        raceway_config::warnings(&prepared.config).iter().for_each(|warning| eprintln!("warning: {warning}"));
         println!("{}: right", prepared.file.path().map_or_else(|| "defaults".into(), Path::to_string_lossy));
         return ExitCode::SUCCESS;
     }
@@ -96,7 +97,7 @@ fn prepare(path: Option<&Path>, check_only: bool) -> anyhow::Result<Prepared> {
     let control_running = is_served(&paths.admin_socket(), SocketType::Stream);
     let held = Held {
         listeners: if relay_running { None } else { Some(&[]) },
-        http: control_running,
+        control: control_running,
         relay_has_rights: !check_only,
     };
     check_machine(&config, &machine, held)?;
@@ -120,6 +121,7 @@ fn new_server(plan: Plan, credentials: &Credentials) -> Result<Server, raceway_t
 fn run(prepared: Prepared) -> anyhow::Result<()> {
     let Prepared { config, file, machine, paths, account, control_running } = prepared;
     let level = log::start(&config.log);
+    raceway_config::warnings(&config).iter().for_each(|warning| tracing::warn!("configuration: {warning}"));
     if control_running {
         return Err(anyhow!("another raceway-control serves {}; stop it first", paths.admin_socket().display()));
     }

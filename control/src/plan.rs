@@ -140,6 +140,9 @@ pub fn after_reload(running: &Config, new: &Config) -> Config {
     config.node = running.node.clone();
     config.relay = running.relay.clone();
     config.http = running.http.clone();
+    config.ng.listen.clone_from(&running.ng.listen);
+    config.ng.listen_written = running.ng.listen_written;
+    config.ng.http_listen = running.ng.http_listen;
     config.log.format = running.log.format;
     config.log.redact = running.log.redact;
     for change in raceway_config::diff(running, new).iter().filter(|change| !change.effect.is_live()) {
@@ -204,15 +207,17 @@ mod tests {
         let running = config("[turn]\nlisten = [\"127.0.0.1:3478\"]\nport_range = \"50000-50010\"");
         let new = config(
             "[relay]\nxdp = \"off\"\n[turn]\nlisten = [\"127.0.0.1:3479\"]\nport_range = \"50005-50020\"\n\
-             lifetime_max_s = 700\n[http]\nlisten = \"off\"",
+             lifetime_max_s = 700\n[http]\nlisten = \"off\"\n[ng]\nlisten = []\nallow = [\"10.0.0.1\"]",
         );
         let after = after_reload(&running, &new);
         let listen: Vec<String> = after.turn.listen.iter().map(ToString::to_string).collect();
         assert_eq!(listen, ["127.0.0.1:3479", "127.0.0.1:3478"]);
         assert_eq!(after.turn.port_range, running.turn.port_range);
         assert_eq!(after.http, running.http);
+        assert_eq!(after.ng.listen, running.ng.listen);
+        assert_eq!(after.ng.allow, new.ng.allow);
         assert_eq!(after.turn.lifetime_max.as_secs(), 700);
         let pending: Vec<&str> = raceway_config::diff(&after, &new).iter().map(|change| change.key).collect();
-        assert_eq!(pending, ["relay.xdp", "turn.listen", "turn.port_range", "http.listen"]);
+        assert_eq!(pending, ["relay.xdp", "turn.listen", "turn.port_range", "http.listen", "ng.listen"]);
     }
 }

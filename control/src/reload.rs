@@ -73,7 +73,7 @@ impl Running {
         let new = self.file.read()?;
         let machine = MachineAddresses::read().map_err(ReloadError::Addresses)?;
         let config = after_reload(&self.config, &new);
-        let held = Held { listeners: Some(&self.plan.assignment.listeners), http: true, relay_has_rights: true };
+        let held = Held { listeners: Some(&self.plan.assignment.listeners), control: true, relay_has_rights: true };
         check_machine(&new, &machine, held)?;
         let policy_error = |error| ReloadError::Policy {
             file: self.file.path().map_or_else(|| "default".to_owned(), |path| path.display().to_string()),
@@ -86,6 +86,7 @@ impl Running {
             level.set(config.log.level);
             link.tell(Command::LogLevel(config.log.level))?;
         }
+        raceway_config::warnings(&config).iter().for_each(|warning| tracing::warn!("configuration: {warning}"));
         let addresses = moved_listeners(&self.plan, &plan);
         let (applied, restart) = raceway_config::diff(&self.config, &new).into_iter().partition(|c| c.effect.is_live());
         (self.config, self.machine, self.plan) = (config, machine, plan);

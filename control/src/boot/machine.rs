@@ -14,8 +14,8 @@ use super::addresses::MachineAddresses;
 pub struct Held<'a> {
     /// Where our relay listens; none when there is one and it is not known where.
     pub listeners: Option<&'a [SocketAddr]>,
-    /// Our control serves HTTP already.
-    pub http: bool,
+    /// Our control serves HTTP and proxies already.
+    pub control: bool,
     /// The relay may have more rights than this process: a port that this one may not take is no problem.
     pub relay_has_rights: bool,
 }
@@ -29,12 +29,37 @@ pub fn check_machine(config: &Config, machine: &MachineAddresses, held: Held<'_>
     check_listeners(config, machine, held, &mut problems);
     check_relay_addresses(config, machine, &mut problems);
     check_hardware(config, &mut problems);
-    if let Some(address) = config.http.listen.filter(|_| !held.http)
-        && let Err(error) = TcpListener::bind(address)
-    {
-        problems.push(bind_problem(config, "http.listen", address, &error, "write another port, or \"off\""));
+    check_media_interfaces(config, machine, &mut problems);
+    if !held.control {
+        check_own_ports(config, &mut problems);
     }
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
+/// Ports that control takes itself.
+fn check_own_ports(config: &Config, problems: &mut Vec<Problem>) {
+    let off = "write another port, or \"off\"";
+    for (key, listen) in [("http.listen", config.http.listen), ("ng.http_listen", config.ng.http_listen)] {
+        if let Some(address) = listen
+            && let Err(error) = TcpListener::bind(address)
+        {
+            problems.push(bind_problem(config, key, address, &error, off));
+        }
+    }
+    for (index, address) in config.ng.listen.iter().enumerate().filter(|_| config.ng.listen_written) {
+        if let Err(error) = UdpSocket::bind(address).map(drop).and_then(|()| TcpListener::bind(address).map(drop)) {
+            problems.push(bind_problem(config, &format!("ng.listen[{index}]"), *address, &error, "write another port"));
+        }
+    }
+}
+
+fn check_media_interfaces(config: &Config, machine: &MachineAddresses, problems: &mut Vec<Problem>) {
+    for interface in config.media.interfaces.iter().flatten().filter(|interface| !machine.has(interface.address)) {
+        let key = format!("media.interfaces.{:?}", interface.name);
+        let right = "write an address that `ip address` shows, and a NAT address as advertised";
+        let what = format!("\"{}\" is not an address of this machine", interface.address);
+        problems.push(config.origin.problem(&key, what, right));
+    }
 }
 
 fn check_listeners(config: &Config, machine: &MachineAddresses, held: Held<'_>, problems: &mut Vec<Problem>) {
@@ -167,7 +192,7 @@ mod tests {
     fn check(text: &str) -> String {
         let config = raceway_config::parse("raceway.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
         let machine = MachineAddresses::read().expect("the kernel answers");
-        let held = Held { listeners: Some(&[]), http: false, relay_has_rights: false };
+        let held = Held { listeners: Some(&[]), control: false, relay_has_rights: false };
         match check_machine(&config, &machine, held) {
             Ok(()) => "fits".to_owned(),
             Err(problems) => problems.to_string(),
@@ -187,6 +212,25 @@ mod tests {
              address that `ip address` shows; for a NAT address use external_addresses\n\
              raceway.toml:5: http.listen: \"198.51.100.1:9640\" is not an address of this machine; write an address that \
              `ip address` shows"
+        );
+    }
+
+    #[test]
+    fn media_and_proxies_want_addresses_of_this_machine_too() {
+        let listening = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let taken = listening.local_addr().expect("bound");
+        assert_eq!(
+            check(&format!(
+                "[turn]\nlisten = [\"127.0.0.1:3996\"]\n[http]\nlisten = \"off\"\n[media.interfaces]\nint = \"127.0.0.1\"\n\
+                 ext = [\"198.51.100.7\", {{ address = \"2001:db8::7\" }}]\n[ng]\nlisten = [\"{taken}\"]\n"
+            )),
+            format!(
+                "raceway.toml:7: media.interfaces.\"ext\": \"198.51.100.7\" is not an address of this machine; write an \
+                 address that `ip address` shows, and a NAT address as advertised\n\
+                 raceway.toml:7: media.interfaces.\"ext\": \"2001:db8::7\" is not an address of this machine; write an \
+                 address that `ip address` shows, and a NAT address as advertised\n\
+                 raceway.toml:9: ng.listen[0]: \"{taken}\" is in use by another program; write another port"
+            )
         );
     }
 

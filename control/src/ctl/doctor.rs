@@ -90,7 +90,7 @@ fn configuration(place: &Place) -> Vec<Check> {
     let relay_running = is_served(&place.paths.relay_socket(), SocketType::SeqPacket);
     let control_running = is_served(&place.paths.admin_socket(), SocketType::Stream);
     let listeners: Option<&[_]> = if relay_running { None } else { Some(&[]) };
-    let held = Held { listeners, http: control_running, relay_has_rights: true };
+    let held = Held { listeners, control: control_running, relay_has_rights: true };
     match check_machine(&config, &machine, held) {
         Ok(()) => checks.push(Check::ok("addresses and ports", format!("{} addresses here", machine.all.len()))),
         Err(problems) => checks.extend(problems.0.iter().map(|problem| {

@@ -4,6 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::check_media;
 use crate::config::{
     Auth, Config, Http, Interfaces, Log, LogFormat, LogLevel, Node, Policy, PortRange, Relay, Turn, Workers, Xdp,
 };
@@ -32,11 +33,16 @@ pub(crate) fn check(reader: &mut Reader, raw: RawConfig) -> Config {
     let turn = turn(reader, raw.turn);
     let http = Http { listen: raw.http_listen.unwrap_or(Some(HTTP)) };
     check_ports(reader, &turn, &http);
+    let (ng, media, recording, cdr) = check_media::check(reader, raw.media, &turn, &http);
     Config {
         node: Node { state_dir: raw.state_dir, run_dir: raw.run_dir, user: raw.user },
         relay,
         turn,
         http,
+        ng,
+        media,
+        recording,
+        cdr,
         log: Log {
             level: raw.log_level.unwrap_or(LogLevel::Info),
             format: raw.log_format.unwrap_or(LogFormat::Text),
@@ -89,7 +95,7 @@ fn turn(reader: &mut Reader, raw: RawTurn) -> Turn {
 }
 
 /// Refuses what is in `list` twice.
-fn refuse_twice<T: Ord>(reader: &mut Reader, key: &str, list: &[T], shown: impl Fn(&T) -> String) {
+pub(crate) fn refuse_twice<T: Ord>(reader: &mut Reader, key: &str, list: &[T], shown: impl Fn(&T) -> String) {
     let mut seen = BTreeSet::new();
     for (index, item) in list.iter().enumerate() {
         if !seen.insert(item) {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use crate::media::{Cdr, Media, Ng, Recording};
 use crate::origin::Origin;
 use crate::secret::{Secret, UserKey};
 
@@ -22,6 +23,14 @@ pub struct Config {
     pub turn: Turn,
     /// Metrics and health.
     pub http: Http,
+    /// Commands of SIP proxies.
+    pub ng: Ng,
+    /// Calls.
+    pub media: Media,
+    /// Recordings of calls.
+    pub recording: Recording,
+    /// Records of calls.
+    pub cdr: Cdr,
     /// The log.
     pub log: Log,
     /// Where each key stands in the file.

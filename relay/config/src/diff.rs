@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::diff_media;
 use crate::{Config, Interfaces, Workers};
 
 /// When a change takes effect.
@@ -11,6 +12,8 @@ pub enum Effect {
     Live,
     /// For allocations made from now on; those that exist stay as they are.
     NewAllocations,
+    /// For calls made from now on; those that exist stay as they are.
+    NewCalls,
     /// When raceway-control is started again (sessions go on meanwhile).
     RestartControl,
     /// When raceway-relay is started again (flows in XDP go on meanwhile).
@@ -23,7 +26,7 @@ impl Effect {
     /// Whether nothing needs to be started again.
     #[must_use]
     pub const fn is_live(self) -> bool {
-        matches!(self, Self::Live | Self::NewAllocations)
+        matches!(self, Self::Live | Self::NewAllocations | Self::NewCalls)
     }
 
     /// For people.
@@ -32,6 +35,7 @@ impl Effect {
         match self {
             Self::Live => "applied",
             Self::NewAllocations => "applied to new allocations",
+            Self::NewCalls => "applied to new calls",
             Self::RestartControl => "needs a restart of raceway-control",
             Self::RestartRelay => "needs a restart of raceway-relay",
             Self::RestartBoth => "needs a restart of raceway-relay and raceway-control",
@@ -61,10 +65,10 @@ impl fmt::Display for Change {
     }
 }
 
-struct Changes(Vec<Change>);
+pub(crate) struct Changes(Vec<Change>);
 
 impl Changes {
-    fn compare<T: PartialEq>(
+    pub(crate) fn compare<T: PartialEq>(
         &mut self,
         key: &'static str,
         effect: Effect,
@@ -77,7 +81,7 @@ impl Changes {
     }
 }
 
-fn list<T: fmt::Display>(items: &[T]) -> String {
+pub(crate) fn list<T: fmt::Display>(items: &[T]) -> String {
     let items: Vec<String> = items.iter().map(ToString::to_string).collect();
     format!("[{}]", items.join(", "))
 }
@@ -86,7 +90,7 @@ fn count(number: usize, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 
-fn optional<T>(value: Option<&T>, show: impl Fn(&T) -> String) -> String {
+pub(crate) fn optional<T>(value: Option<&T>, show: impl Fn(&T) -> String) -> String {
     value.map_or_else(|| "default".to_owned(), show)
 }
 
@@ -101,6 +105,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     changes.compare("http.listen", Effect::RestartControl, (&a.listen, &b.listen), |l| {
         l.map_or_else(|| "off".to_owned(), |l| l.to_string())
     });
+    diff_media::diff(&mut changes, old, new);
     let (a, b) = (&old.log, &new.log);
     changes.compare("log.level", Effect::Live, (&a.level, &b.level), |l| l.as_str().to_owned());
     changes.compare("log.format", Effect::RestartBoth, (&a.format, &b.format), debug);
@@ -108,7 +113,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     changes.0
 }
 
-fn debug<T: fmt::Debug>(value: &T) -> String {
+pub(crate) fn debug<T: fmt::Debug>(value: &T) -> String {
     format!("{value:?}").to_lowercase()
 }
 

@@ -9,25 +9,33 @@
 //! [`Origin::problem`] to say where it was written.
 
 mod check;
+mod check_media;
 mod config;
 mod diff;
+mod diff_media;
 pub mod limits;
+mod media;
 mod near;
 mod origin;
 mod paths;
 mod problem;
 mod raw;
+mod raw_media;
 mod read;
+mod read_media;
 mod reader;
 mod secret;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_media;
 
 pub use config::{
     Auth, Config, Http, Interfaces, Log, LogFormat, LogLevel, Node, Policy, PortRange, Relay, Turn, Workers, Xdp,
 };
 pub use diff::{Change, Effect, diff};
+pub use media::{Cdr, Media, MediaInterface, Ng, Recording};
 pub use origin::Origin;
 pub use paths::{Paths, Surroundings};
 pub use problem::{Problem, Problems};
@@ -62,6 +70,12 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
     }
     reader.problems.sort_by_key(|problem| problem.line);
     Err(Problems(reader.problems))
+}
+
+/// What a configuration allows and its owner should know: told on start, reload and `--check`.
+#[must_use]
+pub fn warnings(config: &Config) -> Vec<Problem> {
+    check_media::warnings(config)
 }
 
 /// Fuzz entry: whatever the text, the answer is a configuration that differs from itself in nothing, or problems that

@@ -51,5 +51,23 @@ pub const SECRET_MAX: usize = 512;
 /// Networks in `allow_peers` and in `deny_peers`, each. Every request for a permission looks through all.
 pub const PEER_NETWORKS_MAX: usize = 1024;
 
+/// Addresses that SIP proxies may send to: two sockets each.
+pub const NG_LISTEN_MAX: usize = 16;
+
+/// Networks in `ng.allow`. Every command looks through them.
+pub const NG_NETWORKS_MAX: usize = 256;
+
+/// Logical interfaces of media.
+pub const MEDIA_INTERFACES_MAX: usize = 32;
+
+/// Octets of the name of one.
+pub const MEDIA_NAME_MAX: usize = 64;
+
+/// Seconds that no media may come.
+pub const MEDIA_TIMEOUT_S: RangeInclusive<u32> = 1..=86_400;
+
+/// Days that call records are kept.
+pub const RETENTION_DAYS: RangeInclusive<u32> = 1..=3_650;
+
 /// Allocations that a quota may allow.
 pub const QUOTA_MAX: u32 = 1 << 20;

@@ -8,6 +8,7 @@ use toml::de::DeTable;
 
 use crate::config::{Interfaces, LogFormat, LogLevel, PortRange, Workers, Xdp};
 use crate::limits;
+use crate::raw_media::RawMedia;
 use crate::read;
 use crate::reader::{Reader, Section};
 use crate::secret::{Secret, UserKey};
@@ -24,6 +25,7 @@ pub(crate) struct RawConfig {
     pub(crate) pin_dir: Option<PathBuf>,
     pub(crate) turn: RawTurn,
     pub(crate) http_listen: Option<Option<SocketAddr>>,
+    pub(crate) media: RawMedia,
     pub(crate) log_level: Option<LogLevel>,
     pub(crate) log_format: Option<LogFormat>,
     pub(crate) log_redact: Option<bool>,
@@ -66,6 +68,7 @@ impl RawConfig {
         let mut http = root.table(reader, "http", "http");
         raw.http_listen = http.value(reader, "listen", read::http_listen);
         http.end(reader);
+        raw.media = RawMedia::read(reader, &mut root);
         let mut log = root.table(reader, "log", "log");
         raw.log_level = log.value(reader, "level", read::log_level);
         raw.log_format = log.value(reader, "format", read::log_format);

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::reader::Wrong;
 use crate::secret::{Secret, UserKey};
 
-fn text<'v>(value: &'v DeValue<'_>, right: &str) -> Result<&'v str, Wrong> {
+pub(crate) fn text<'v>(value: &'v DeValue<'_>, right: &str) -> Result<&'v str, Wrong> {
     value.as_str().ok_or_else(|| Wrong::of_type(value, right))
 }
 
@@ -141,7 +141,7 @@ fn refuse_odd(address: IpAddr, text: &str) -> Result<(), Wrong> {
     }
 }
 
-fn unicast(text: &str, right: &str) -> Result<IpAddr, Wrong> {
+pub(crate) fn unicast(text: &str, right: &str) -> Result<IpAddr, Wrong> {
     let address: IpAddr = text.parse().map_err(|_| Wrong::new(format!("{text:?} is not an IP address"), right))?;
     if address.is_unspecified() {
         return Err(Wrong::new(

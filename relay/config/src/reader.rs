@@ -170,7 +170,10 @@ impl<'a, 'i> Section<'a, 'i> {
             reader.refuse(&dotted, format!("{} entries are too many", table.len()), format!("name at most {max}"));
         }
         let mut pairs = Vec::new();
-        for (name, value) in table.iter() {
+        // In the order of the file.
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        for (name, value) in entries {
             let dotted = format!("{dotted}.{:?}", name.get_ref().as_ref());
             reader.origin.put(dotted.clone(), reader.line(name.span().start));
             match read(name.get_ref(), value.get_ref()) {

@@ -252,7 +252,9 @@ fn the_example_says_the_defaults() {
 fn the_example_has_every_option() {
     let full = example_in_full();
     let config = parse("docs/raceway.toml", &full).unwrap_or_else(|problems| panic!("{problems}"));
-    for section in ["node", "relay", "turn", "turn.auth", "turn.policy", "http", "log"] {
+    for section in
+        ["node", "relay", "turn", "turn.auth", "turn.policy", "http", "ng", "media", "recording", "cdr", "log"]
+    {
         let message = refused(&format!("[{section}]\nzzzzzzzzzzzz = 1\n"));
         let (_, known) = message.split_once("known here: ").expect("the message lists the keys");
         for key in known.split(", ") {

@@ -11,6 +11,7 @@ use crate::options::{self, AttributeChange, Protocol, RtcpAttribute, Transport};
 const NO_CODECS: &str = "nothing is transcoded or taken out of the list of codecs";
 const AS_THEY_ARE: &str = "codecs and m-lines pass as they are";
 const NO_PLAYER: &str = "nothing is played into a call";
+const ALWAYS_SECURE: &str = "SRTP is always encrypted and authenticated";
 const OBSOLETE: &str = "obsolete in rtpengine too";
 
 /// Words of `flags`, in the order of their names.
@@ -138,12 +139,8 @@ pub(crate) const WORDS: &[Entry] = &[
     word(DtlsReverse, &["passive"], |f| f.options.dtls_reverse = Some(options::Dtls::Passive)),
     word(DtlsReverse, &["active"], |f| f.options.dtls_reverse = Some(options::Dtls::Active)),
     word(Sdes, &["off", "no", "disable", "disabled"], |f| f.options.sdes.off = true),
-    word(Sdes, &["unencrypted_srtp"], |f| f.options.sdes.unencrypted_srtp = Some(true)),
-    word(Sdes, &["unencrypted_srtcp"], |f| f.options.sdes.unencrypted_srtcp = Some(true)),
-    word(Sdes, &["unauthenticated_srtp"], |f| f.options.sdes.unauthenticated_srtp = Some(true)),
-    word(Sdes, &["encrypted_srtp"], |f| f.options.sdes.unencrypted_srtp = Some(false)),
-    word(Sdes, &["encrypted_srtcp"], |f| f.options.sdes.unencrypted_srtcp = Some(false)),
-    word(Sdes, &["authenticated_srtp"], |f| f.options.sdes.unauthenticated_srtp = Some(false)),
+    no(Sdes, &["unencrypted_srtp", "unencrypted_srtcp", "unauthenticated_srtp"], ALWAYS_SECURE),
+    moot(Sdes, &["encrypted_srtp", "encrypted_srtcp", "authenticated_srtp"], ALWAYS_SECURE),
     word(Sdes, &["nonew"], |f| f.options.sdes.nonew = true),
     word(Sdes, &["pad"], |f| f.options.sdes.pad = true),
     word(Sdes, &["lifetime"], |f| f.options.sdes.lifetime = true),

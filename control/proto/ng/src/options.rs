@@ -251,12 +251,6 @@ pub struct Sdes {
     pub lifetime: bool,
     /// Before DTLS where both were offered.
     pub prefer: bool,
-    /// Session parameters of RFC 4568 section 6.3, if any was named.
-    pub unencrypted_srtp: Option<bool>,
-    /// Likewise.
-    pub unencrypted_srtcp: Option<bool>,
-    /// Likewise.
-    pub unauthenticated_srtp: Option<bool>,
 }
 
 /// `rtcp-mux`.
