@@ -1,6 +1,6 @@
 //! `/metrics`, `/healthz`, `/readyz`.
 
-mod connections;
+pub(crate) mod connections;
 
 use std::sync::Arc;
 
@@ -16,29 +16,36 @@ use connections::Connections;
 
 use crate::link::{Command, Link};
 use crate::metrics;
+use crate::ng::Service;
 
 #[derive(Debug)]
 struct Shared {
     link: Link,
     punt_latency: Histogram,
+    ng: Arc<Service>,
 }
 
 /// Serves until the program ends.
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(listener: TcpListener, link: Link, punt_latency: Histogram) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    link: Link,
+    punt_latency: Histogram,
+    ng: Arc<Service>,
+) -> std::io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(page))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .with_state(Arc::new(Shared { link, punt_latency }));
+        .with_state(Arc::new(Shared { link, punt_latency, ng }));
     axum::serve(Connections::new(listener), router).await
 }
 
 async fn page(State(shared): State<Arc<Shared>>) -> Response {
     let Ok(overview) = shared.link.overview().await else { return ending() };
-    match metrics::page(&overview, &shared.punt_latency) {
+    match metrics::page(&overview, &shared.punt_latency, shared.ng.counters()) {
         Ok(page) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }

@@ -4,10 +4,12 @@
 
 pub mod admin;
 pub mod boot;
+pub mod calls;
 pub mod http;
 pub mod link;
 pub mod log;
 pub mod metrics;
+pub mod ng;
 pub mod plan;
 pub mod reload;
 

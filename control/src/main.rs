@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -19,7 +20,7 @@ use raceway_control::boot::{directories, greeting};
 use raceway_control::link::{Command, Link, Start};
 use raceway_control::plan::{Plan, plan};
 use raceway_control::reload::Running;
-use raceway_control::{http, log, metrics};
+use raceway_control::{http, log, metrics, ng};
 use raceway_turn::{NonceKey, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -133,6 +134,7 @@ fn run(prepared: Prepared) -> anyhow::Result<()> {
     if let Some(http) = &http {
         http.set_nonblocking(true)?;
     }
+    let proxies = ng::Sockets::bind(&config.ng, &machine).context("[ng]")?;
     let admin = server::bind(&paths.admin_socket()).with_context(|| paths.admin_socket().display().to_string())?;
     // With its own account the process may not get through the directories above: it stands where the sockets are.
     std::env::set_current_dir(&paths.run_dir).with_context(|| paths.run_dir.display().to_string())?;
@@ -154,15 +156,17 @@ fn run(prepared: Prepared) -> anyhow::Result<()> {
         relay_socket: paths.relay_socket(),
         punt_latency: punt_latency.clone(),
     })?;
+    let ng = ng::Service::new(link.clone(), config.ng.allow.clone());
     let running = Running { config, machine, plan, file, credentials }.into();
-    let app = App { link: link.clone(), level, running, started: Instant::now(), user };
+    let app = App { link: link.clone(), ng: Arc::clone(&ng), level, running, started: Instant::now(), user };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = tokio::task::LocalSet::new().block_on(&runtime, async {
         let ended = tokio::task::spawn_blocking(move || thread.join());
         if let Some(http) = http {
             let http = tokio::net::TcpListener::from_std(http)?;
-            tokio::spawn(http::serve(http, link.clone(), punt_latency));
+            tokio::spawn(http::serve(http, link.clone(), punt_latency, Arc::clone(&ng)));
         }
+        proxies.serve(&ng)?;
         tokio::task::spawn_local(tell_data_paths(link, root));
         let app = Rc::new(app);
         tokio::task::spawn_local(server::serve(tokio::net::UnixListener::from_std(admin)?, Rc::clone(&app)));

@@ -6,9 +6,11 @@ use prometheus::proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily,
 use prometheus::{Encoder, Histogram, HistogramOpts, TextEncoder, core::Collector};
 use raceway_abi::{Counter as Index, Direction, DropReason};
 use raceway_api::Statistics;
+use raceway_ng::Verb;
 use raceway_turn::{Family, Method, Outcome, Silence};
 
 use crate::link::Overview;
+use crate::ng::{self, Counters, Dropped};
 
 /// Media type of the page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -27,11 +29,25 @@ pub fn punt_latency() -> Histogram {
     Histogram::with_opts(options.buckets(bounds.to_vec())).expect("a valid name and rising bounds")
 }
 
+/// A histogram of how long commands of SIP proxies took: 100 us to 2.5 s.
+///
+/// # Panics
+/// Never: the name and the bounds are constants that are valid.
+#[must_use]
+pub fn ng_latency() -> Histogram {
+    let bounds = [100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5];
+    let options = HistogramOpts::new(
+        "raceway_ng_latency_seconds",
+        "From the receipt of a proxy's command until it was answered.",
+    );
+    Histogram::with_opts(options.buckets(bounds.to_vec())).expect("a valid name and rising bounds")
+}
+
 /// The page.
 ///
 /// # Errors
 /// Never for what is put in here; the encoder's signature has one.
-pub fn page(overview: &Overview, punt_latency: &Histogram) -> Result<Vec<u8>, prometheus::Error> {
+pub fn page(overview: &Overview, punt_latency: &Histogram, ng: &Counters) -> Result<Vec<u8>, prometheus::Error> {
     let mut families = Vec::with_capacity(16);
     let nothing = Statistics::default();
     let statistics = overview.statistics.as_deref().unwrap_or(&nothing);
@@ -40,6 +56,8 @@ pub fn page(overview: &Overview, punt_latency: &Histogram) -> Result<Vec<u8>, pr
     rtp(&mut families, statistics);
     relay(&mut families, overview, statistics);
     families.extend(punt_latency.collect());
+    self::ng(&mut families, ng);
+    families.extend(ng.latency().collect());
     let version = env!("CARGO_PKG_VERSION");
     families.push(gauge(
         "raceway_build_info",
@@ -141,6 +159,24 @@ fn rtp(families: &mut Vec<MetricFamily>, statistics: &Statistics) {
     metric.set_histogram(histogram);
     let help = "Interarrival jitter (RFC 3550) of the RTP flows that are open now.";
     families.push(family("raceway_rtp_jitter_seconds", help, MetricType::HISTOGRAM, vec![metric]));
+}
+
+fn ng(families: &mut Vec<MetricFamily>, counters: &Counters) {
+    let commands = Verb::ALL.iter().flat_map(|verb| {
+        ng::Outcome::ALL.iter().map(|outcome| {
+            let name = verb.as_str().replace(' ', "_");
+            (labels(&[("command", &name), ("result", outcome.label())]), counters.commands(*verb, *outcome) as f64)
+        })
+    });
+    let help = "Commands of SIP proxies answered, by result.";
+    families.push(counter("raceway_ng_commands_total", help, commands.collect()));
+    let dropped = Dropped::ALL.iter().map(|why| (labels(&[("reason", why.label())]), counters.dropped(*why) as f64));
+    families.push(counter("raceway_ng_drops_total", "Messages that got no answer of their own.", dropped.collect()));
+    families.push(counter(
+        "raceway_ng_repeats_total",
+        "Messages that came again and got the answer that they had.",
+        vec![(Vec::new(), counters.repeated() as f64)],
+    ));
 }
 
 fn relay(families: &mut Vec<MetricFamily>, overview: &Overview, statistics: &Statistics) {
@@ -250,7 +286,7 @@ mod tests {
     }
 
     fn text(overview: &Overview) -> String {
-        String::from_utf8(page(overview, &punt_latency()).expect("encodes")).expect("UTF-8")
+        String::from_utf8(page(overview, &punt_latency(), &Counters::default()).expect("encodes")).expect("UTF-8")
     }
 
     #[test]
@@ -297,6 +333,10 @@ mod tests {
             "raceway_punt_latency_seconds_count 0",
             "raceway_control_restarts_total 0",
             "raceway_relay_up 1",
+            "raceway_ng_commands_total{command=\"block_DTMF\",result=\"ok\"} 0",
+            "raceway_ng_drops_total{reason=\"not_allowed\"} 0",
+            "raceway_ng_repeats_total 0",
+            "raceway_ng_latency_seconds_count 0",
         ] {
             assert!(page.lines().any(|l| l == line), "{line} is not in\n{page}");
         }

@@ -11,6 +11,7 @@ use crate::boot::file::{ConfigFile, FileError};
 use crate::boot::machine::{Held, check_machine};
 use crate::link::{Command, Gone, Link};
 use crate::log::LevelHandle;
+use crate::ng::Service;
 use crate::plan::{Plan, after_reload, plan};
 
 /// What runs, and where it comes from.
@@ -69,7 +70,7 @@ impl Running {
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed then.
-    pub async fn reload(&mut self, link: &Link, level: &LevelHandle) -> Result<Reloaded, ReloadError> {
+    pub async fn reload(&mut self, link: &Link, level: &LevelHandle, ng: &Service) -> Result<Reloaded, ReloadError> {
         let new = self.file.read()?;
         let machine = MachineAddresses::read().map_err(ReloadError::Addresses)?;
         let config = after_reload(&self.config, &new);
@@ -82,6 +83,7 @@ impl Running {
         let plan = plan(&config, &machine, &self.credentials).map_err(policy_error)?;
         let sent = Box::new(plan.clone());
         link.ask(|reply| Command::Apply { plan: sent, reply }).await?.map_err(policy_error)?;
+        ng.set_allow(config.ng.allow.clone());
         if config.log.level != self.config.log.level {
             level.set(config.log.level);
             link.tell(Command::LogLevel(config.log.level))?;

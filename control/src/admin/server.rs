@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use raceway_abi::{Counter, Direction, DropReason};
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 use super::protocol::{Interface, LIMIT_MAX, REQUEST_MAX, RelayAddress, RelayStatus, Reply, Request, Status};
 use crate::link::{Command, Gone, Link, Overview, RelayInfo};
 use crate::log::LevelHandle;
+use crate::ng::Service;
 use crate::reload::{Reloaded, Running};
 
 /// For a client to say its line, and for the relay to report.
@@ -25,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct App {
     /// To server and relay.
     pub link: Link,
+    /// Commands of SIP proxies.
+    pub ng: Arc<Service>,
     /// To the log.
     pub level: LevelHandle,
     /// The configuration in force.
@@ -152,7 +156,7 @@ async fn flows(app: &App, session: Option<SessionId>, limit: usize) -> Result<Op
 /// Reads the configuration again, and says in the log what came of it.
 pub async fn reload(app: &App) -> Reply {
     let mut running = app.running.lock().await;
-    match running.reload(&app.link, &app.level).await {
+    match running.reload(&app.link, &app.level, &app.ng).await {
         Ok(Reloaded { applied, restart, addresses }) => {
             let changes: Vec<String> = applied.iter().map(ToString::to_string).chain(addresses).collect();
             let restart: Vec<String> = restart.iter().map(ToString::to_string).collect();

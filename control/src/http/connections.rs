@@ -1,4 +1,4 @@
-//! Connections of whoever asks for metrics: so many, and none that does nothing. Descriptors are needed for the relay.
+//! Connections of whoever asks by TCP: so many, and none that does nothing. Descriptors are needed for the relay.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,16 +22,21 @@ const IDLE_MAX: Duration = Duration::from_secs(10);
 /// Before accepting again after an error, which may be that there is no descriptor left.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Accepts at most [`CONNECTIONS_MAX`] connections at a time.
-pub(super) struct Connections {
+/// Accepts so many connections at a time, [`CONNECTIONS_MAX`] unless said otherwise.
+pub(crate) struct Connections {
     listener: TcpListener,
     places: Arc<Semaphore>,
     idle_max: Duration,
 }
 
 impl Connections {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)), idle_max: IDLE_MAX }
+    pub(crate) fn new(listener: TcpListener) -> Self {
+        Self::with(listener, CONNECTIONS_MAX, IDLE_MAX)
+    }
+
+    /// So many connections at a time, each silent for so long.
+    pub(crate) fn with(listener: TcpListener, connections_max: usize, idle_max: Duration) -> Self {
+        Self { listener, places: Arc::new(Semaphore::new(connections_max)), idle_max }
     }
 }
 
@@ -48,7 +53,7 @@ impl Listener for Connections {
                     return (Connection { stream, idle, idle_max: self.idle_max, _place: place }, from);
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "a connection for metrics cannot be accepted");
+                    tracing::debug!(%error, "a connection cannot be accepted");
                     sleep(RETRY).await;
                 }
             }
@@ -61,7 +66,7 @@ impl Listener for Connections {
 }
 
 /// A connection that ends when nothing happens on it.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     idle: Pin<Box<Sleep>>,
     idle_max: Duration,

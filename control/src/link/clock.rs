@@ -6,7 +6,7 @@ use raceway_units::{Instant, UnixTime};
 use rustix::time::{ClockId, clock_gettime};
 
 /// The kernel's monotonic clock, which XDP reads too.
-pub(super) fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     let time = clock_gettime(ClockId::Monotonic);
     Instant::from_ns(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }

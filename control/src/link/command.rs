@@ -7,6 +7,7 @@ use tokio::sync::oneshot::Sender;
 
 use super::overview::Overview;
 use crate::admin::view::{Flow, Session};
+use crate::calls::Outcome;
 use crate::plan::Plan;
 
 /// The thread has ended, which it does only when the program ends.
@@ -67,6 +68,13 @@ pub enum Command {
         on: bool,
         /// Sessions that are left.
         reply: Sender<usize>,
+    },
+    /// A command of a SIP proxy.
+    Ng {
+        /// What it asks for.
+        command: Box<raceway_ng::Command>,
+        /// What became of it.
+        reply: Sender<Outcome>,
     },
     /// The relay's log level.
     LogLevel(LogLevel),

@@ -20,6 +20,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+pub(crate) use clock::now;
 pub use command::{Command, Flows, Gone, SessionPage};
 pub use overview::{Overview, RelayInfo};
 

@@ -16,6 +16,7 @@ use super::command::{Command, Flows, SessionPage};
 use super::connection::Connection;
 use super::overview::{Overview, PROBLEMS_MAX, RelayInfo, allocations};
 use crate::admin::view::{Flow, Session};
+use crate::calls::Desk;
 use crate::plan::Assignment;
 
 /// Punts kept while sessions are being restored, at most 4 MiB. Later ones are let go: clients ask again.
@@ -56,6 +57,7 @@ struct Held {
 pub(super) struct State {
     pub(super) phase: Phase,
     server: Server,
+    desk: Desk,
     assignment: Assignment,
     /// The first snapshot is complete: this side knows all, from now on the relay is told.
     restored: bool,
@@ -74,6 +76,7 @@ impl State {
         Self {
             phase: Phase::Away,
             server: start.server,
+            desk: Desk::default(),
             assignment: start.assignment,
             restored: false,
             held: Vec::new(),
@@ -310,6 +313,7 @@ impl State {
                 self.server.drain(on);
                 let _ = reply.send(self.server.session_count());
             }
+            Command::Ng { command, reply } => self.desk.handle_command(self.phase == Phase::Live, &command, reply),
             Command::LogLevel(level) => {
                 if let Some(connection) = connection.filter(|_| self.phase != Phase::Greeting) {
                     connection.push(&ToRelay::LogLevel(level.as_str().into()))?;

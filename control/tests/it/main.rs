@@ -4,3 +4,4 @@ mod appliance;
 mod client;
 mod link;
 mod machine;
+mod ng;

@@ -43,7 +43,8 @@ impl<'a> Reader<'a> {
             None => return Err(Rule::Truncated),
         }
         loop {
-            let first = *self.octets.get(self.at).ok_or(Rule::Truncated)?;
+            let start = self.at;
+            let first = *self.octets.get(start).ok_or(Rule::Truncated)?;
             let value = match first {
                 b'd' => self.begin(Open::Dictionary { pairs: Vec::new(), key: None })?,
                 b'l' => self.begin(Open::List(Vec::new()))?,
@@ -56,7 +57,10 @@ impl<'a> Reader<'a> {
             if self.open.is_empty() {
                 return Ok(value);
             }
-            self.put(value)?;
+            if let Err(rule) = self.put(value) {
+                self.at = start;
+                return Err(rule);
+            }
         }
     }
 
@@ -195,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_key_that_stands_twice_is_refused() {
-        assert_eq!(rule("d1:ai1e1:ai1ee"), Rule::DuplicateKey);
+        assert_eq!(read(b"d1:ai1e1:ai1ee"), Err(Malformed { at: 7, rule: Rule::DuplicateKey }));
         assert!(read(b"d1:ad1:ai1eee").is_ok(), "in another dictionary");
     }
 

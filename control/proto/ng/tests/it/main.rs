@@ -2,5 +2,6 @@
 
 mod commands;
 mod corpus;
+mod docs;
 mod hostile;
 mod kamailio;
