@@ -23,6 +23,6 @@ pub use raceway_quality as quality;
 pub use profile::{PROFILES, Profile, ProfileError};
 pub use schedule::Schedule;
 pub use sender::{Identity, Sender, Transport};
-pub use stamp::{Clock, PATTERN_PERIOD, STAMP, Stamp, StampError, check, fill, pattern};
+pub use stamp::{Clock, NUMBER_BITS, PATTERN_PERIOD, STAMP, Stamp, StampError, check, fill, pattern};
 pub use track::{Extensions, Media, Steady, TAG_MAX, Tag, TagError, Track};
 pub use wheel::Wheel;

@@ -86,7 +86,7 @@ pub(crate) fn stream(shape: &Shape, frames: &Frames) -> Stream {
     let mut head = [0; HEAD];
     head[..octets.len()].copy_from_slice(&octets);
     let Frames { number, sequence, timestamp, .. } = *frames;
-    Stream { head, sum: covered, timestamp, number, sequence, reserved: 0 }
+    Stream { head, sum: covered, timestamp, number, first: sequence.into() }
 }
 
 /// The headers, with checksum, sequence number and timestamp zero.

@@ -13,16 +13,18 @@ pub const STAMP: usize = 32;
 pub const PERIOD: usize = 1024;
 /// Longest pattern of a packet, octets.
 pub const BODY_MAX: usize = 2048;
-/// Most streams of one generator: 96 octets each, and 128 in a sink.
+/// Most streams of one generator: 96 octets each, and 120 in a sink.
 pub const STREAMS_MAX: u32 = 1 << 20;
 /// Sequence numbers behind the newest in which the sink tells late packets from duplicates.
-pub const WINDOW: u16 = 64;
+pub const WINDOW: u32 = 64;
 /// Delays are counted in buckets: each power of two is cut into this many.
 pub const STEPS: u64 = 64;
 /// Buckets: up to 2^37 ns, two minutes.
 pub const BUCKETS: usize = 2048;
 /// First word of a stamp.
-pub const MAGIC: u32 = 0x5257_4c31;
+pub const MAGIC: u32 = 0x5257_4c32;
+/// Bits of a packet's number in a stamp.
+pub const NUMBER_MASK: u32 = 0xff_ffff;
 
 /// One stream of a generator.
 #[repr(C)]
@@ -36,10 +38,8 @@ pub struct Stream {
     pub timestamp: u32,
     /// Number of the stream within the run.
     pub number: u32,
-    /// First sequence number.
-    pub sequence: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// Number of the first packet: its sequence number.
+    pub first: u32,
 }
 
 /// The pattern of payloads.
@@ -175,7 +175,7 @@ pub struct Heard {
     pub packets: u64,
     /// The numbers up to the newest that have come: bit n is the newest less n.
     pub window: u64,
-    /// Newest sequence number, with its cycles above (RFC 3550 appendix A.1).
+    /// Newest number, with its cycles above.
     pub newest: u64,
     /// When the last packet came, ns of the monotonic clock.
     pub heard_ns: u64,
@@ -207,10 +207,14 @@ pub struct Heard {
     pub gaps: u32,
     /// Packets that the jitter is of: all timed ones but the first.
     pub jittered: u32,
+    /// How far the newest number is ahead of its packet's RTP sequence number, which a forwarder may have written anew.
+    pub ahead: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
-/// Cycles of sequence numbers that [`Heard::newest`] begins with, so that what is before the first is no negative number.
-const CYCLE: u64 = 0x1_0000;
+/// Numbers that [`Heard::newest`] begins with, so that what is before the first is no negative number.
+const CYCLE: u64 = 1 << 24;
 
 impl Heard {
     /// Of a stream whose first packet will have this number: as if all before had come.
@@ -257,8 +261,9 @@ pub const fn halves(word: u32) -> u32 {
 /// endian.
 #[inline(always)]
 #[must_use]
-pub const fn stamp(run: u32, stream: u32, clock: u32, due_ns: u64) -> [u32; STAMP / 4] {
-    let mut words = [MAGIC, run, stream, clock, (due_ns >> 32) as u32, due_ns as u32, 0, 0];
+pub const fn stamp(run: u32, stream: u32, clock: u32, due_ns: u64, number: u32) -> [u32; STAMP / 4] {
+    // Without a prefix, which would be above the number.
+    let mut words = [MAGIC, run, stream, clock, (due_ns >> 32) as u32, due_ns as u32, number & NUMBER_MASK, 0];
     words[7] = check(&words);
     words
 }

@@ -65,7 +65,7 @@ const fn middle(bucket: u64) -> u64 {
     (layout::STEPS + bucket % layout::STEPS) * width + width / 2
 }
 
-const _: () = assert!(size_of::<layout::Stream>() == 96 && size_of::<layout::Heard>() == 112);
+const _: () = assert!(size_of::<layout::Stream>() == 96 && size_of::<layout::Heard>() == 120);
 const _: () = assert!(BUCKETS.is_multiple_of(layout::STEPS as usize));
 
 // SAFETY: integers in the order of their sizes, without padding (asserted above where it is not plain to see).

@@ -85,8 +85,9 @@ fn frames_are_as_every_receiver_of_this_generator_checks_them() {
             assert_eq!(rtp[4..8], (u32::MAX - 100).wrapping_add(round * 160).to_be_bytes());
             assert_eq!(rtp[8..12], 0xffff_ffff_u32.wrapping_add(stream).to_be_bytes());
             let due = Instant::from_ns(1_000 + 77 + u64::from(at) * 20_000_000 / 3);
-            let stamp = Stamp { run: ORDER.run, stream, clock: Clock(ORDER.clock), due, prefix: 0 };
-            assert_eq!(check(&rtp[12..], sequence), Ok(stamp), "{payload} {at}");
+            let number = 65_530 + stream + round;
+            let stamp = Stamp { run: ORDER.run, stream, clock: Clock(ORDER.clock), due, number, prefix: 0 };
+            assert_eq!(check(&rtp[12..]), Ok(stamp), "{payload} {at}");
             assert_eq!(rtp.len(), 12 + payload);
         }
     }

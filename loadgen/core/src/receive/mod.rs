@@ -2,16 +2,17 @@
 
 mod delays;
 mod jitter;
+mod numbers;
 mod sequence;
 
-use core::cmp::Ordering;
 use core::time::Duration;
 
 use raceway_units::Instant;
 
 pub use delays::Delays;
 pub use jitter::Jitter;
-pub use sequence::{Losses, Place, Sequence};
+pub use numbers::Numbers;
+pub use sequence::{Losses, Number, Place, Sequence};
 
 use crate::limits::RECEIVER_OCTETS;
 use crate::report::Received;
@@ -109,9 +110,7 @@ struct Identity {
 pub struct Receiver {
     settings: Settings,
     identity: Option<Identity>,
-    sequence: Option<Sequence>,
-    /// When the newest stamped packet was due.
-    newest_due: Instant,
+    numbers: Option<Numbers>,
     /// Transit time of the newest, if it was stamped.
     newest_transit: Option<i64>,
     newest_timestamp: u32,
@@ -134,8 +133,7 @@ impl Receiver {
         Self {
             settings,
             identity: None,
-            sequence: None,
-            newest_due: Instant::default(),
+            numbers: None,
             newest_transit: None,
             newest_timestamp: 0,
             heard: Instant::default(),
@@ -157,7 +155,7 @@ impl Receiver {
         let octets = packet.octets() as u32;
         let mut arrival = Arrival { content, place: Place::Stray, octets, timing: None, gap: false };
         if content != Content::Foreign {
-            arrival.place = self.place(packet.sequence(), stamp.as_ref());
+            arrival.place = self.place(packet.sequence(), stamp.map(|stamp| stamp.number));
             self.measure(&mut arrival, packet, stamp, now);
         }
         self.received.note(&arrival);
@@ -182,10 +180,10 @@ impl Receiver {
         &self.received
     }
 
-    /// Sequence numbers, once a packet has arrived.
+    /// Numbers of packets, once one has arrived.
     #[must_use]
-    pub const fn sequence(&self) -> Option<&Sequence> {
-        self.sequence.as_ref()
+    pub const fn numbers(&self) -> Option<&Numbers> {
+        self.numbers.as_ref()
     }
 
     /// Interarrival jitter.
@@ -220,7 +218,7 @@ impl Receiver {
     }
 
     fn content(&mut self, packet: &RtpView<'_>) -> (Content, Option<Stamp>) {
-        match stamp::check(packet.payload(), packet.sequence()) {
+        match stamp::check(packet.payload()) {
             Ok(stamp) if self.is_ours(&stamp) => (Content::Intact, Some(stamp)),
             Ok(_) => (Content::Foreign, None),
             Err(StampError::Unstamped) => (Content::Unstamped, None),
@@ -238,15 +236,12 @@ impl Receiver {
         identity == known
     }
 
-    fn place(&mut self, number: u16, stamp: Option<&Stamp>) -> Place {
-        let Some(sequence) = &mut self.sequence else {
-            self.sequence = Some(Sequence::new(number));
+    fn place(&mut self, rtp: u16, stamp: Option<u32>) -> Place {
+        let Some(numbers) = &mut self.numbers else {
+            self.numbers = Some(Numbers::new(rtp, stamp));
             return Place::Newest { missing: 0 };
         };
-        // Before the first stamp there is nothing to compare with.
-        let age: Option<Ordering> =
-            stamp.filter(|_| self.delays.is_some()).map(|stamp| stamp.due.cmp(&self.newest_due));
-        sequence.place(number, age)
+        numbers.place(rtp, stamp)
     }
 
     fn measure(&mut self, arrival: &mut Arrival, packet: &RtpView<'_>, stamp: Option<Stamp>, now: Instant) {
@@ -270,7 +265,6 @@ impl Receiver {
         if let Place::Newest { .. } = arrival.place {
             self.newest_timestamp = packet.timestamp();
             self.newest_transit = stamp.map(|stamp| transit(&stamp, now));
-            self.newest_due = stamp.map_or(self.newest_due, |stamp| stamp.due);
         }
     }
 

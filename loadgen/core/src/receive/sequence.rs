@@ -1,10 +1,11 @@
 //! Where a packet belongs in its stream: what is missing, late or there twice (RFC 3550 appendices A.1 and A.3).
 
-use core::cmp::Ordering;
-
 use crate::limits::{DROPOUT_MAX, REORDER_WINDOW};
+use crate::stamp::NUMBER_BITS;
 
 const WORDS: usize = REORDER_WINDOW as usize / 64;
+/// What is added to numbers, so that ones before the first have room below.
+const CYCLE: u64 = 1 << NUMBER_BITS;
 
 /// Where a packet belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,44 @@ pub enum Place {
     Stray,
 }
 
+/// The number of a packet, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// As RTP has it: 16 bits.
+    Rtp(u16),
+    /// The same, of a packet without a stamp in a stream that has them: numbers do not begin anew with it.
+    Unstamped(u16),
+    /// As a stamp has it: [`NUMBER_BITS`].
+    Stamp(u32),
+}
+
+impl Number {
+    /// How many numbers there are.
+    const fn cycle(self) -> u32 {
+        match self {
+            Self::Rtp(_) | Self::Unstamped(_) => 1 << 16,
+            Self::Stamp(_) => 1 << NUMBER_BITS,
+        }
+    }
+
+    /// How far it is ahead of `from`, going round.
+    const fn ahead_of(self, from: u64) -> u32 {
+        match self {
+            Self::Rtp(number) | Self::Unstamped(number) => number.wrapping_sub(from as u16) as u32,
+            Self::Stamp(number) => number.wrapping_sub(from as u32) & (self.cycle() - 1),
+        }
+    }
+
+    /// From this distance ahead of the newest it is behind it instead. A stamp is checked, so what it skips was lost,
+    /// however much.
+    const fn dropout(self) -> u32 {
+        match self {
+            Self::Rtp(_) | Self::Unstamped(_) => DROPOUT_MAX as u32,
+            Self::Stamp(_) => 1 << (NUMBER_BITS - 1),
+        }
+    }
+}
+
 /// Sequence numbers of one stream, extended to 64 bits.
 #[derive(Clone, Debug)]
 pub struct Sequence {
@@ -49,23 +88,15 @@ impl Sequence {
     /// A stream whose first packet to arrive has this number.
     #[must_use]
     pub const fn new(first: u16) -> Self {
-        // A cycle ahead, so that earlier ones have room below.
-        let first = 1 << 16 | first as u64;
+        let first = CYCLE | first as u64;
         Self { newest: first, first, expected: 1, distinct: 1, restart: None, seen: Window::new() }
     }
 
-    /// Places a packet. `age` is its age against the newest as its stamp says, `Greater` for younger, if it has one.
+    /// Places a packet.
     #[inline]
-    pub fn place(&mut self, sequence: u16, age: Option<Ordering>) -> Place {
-        let ahead = sequence.wrapping_sub(self.newest as u16);
-        let forward = match age {
-            // A stamp knows the order whatever the distance; as many cycles as it takes are not known.
-            Some(Ordering::Greater) => true,
-            Some(Ordering::Less) => false,
-            Some(Ordering::Equal) => ahead != 0 && ahead <= 1 << 15,
-            None => ahead != 0 && ahead < DROPOUT_MAX,
-        };
-        if forward { self.advance(ahead) } else { self.back(sequence, ahead.wrapping_neg(), age.is_some()) }
+    pub fn place(&mut self, number: Number) -> Place {
+        let ahead = number.ahead_of(self.newest);
+        if ahead != 0 && ahead < number.dropout() { self.advance(ahead) } else { self.back(number, ahead) }
     }
 
     /// Numbers that should have arrived so far.
@@ -80,10 +111,10 @@ impl Sequence {
         self.distinct
     }
 
-    /// The newest number with its cycles, as a report block has it (RFC 3550 section 6.4.1).
+    /// The newest number, with its cycles.
     #[must_use]
-    pub const fn extended_highest(&self) -> u32 {
-        (self.newest - (1 << 16)) as u32
+    pub const fn newest(&self) -> u64 {
+        self.newest - CYCLE
     }
 
     /// Lost packets and runs of them, as far as it can be said now.
@@ -92,29 +123,29 @@ impl Sequence {
         self.seen.settled(self.newest)
     }
 
-    fn advance(&mut self, ahead: u16) -> Place {
-        let step = if ahead == 0 { 1 << 16 } else { u64::from(ahead) };
-        self.seen.advance(self.newest, step);
-        self.newest += step;
-        self.expected += step;
+    fn advance(&mut self, step: u32) -> Place {
+        self.seen.advance(self.newest, step.into());
+        self.newest += u64::from(step);
+        self.expected += u64::from(step);
         self.distinct += 1;
         self.restart = None;
-        Place::Newest { missing: (step - 1) as u32 }
+        Place::Newest { missing: step - 1 }
     }
 
-    fn back(&mut self, sequence: u16, behind: u16, stamped: bool) -> Place {
-        let number = self.newest - u64::from(behind);
+    fn back(&mut self, number: Number, ahead: u32) -> Place {
+        let behind = if ahead == 0 { 0 } else { number.cycle() - ahead };
         if u64::from(behind) >= REORDER_WINDOW {
-            return self.far(sequence, stamped);
+            return self.far(number);
         }
+        let number = self.newest - u64::from(behind);
         if number < self.first {
-            return self.earlier(number, behind.into());
+            return self.earlier(number, behind);
         }
         if !self.seen.mark(number) {
             return Place::Duplicate;
         }
         self.distinct += 1;
-        Place::Reordered { behind: behind.into() }
+        Place::Reordered { behind }
     }
 
     fn earlier(&mut self, number: u64, behind: u32) -> Place {
@@ -127,10 +158,8 @@ impl Sequence {
     }
 
     /// A number far from the others: a restart once the next one follows it, if no stamp says otherwise.
-    fn far(&mut self, sequence: u16, stamped: bool) -> Place {
-        if stamped {
-            return Place::Stray;
-        }
+    fn far(&mut self, number: Number) -> Place {
+        let Number::Rtp(sequence) = number else { return Place::Stray };
         if self.restart != Some(sequence) {
             self.restart = Some(sequence.wrapping_add(1));
             return Place::Stray;
@@ -244,6 +273,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::Number::{Rtp, Stamp};
     use super::*;
 
     fn newest(missing: u32) -> Place {
@@ -253,8 +283,8 @@ mod tests {
     #[test]
     fn skipped_numbers_are_missing_until_they_arrive() {
         let mut sequence = Sequence::new(10);
-        assert_eq!(sequence.place(14, None), newest(3));
-        assert_eq!(sequence.place(12, None), Place::Reordered { behind: 2 });
+        assert_eq!(sequence.place(Rtp(14)), newest(3));
+        assert_eq!(sequence.place(Rtp(12)), Place::Reordered { behind: 2 });
         assert_eq!((sequence.expected(), sequence.distinct()), (5, 3));
         assert_eq!(sequence.losses(), Losses { packets: 2, runs: 2 });
     }
@@ -262,10 +292,10 @@ mod tests {
     #[test]
     fn a_number_seen_before_is_a_duplicate_and_not_distinct() {
         let mut sequence = Sequence::new(10);
-        assert_eq!(sequence.place(10, None), Place::Duplicate);
-        assert_eq!(sequence.place(12, None), newest(1));
-        assert_eq!(sequence.place(11, None), Place::Reordered { behind: 1 });
-        assert_eq!(sequence.place(11, None), Place::Duplicate);
+        assert_eq!(sequence.place(Rtp(10)), Place::Duplicate);
+        assert_eq!(sequence.place(Rtp(12)), newest(1));
+        assert_eq!(sequence.place(Rtp(11)), Place::Reordered { behind: 1 });
+        assert_eq!(sequence.place(Rtp(11)), Place::Duplicate);
         assert_eq!((sequence.expected(), sequence.distinct()), (3, 3));
     }
 
@@ -273,18 +303,18 @@ mod tests {
     fn numbers_wrap_and_the_report_block_has_the_cycle() {
         let mut sequence = Sequence::new(65_534);
         for number in [65_535, 0, 1] {
-            assert_eq!(sequence.place(number, None), newest(0));
+            assert_eq!(sequence.place(Rtp(number)), newest(0));
         }
-        assert_eq!(sequence.extended_highest(), 0x1_0001);
-        assert_eq!(sequence.place(65_535, None), Place::Duplicate);
+        assert_eq!(sequence.newest(), 0x1_0001);
+        assert_eq!(sequence.place(Rtp(65_535)), Place::Duplicate);
     }
 
     #[test]
     fn packets_that_overtook_the_first_are_expected_too() {
         let mut sequence = Sequence::new(10);
-        assert_eq!(sequence.place(7, None), Place::Earlier { missing: 2, behind: 3 });
-        assert_eq!(sequence.place(8, None), Place::Reordered { behind: 2 });
-        assert_eq!(sequence.place(7, None), Place::Duplicate);
+        assert_eq!(sequence.place(Rtp(7)), Place::Earlier { missing: 2, behind: 3 });
+        assert_eq!(sequence.place(Rtp(8)), Place::Reordered { behind: 2 });
+        assert_eq!(sequence.place(Rtp(7)), Place::Duplicate);
         assert_eq!((sequence.expected(), sequence.distinct()), (4, 3));
         assert_eq!(sequence.losses(), Losses { packets: 1, runs: 1 });
     }
@@ -292,11 +322,11 @@ mod tests {
     #[test]
     fn an_unstamped_leap_is_a_restart_once_it_is_confirmed() {
         let mut sequence = Sequence::new(10);
-        assert_eq!(sequence.place(30_000, None), Place::Stray);
-        assert_eq!(sequence.place(11, None), newest(0));
-        assert_eq!(sequence.place(30_000, None), Place::Stray);
-        assert_eq!(sequence.place(30_001, None), newest(0));
-        assert_eq!(sequence.place(30_003, None), newest(1));
+        assert_eq!(sequence.place(Rtp(30_000)), Place::Stray);
+        assert_eq!(sequence.place(Rtp(11)), newest(0));
+        assert_eq!(sequence.place(Rtp(30_000)), Place::Stray);
+        assert_eq!(sequence.place(Rtp(30_001)), newest(0));
+        assert_eq!(sequence.place(Rtp(30_003)), newest(1));
         assert_eq!((sequence.expected(), sequence.distinct()), (5, 4));
         assert_eq!(sequence.losses(), Losses { packets: 1, runs: 1 });
     }
@@ -304,44 +334,51 @@ mod tests {
     #[test]
     fn a_restart_must_follow_its_leap_at_once_and_keeps_what_was_lost() {
         let mut sequence = Sequence::new(10);
-        assert_eq!(sequence.place(13, None), newest(2));
-        assert_eq!(sequence.place(30_000, None), Place::Stray);
-        assert_eq!(sequence.place(14, None), newest(0));
-        assert_eq!(sequence.place(30_001, None), Place::Stray);
-        assert_eq!(sequence.place(30_002, None), newest(0));
+        assert_eq!(sequence.place(Rtp(13)), newest(2));
+        assert_eq!(sequence.place(Rtp(30_000)), Place::Stray);
+        assert_eq!(sequence.place(Rtp(14)), newest(0));
+        assert_eq!(sequence.place(Rtp(30_001)), Place::Stray);
+        assert_eq!(sequence.place(Rtp(30_002)), newest(0));
         assert_eq!(sequence.losses(), Losses { packets: 2, runs: 1 });
     }
 
     #[test]
     fn an_unstamped_leap_of_3000_is_the_first_that_is_not_a_loss() {
-        assert_eq!(Sequence::new(10).place(10 + 2999, None), newest(2998));
-        assert_eq!(Sequence::new(10).place(10 + 3000, None), Place::Stray);
+        assert_eq!(Sequence::new(10).place(Rtp(10 + 2999)), newest(2998));
+        assert_eq!(Sequence::new(10).place(Rtp(10 + 3000)), Place::Stray);
     }
 
     #[test]
-    fn packets_of_one_age_are_in_the_order_of_their_numbers() {
+    fn a_stamped_leap_is_a_loss_of_up_to_half_of_all_numbers() {
         let mut sequence = Sequence::new(10);
-        let age = Some(Ordering::Equal);
-        assert_eq!(sequence.place(12, age), newest(1));
-        assert_eq!(sequence.place(11, age), Place::Reordered { behind: 1 });
-        assert_eq!(sequence.place(12, age), Place::Duplicate);
+        assert_eq!(sequence.place(Stamp(60_010)), newest(59_999));
+        assert_eq!(sequence.place(Stamp(60_010 + 70_000)), newest(69_999));
+        assert_eq!(sequence.place(Stamp(10_000)), Place::Stray);
+        assert_eq!(sequence.losses(), Losses { packets: 59_999 + 69_999, runs: 2 });
+        let half = 1 << (NUMBER_BITS - 1);
+        assert_eq!(Sequence::new(10).place(Stamp(10 + half)), Place::Stray);
+        assert_eq!(Sequence::new(10).place(Stamp(10 + half - 1)), newest(half - 2));
     }
 
     #[test]
-    fn a_stamped_leap_is_a_loss_however_far() {
-        let mut sequence = Sequence::new(10);
-        assert_eq!(sequence.place(60_010, Some(Ordering::Greater)), newest(59_999));
-        assert_eq!(sequence.place(60_010, Some(Ordering::Greater)), newest(65_535));
-        assert_eq!(sequence.place(10_000, Some(Ordering::Less)), Place::Stray);
-        assert_eq!(sequence.losses(), Losses { packets: 59_999 + 65_535, runs: 2 });
+    fn numbers_of_stamps_wrap() {
+        let mut sequence = Sequence::new(0);
+        let last = (1 << NUMBER_BITS) - 1;
+        let third = last / 3;
+        for number in [third, 2 * third, last] {
+            assert_eq!(sequence.place(Stamp(number)), newest(third - 1));
+        }
+        assert_eq!(sequence.place(Stamp(1)), newest(1));
+        assert_eq!(sequence.place(Stamp(0)), Place::Reordered { behind: 1 });
+        assert_eq!(sequence.place(Stamp(last)), Place::Duplicate);
     }
 
     #[test]
     fn what_is_behind_the_window_stays_lost() {
         let mut sequence = Sequence::new(0);
-        sequence.place(1024 + 2, None);
-        assert_eq!(sequence.place(2, None), Place::Stray);
-        assert_eq!(sequence.place(3, None), Place::Reordered { behind: 1023 });
+        sequence.place(Rtp(1024 + 2));
+        assert_eq!(sequence.place(Rtp(2)), Place::Stray);
+        assert_eq!(sequence.place(Rtp(3)), Place::Reordered { behind: 1023 });
     }
 
     proptest! {
@@ -355,7 +392,7 @@ mod tests {
             let mut newest = u64::from(first) + 1000;
             for (back, ahead) in steps {
                 let number = newest + ahead - back.min(newest - 1000);
-                let place = sequence.place((number - 1000) as u16, None);
+                let place = sequence.place(Rtp((number - 1000) as u16));
                 prop_assert_eq!(place == Place::Duplicate, !seen.insert(number), "{:?}", place);
                 newest = newest.max(number);
             }
@@ -367,12 +404,11 @@ mod tests {
         }
 
         #[test]
-        fn no_order_of_numbers_loses_the_balance(numbers: Vec<(u16, Option<bool>)>) {
+        fn no_order_of_numbers_loses_the_balance(numbers: Vec<(u32, bool)>) {
             let mut sequence = Sequence::new(7);
-            let (mut missing, mut filled) = (0, 0);
-            for (number, younger) in numbers {
-                let age = younger.map(|younger| if younger { Ordering::Greater } else { Ordering::Less });
-                match sequence.place(number, age) {
+            let (mut missing, mut filled) = (0_u64, 0);
+            for (number, stamped) in numbers {
+                match sequence.place(if stamped { Stamp(number) } else { Rtp(number as u16) }) {
                     Place::Newest { missing: more } | Place::Earlier { missing: more, .. } => missing += u64::from(more),
                     Place::Reordered { .. } => filled += 1,
                     Place::Duplicate | Place::Stray => {}

@@ -147,7 +147,7 @@ fn reordered(packets: &[Seen<'_>]) -> u64 {
 fn packet(seen: &Seen<'_>, offset_ns: u64, at: usize) -> Packet {
     let view = RtpView::parse(seen.octets).expect("it was taken as such");
     let payload = view.payload_range();
-    let stamped = stamp::check(view.payload(), view.sequence()).ok();
+    let stamped = stamp::check(view.payload()).ok();
     Packet {
         offset_ns,
         at: at as u32,

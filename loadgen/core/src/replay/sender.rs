@@ -48,7 +48,8 @@ pub struct ReplaySender {
     next: usize,
     due: Instant,
     stop: Instant,
-    sequence: u16,
+    /// Number of the next packet: its lower half is the RTP sequence number.
+    number: u32,
     /// What is added to timestamps.
     shift: u32,
     packets: u64,
@@ -68,7 +69,7 @@ impl ReplaySender {
             next: 0,
             due: replay.start,
             stop: Instant::from_ns(u64::MAX),
-            sequence: random.next() as u16,
+            number: u32::from(random.next() as u16),
             shift: random.next() as u32,
             packets: 0,
             octets: 0,
@@ -98,19 +99,20 @@ impl ReplaySender {
         let out = &mut out[..length];
         out.copy_from_slice(self.recorded.packet_octets(self.next));
         let timestamp = self.timestamp(self.next);
-        out[2..4].copy_from_slice(&self.sequence.to_be_bytes());
+        out[2..4].copy_from_slice(&(self.number as u16).to_be_bytes());
         out[4..8].copy_from_slice(&timestamp.to_be_bytes());
         out[8..12].copy_from_slice(&self.replay.identity.ssrc.to_be_bytes());
         if self.replay.stamp || packet.prefix.is_some() {
             let Identity { run, stream, clock, .. } = self.replay.identity;
-            let stamp = Stamp { run, stream, clock, due: self.due, prefix: packet.prefix.unwrap_or(0) };
+            let (due, number, prefix) = (self.due, self.number, packet.prefix.unwrap_or(0));
+            let stamp = Stamp { run, stream, clock, due, number, prefix };
             let payload = usize::from(packet.payload);
             // One that is too short for a stamp stays as it is.
-            let _stamped = fill(&mut out[payload..payload + usize::from(packet.payload_length)], stamp, self.sequence);
+            let _stamped = fill(&mut out[payload..payload + usize::from(packet.payload_length)], stamp);
         }
         self.packets += 1;
         self.octets += u64::from(packet.payload_length);
-        self.sequence = self.sequence.wrapping_add(1);
+        self.number = self.number.wrapping_add(1);
         self.advance();
         length
     }

@@ -96,7 +96,7 @@ impl StreamReport {
     #[must_use]
     pub fn of(name: String, receiver: &Receiver, sent: Option<u64>, codec: Option<Codec>) -> Self {
         let (variation_mean, variation_max) = receiver.variation();
-        let losses = receiver.sequence().map(|sequence| sequence.losses()).unwrap_or_default();
+        let losses = receiver.numbers().map(|numbers| numbers.sequence().losses()).unwrap_or_default();
         let received = *receiver.received();
         let between = received.missing.max(0) as u64;
         let lost = sent.map_or(between, |sent| sent.saturating_sub(received.packets));
@@ -161,7 +161,8 @@ mod tests {
             let mut octets = [0; 172];
             (octets[0], octets[2], octets[3]) = (0x80, (sequence >> 8) as u8, *sequence as u8);
             octets[4..8].copy_from_slice(&(u32::from(*sequence) * 160).to_be_bytes());
-            assert!(fill(&mut octets[12..], Stamp { run: 1, stream: 4, clock: Clock(1), due, prefix: 0 }, *sequence));
+            let stamp = Stamp { run: 1, stream: 4, clock: Clock(1), due, number: (*sequence).into(), prefix: 0 };
+            assert!(fill(&mut octets[12..], stamp));
             let now = Instant::from_ns(due.as_ns() + delay_us * 1000);
             receiver.handle(&RtpView::parse(&octets).unwrap(), now);
         }

@@ -59,12 +59,12 @@ impl Reception {
     /// Of a stream of `ssrc`; `None` if nothing has arrived.
     #[must_use]
     pub fn of(ssrc: u32, receiver: &Receiver) -> Option<Self> {
-        let sequence = receiver.sequence()?;
+        let numbers = receiver.numbers()?;
         Some(Self {
             ssrc,
-            expected: sequence.expected(),
-            received: sequence.distinct(),
-            extended_highest: sequence.extended_highest(),
+            expected: numbers.expected_by_rtp(),
+            received: numbers.sequence().distinct(),
+            extended_highest: numbers.extended_highest(),
             jitter: receiver.jitter().units(),
         })
     }

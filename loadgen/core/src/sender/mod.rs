@@ -58,7 +58,8 @@ pub struct Sender {
     timestamp: u32,
     due: Instant,
     stop: Instant,
-    sequence: u16,
+    /// Number of the next packet: its lower half is the RTP sequence number.
+    number: u32,
     packets: u64,
     octets: u64,
     clock_rate: u32,
@@ -85,7 +86,7 @@ impl Sender {
             timestamp: random.next() as u32,
             due: start,
             stop: Instant::from_ns(u64::MAX),
-            sequence: random.next() as u16,
+            number: u32::from(random.next() as u16),
             random,
             packets: 0,
             octets: 0,
@@ -116,7 +117,7 @@ impl Sender {
     /// If `out` is shorter than [`Track::packet_max`].
     #[inline]
     pub fn write(&mut self, out: &mut [u8]) -> usize {
-        self.write_as(out, self.sequence)
+        self.write_as(out, self.number as u16)
     }
 
     /// As [`Sender::write`], for one of several streams that share a transport.
@@ -137,15 +138,15 @@ impl Sender {
         let shape = self.source.write(&mut out[header..], &mut self.random);
         let length = header + usize::from(shape.length);
         let timestamp = self.timestamp.wrapping_sub(shape.back);
-        let (sequence, due) = (self.sequence, self.due);
+        let (number, sequence, due) = (self.number, self.number as u16, self.due);
         self.header.write(out, &Variable { shape, sequence, timestamp, due, transport_sequence });
         let Identity { run, stream, clock, .. } = self.identity;
-        let stamp = Stamp { run, stream, clock, due, prefix: shape.prefix };
+        let stamp = Stamp { run, stream, clock, due, number, prefix: shape.prefix };
         // A payload that is too short for a stamp has been written whole by the source.
-        let _stamped = fill(&mut out[header..length], stamp, sequence);
+        let _stamped = fill(&mut out[header..length], stamp);
         self.packets += 1;
         self.octets += u64::from(shape.length);
-        self.sequence = sequence.wrapping_add(1);
+        self.number = number.wrapping_add(1);
         self.advance(shape.beats, shape.within_ns);
         length
     }

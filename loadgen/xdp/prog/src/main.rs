@@ -95,15 +95,15 @@ fn advance(state: &mut State) {
 /// Writes the whole frame: buffers come back from wherever the last packet went, changed by whoever had it.
 #[inline(always)]
 fn write(ctx: &XdpContext, state: &State, stream: &mut Stream, due: u64) -> Option<()> {
-    let sequence = stream.sequence.wrapping_add(state.round as u16);
+    let number = stream.first.wrapping_add(state.round);
     let timestamp = stream.timestamp.wrapping_add(state.timestamp).to_be();
     let body = state.body;
     // SAFETY: nobody writes the pattern while the generator runs.
     let pattern = unsafe { &*PATTERN.get_ptr(0)? };
     // An odd step visits every place of the period.
-    let from = (u32::from(sequence) * 37) as usize % PERIOD;
-    let stamp = layout::stamp(state.run, stream.number, state.clock, due + state.ahead_ns).map(u32::to_be);
-    let sequence = sequence.to_be();
+    let from = number.wrapping_mul(37) as usize % PERIOD;
+    let stamp = layout::stamp(state.run, stream.number, state.clock, due + state.ahead_ns, number).map(u32::to_be);
+    let sequence = (number as u16).to_be();
     let mut sum = stream.sum + u32::from(sequence) + halves(timestamp) + u32::from(pattern.sums[from]);
     sum += u32::from(sum_of(&stamp, body % 2 != 0));
     // Zero would say that there is no checksum (RFC 768).

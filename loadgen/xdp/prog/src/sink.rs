@@ -7,7 +7,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 
-use crate::layout::{Counts, Expected, Heard, MAGIC, STAMP, WINDOW, bucket, check};
+use crate::layout::{Counts, Expected, Heard, MAGIC, NUMBER_MASK, STAMP, WINDOW, bucket, check};
 use crate::{COUNTS, DELAYS, EXPECTED, HEARD, VARIATIONS};
 
 /// Octets of Ethernet, IP and UDP headers.
@@ -87,7 +87,13 @@ pub fn take(ctx: &XdpContext) -> Option<()> {
     }
     // SAFETY: packets of one stream come by one queue of the device, which one CPU at a time empties.
     let heard = unsafe { &mut *HEARD.get_ptr_mut(number)? };
-    let Some(steps) = place(heard, counts, rtp.sequence) else { return Some(()) };
+    // A damaged stamp says nothing: such a packet is placed by RTP's number, as far as that has been written anew.
+    let number = if intact { words[6] & NUMBER_MASK } else { u32::from(rtp.sequence).wrapping_add(heard.ahead) };
+    let mask = if intact { NUMBER_MASK } else { 0xffff };
+    let Some(steps) = place(heard, counts, number, mask) else { return Some(()) };
+    if intact && steps != 0 {
+        heard.ahead = number.wrapping_sub(u32::from(rtp.sequence));
+    }
     heard.packets += 1;
     counts.packets += 1;
     counts.octets += u64::from(rtp.octets);
@@ -117,18 +123,18 @@ fn words(pairs: &[u64; STAMP / 8]) -> [u32; STAMP / 4] {
     [high(a), a as u32, high(b), b as u32, high(c), c as u32, high(d), d as u32]
 }
 
-/// Finds the place of a number: how far it is ahead of the newest before it, zero for one that came late; nothing for one
-/// that does not count.
+/// Finds the place of a number of so many bits: how far it is ahead of the newest before it, zero for one that came late;
+/// nothing for one that does not count.
 #[inline(always)]
-fn place(heard: &mut Heard, counts: &mut Counts, sequence: u16) -> Option<u16> {
-    let ahead = sequence.wrapping_sub(heard.newest as u16);
-    if ahead != 0 && ahead < 0x8000 {
+fn place(heard: &mut Heard, counts: &mut Counts, number: u32, mask: u32) -> Option<u32> {
+    let ahead = number.wrapping_sub(heard.newest as u32) & mask;
+    if ahead != 0 && ahead <= mask / 2 {
         heard.newest += u64::from(ahead);
         heard.window = if ahead < WINDOW { heard.window << ahead | 1 } else { 1 };
         counts.missing += i64::from(ahead) - 1;
         return Some(ahead);
     }
-    let behind = ahead.wrapping_neg();
+    let behind = ahead.wrapping_neg() & mask;
     if behind >= WINDOW {
         heard.stray += 1;
         counts.stray += 1;
@@ -142,14 +148,14 @@ fn place(heard: &mut Heard, counts: &mut Counts, sequence: u16) -> Option<u16> {
     }
     heard.window |= bit;
     heard.reordered += 1;
-    heard.behind_max = heard.behind_max.max(u32::from(behind));
+    heard.behind_max = heard.behind_max.max(behind);
     counts.reordered += 1;
     counts.missing -= 1;
     Some(0)
 }
 
 #[inline(always)]
-fn time(expected: &Expected, heard: &mut Heard, counts: &mut Counts, due: u64, steps: u16) {
+fn time(expected: &Expected, heard: &mut Heard, counts: &mut Counts, due: u64, steps: u32) {
     // SAFETY: a helper without arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     if now < due {
@@ -176,7 +182,7 @@ fn time(expected: &Expected, heard: &mut Heard, counts: &mut Counts, due: u64, s
 
 /// What two packets, one after the other, say: jitter, variation, silence.
 #[inline(always)]
-fn since_last(expected: &Expected, heard: &mut Heard, counts: &mut Counts, now: u64, due: u64, steps: u16) {
+fn since_last(expected: &Expected, heard: &mut Heard, counts: &mut Counts, now: u64, due: u64, steps: u32) {
     let (before, after) = (heard.heard_ns.wrapping_sub(heard.due_ns), now.wrapping_sub(due));
     let apart = after.wrapping_sub(before) as i64;
     let apart = if apart < 0 { apart.wrapping_neg() as u64 } else { apart as u64 };

@@ -113,7 +113,7 @@ fn payloads_can_be_stamped() {
     for (was, is) in recorded.iter().zip(&sent) {
         let payload = view(is).payload();
         assert_eq!(payload.len(), view(was).payload().len());
-        match check(payload, view(is).sequence()) {
+        match check(payload) {
             Ok(stamp) => assert_eq!((stamp.run, stamp.stream, stamp.due.as_ns()), (8, 3, is.0)),
             Err(_) => assert_eq!(payload, [0x55], "too short for a stamp"),
         }
@@ -126,7 +126,7 @@ fn recordings_of_a_generator_are_stamped_anew() {
         let recorded = packets(profile, 100);
         let sent = all(&recorded, replay());
         let prefixes = |packets: &[(u64, Vec<u8>)]| -> Vec<_> {
-            let stamp = |packet| check(view(packet).payload(), view(packet).sequence()).ok();
+            let stamp = |packet| check(view(packet).payload()).ok();
             packets.iter().map(|packet| stamp(packet).map(|stamp| (stamp.run, stamp.prefix))).collect()
         };
         let was = prefixes(&recorded).into_iter().map(|stamp| stamp.map(|(_, prefix)| (8, prefix)));
@@ -145,7 +145,7 @@ fn padding_and_header_extensions_are_kept() {
     for (was, is) in recorded.iter().zip(&sent) {
         assert_eq!(view(is).extension(), view(was).extension());
         assert_eq!((&is.1[is.1.len() - 4..], is.1.len()), (&[0, 0, 0, 4][..], was.1.len()));
-        assert!(check(view(is).payload(), view(is).sequence()).is_ok());
+        assert!(check(view(is).payload()).is_ok());
     }
 }
 
