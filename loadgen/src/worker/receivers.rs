@@ -83,16 +83,18 @@ pub struct Place {
     pub remote: Option<Endpoint>,
 }
 
-/// All of them, by socket and SSRC.
+/// All of them.
 #[derive(Debug, Default)]
 pub struct Receivers {
-    index: HashMap<(u32, u32), u32, FixedState>,
+    /// By socket and SSRC, of which no two are alike: a relay may send them from anywhere.
+    planned: HashMap<(u32, u32), u32, FixedState>,
+    /// By place and SSRC: two strangers may have chosen one SSRC (RFC 3550 section 8.2).
+    strangers: HashMap<(Place, u32), u32, FixedState>,
     list: Vec<Arriving>,
     /// The first streams of each place: as many as a report has blocks for.
     by_place: HashMap<Place, Vec<u32>, FixedState>,
     expectation: Option<Expectation>,
     local: Option<Clock>,
-    strangers: usize,
 }
 
 impl Receivers {
@@ -104,11 +106,13 @@ impl Receivers {
             let Some(port) = stream.arrives_at else { continue };
             let mut settings = expectation.settings(stream.source.clock_rate(), local);
             settings.events = stream.source.events();
+            let ssrc = stream.identity.ssrc;
+            receivers.planned.insert((port, ssrc), receivers.list.len() as u32);
             receivers.add(Arriving {
                 planned: Some(number as u32),
                 remote: None,
                 port,
-                ssrc: stream.identity.ssrc,
+                ssrc,
                 payload_type: stream.source.payload_type(),
                 receiver: Receiver::new(settings),
             });
@@ -119,8 +123,6 @@ impl Receivers {
 
     fn add(&mut self, arriving: Arriving) -> u32 {
         let at = self.list.len() as u32;
-        self.index.insert((arriving.port, arriving.ssrc), at);
-        // A planned stream is known by its socket alone.
         let place = Place { port: arriving.port, remote: arriving.remote };
         let here = self.by_place.entry(place).or_default();
         if here.len() < SOURCES_MAX {
@@ -141,29 +143,32 @@ impl Receivers {
         now: Instant,
         interval: &mut Interval,
     ) {
-        let known = self.index.get(&(port, packet.ssrc())).copied();
-        let Some(at) = known.or_else(|| self.meet(port, remote, packet)) else {
+        let known = self.planned.get(&(port, packet.ssrc())).copied();
+        let Some(at) = known.or_else(|| self.stranger(Place { port, remote }, packet)) else {
             interval.received.foreign += 1;
             return;
         };
         let arriving = &mut self.list[at as usize];
-        if arriving.remote.is_none() {
-            arriving.remote = remote;
-        }
         let arrival = arriving.receiver.handle(packet, now);
         interval.arrived(&arrival);
     }
 
+    fn stranger(&mut self, place: Place, packet: &RtpView<'_>) -> Option<u32> {
+        let known = self.strangers.get(&(place, packet.ssrc())).copied();
+        known.or_else(|| self.meet(place, packet))
+    }
+
     #[cold]
-    fn meet(&mut self, port: u32, remote: Option<Endpoint>, packet: &RtpView<'_>) -> Option<u32> {
+    fn meet(&mut self, place: Place, packet: &RtpView<'_>) -> Option<u32> {
         let expectation = self.expectation.as_ref().filter(|expectation| expectation.strangers)?;
-        if self.strangers == UNKNOWN_STREAMS_MAX {
+        if self.strangers.len() == UNKNOWN_STREAMS_MAX {
             return None;
         }
-        self.strangers += 1;
         let rate = expectation.clock_rate(packet.payload_type());
         let receiver = Receiver::new(expectation.settings(rate, self.local?));
         let (ssrc, payload_type) = (packet.ssrc(), packet.payload_type());
+        self.strangers.insert((place, ssrc), self.list.len() as u32);
+        let Place { port, remote } = place;
         Some(self.add(Arriving { planned: None, remote, port, ssrc, payload_type, receiver }))
     }
 
@@ -176,5 +181,66 @@ impl Receivers {
     /// Streams, as they were planned or met.
     pub fn iter(&self) -> impl Iterator<Item = &Arriving> {
         self.list.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    fn receivers() -> Receivers {
+        let expectation = Expectation {
+            run: None,
+            strangers: true,
+            echo: false,
+            gap: Duration::from_millis(100),
+            playout: Duration::from_millis(60),
+            clock_rates: Vec::new(),
+        };
+        Receivers::new(expectation, &[], Clock(1))
+    }
+
+    fn from(port: u16) -> Option<Endpoint> {
+        Some(SocketAddr::from(([127, 0, 0, 1], port)).into())
+    }
+
+    /// A packet of PCMU.
+    fn packet(sequence: u16, ssrc: u32) -> Vec<u8> {
+        let mut octets = vec![0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xd5];
+        octets[2..4].copy_from_slice(&sequence.to_be_bytes());
+        octets[8..12].copy_from_slice(&ssrc.to_be_bytes());
+        octets
+    }
+
+    fn take(receivers: &mut Receivers, remote: Option<Endpoint>, octets: &[u8], interval: &mut Interval) {
+        let packet = RtpView::parse(octets).unwrap();
+        receivers.handle(0, remote, &packet, Instant::default(), interval);
+    }
+
+    #[test]
+    fn two_senders_that_chose_one_ssrc_are_two_streams() {
+        let (mut receivers, mut interval) = (receivers(), Interval::default());
+        for number in 0..10 {
+            take(&mut receivers, from(1_000), &packet(number, 7), &mut interval);
+            take(&mut receivers, from(2_000), &packet(number, 7), &mut interval);
+        }
+        let each: Vec<_> =
+            receivers.iter().map(|arriving| (arriving.remote, arriving.receiver.received().packets)).collect();
+        assert_eq!(each, [(from(1_000), 10), (from(2_000), 10)]);
+        assert_eq!((interval.received.packets, interval.received.duplicated), (20, 0));
+    }
+
+    #[test]
+    fn strangers_beyond_those_that_are_remembered_count_as_foreign() {
+        let (mut receivers, mut interval) = (receivers(), Interval::default());
+        for ssrc in 0..UNKNOWN_STREAMS_MAX as u32 + 5 {
+            take(&mut receivers, from(1_000), &packet(0, ssrc), &mut interval);
+        }
+        take(&mut receivers, from(2_000), &packet(0, 0), &mut interval);
+        take(&mut receivers, from(1_000), &packet(1, 0), &mut interval);
+        assert_eq!(receivers.iter().count(), UNKNOWN_STREAMS_MAX);
+        assert_eq!((interval.received.packets, interval.received.foreign), (UNKNOWN_STREAMS_MAX as u64 + 1, 6));
     }
 }
