@@ -1,6 +1,6 @@
 //! `rtp --backend xdp`: streams that the kernel sends and counts, without sockets.
 
-mod netlink;
+mod interface;
 mod report;
 
 use std::fs;
@@ -18,7 +18,7 @@ use crate::cli::Rtp;
 use crate::crew::Watch;
 use crate::session::{Interrupt, Session};
 use crate::target::local_towards;
-use netlink::Interface;
+use interface::Interface;
 
 /// First source port, and how many follow: none that services have.
 const PORTS: (u16, u32) = (10_000, 50_000);

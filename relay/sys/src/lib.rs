@@ -1,4 +1,4 @@
-//! The only unsafe user-space code: io_uring, shared maps, socket options.
+//! What talks to the kernel: io_uring, shared maps, socket options, netlink. The only unsafe user-space code.
 
 mod address;
 #[cfg(feature = "testing")]
@@ -6,6 +6,7 @@ pub mod allocations;
 pub mod bpf;
 pub mod io;
 pub mod mmsg;
+pub mod netlink;
 mod pages;
 pub mod privilege;
 pub mod shared;
