@@ -79,7 +79,7 @@ impl Track {
     /// Octets of the longest packet: what a buffer for [`Sender::write`](crate::Sender::write) must hold.
     #[must_use]
     pub fn packet_max(&self) -> usize {
-        header::length(self) + self.content.payload_max(header::length(self))
+        header::longest(self) + self.content.payload_max(header::longest(self))
     }
 
     /// Payload type of the telephone events between the audio, if it has any (RFC 4733).
@@ -117,18 +117,23 @@ pub struct Extensions {
     pub mid: Option<u8>,
     /// The layer (RFC 8852).
     pub rid: Option<u8>,
+    /// Which packets a frame of video has, its temporal layer, and who needs it (RFC 9626).
+    pub frame_marking: Option<u8>,
+    /// The same with what it depends on, of video alone (RTP Payload Format For AV1, appendix A).
+    pub descriptor: Option<u8>,
 }
 
 impl Extensions {
     /// From identifiers in the order of the fields.
-    pub(crate) const fn from_ids(ids: [Option<u8>; 5]) -> Self {
-        let [audio_level, abs_send_time, transport_sequence, mid, rid] = ids;
-        Self { audio_level, abs_send_time, transport_sequence, mid, rid }
+    pub(crate) const fn from_ids(ids: [Option<u8>; 7]) -> Self {
+        let [audio_level, abs_send_time, transport_sequence, mid, rid, frame_marking, descriptor] = ids;
+        Self { audio_level, abs_send_time, transport_sequence, mid, rid, frame_marking, descriptor }
     }
 
     /// Identifiers in the order of the fields.
-    pub(crate) const fn ids(&self) -> [Option<u8>; 5] {
-        [self.audio_level, self.abs_send_time, self.transport_sequence, self.mid, self.rid]
+    pub(crate) const fn ids(&self) -> [Option<u8>; 7] {
+        let Self { audio_level, abs_send_time, transport_sequence, mid, rid, frame_marking, descriptor } = *self;
+        [audio_level, abs_send_time, transport_sequence, mid, rid, frame_marking, descriptor]
     }
 }
 

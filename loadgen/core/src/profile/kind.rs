@@ -6,7 +6,7 @@ use super::spec::{Options, Unit};
 use super::{PayloadType, ProfileError};
 use crate::limits::{FPS, OPUS_BITRATES, PACKET_MAX, PACKET_MIN, PPS_MAX, VIDEO_BITRATE_MAX};
 use crate::sender::content::{Content, Rate};
-use crate::sender::{Dimensions, Events, FRAME_MIN, Opus, Video, VideoCodec, header};
+use crate::sender::{Dimensions, Events, FRAME_MIN, LAYERS_MAX, Layers, Opus, Video, VideoCodec, header};
 use crate::track::{Extensions, Media, Tag, Track};
 
 const SCREEN: Dimensions = Dimensions { width: 1_280, height: 720 };
@@ -89,12 +89,19 @@ impl Kind {
     pub(super) fn extensions(&self) -> Extensions {
         let bandwidth = Extensions { abs_send_time: Some(2), transport_sequence: Some(3), ..Extensions::default() };
         match self {
-            Self::Video(_) => bandwidth,
-            Self::Simulcast(_) => Extensions { mid: Some(4), rid: Some(10), ..bandwidth },
+            Self::Video(video) => Extensions { descriptor: descriptor(video), ..bandwidth },
+            Self::Simulcast(video) => {
+                Extensions { mid: Some(4), rid: Some(10), descriptor: descriptor(video), ..bandwidth }
+            }
             Self::Sampled { .. } | Self::Opus(_) | Self::TelephoneEvent(_) | Self::Constant { .. } => {
                 Extensions::default()
             }
         }
+    }
+
+    /// Whether it has frames.
+    pub(super) const fn is_video(&self) -> bool {
+        matches!(self, Self::Video(_) | Self::Simulcast(_))
     }
 
     /// A stream of it, but for what it carries.
@@ -140,6 +147,11 @@ fn layers(highest: &Video, track: &Track) -> Vec<Track> {
     LAYERS.into_iter().map(layer).collect()
 }
 
+/// Identifier of the dependency descriptor, which AV1 goes with: its payloads say nothing of layers.
+fn descriptor(video: &Video) -> Option<u8> {
+    (video.codec == VideoCodec::Av1).then_some(12)
+}
+
 fn tag(text: &str) -> Tag {
     text.parse().expect("letters and digits")
 }
@@ -172,7 +184,8 @@ fn video(options: &mut Options<'_>, codec: VideoCodec, bitrate: u32, parts: u32)
     let least = 2 * FRAME_MIN * 8 * fps * parts;
     let bitrate = options.number("bitrate", Unit::Whole, least..=VIDEO_BITRATE_MAX, bitrate.max(least))?;
     let key_every_ms = options.number_or_off("keyframe", Unit::Milliseconds, 100..=600_000, Some(10_000))?;
-    Ok(Video { codec, bitrate, fps, key_every_ms, dimensions: SCREEN })
+    let layers = Layers::new(options.number("temporal", Unit::Whole, 1..=LAYERS_MAX, 1)?);
+    Ok(Video { codec, bitrate, fps, key_every_ms, dimensions: SCREEN, layers })
 }
 
 fn constant(options: &mut Options<'_>) -> Result<Kind, ProfileError> {
@@ -202,7 +215,11 @@ impl fmt::Display for Kind {
 fn show_video(f: &mut fmt::Formatter<'_>, video: &Video) -> fmt::Result {
     write!(f, "bitrate={},fps={},keyframe=", video.bitrate, video.fps)?;
     match video.key_every_ms {
-        Some(every) => write!(f, "{every}ms"),
-        None => f.write_str("off"),
+        Some(every) => write!(f, "{every}ms")?,
+        None => f.write_str("off")?,
+    }
+    match video.layers.count() {
+        1 => Ok(()),
+        layers => write!(f, ",temporal={layers}"),
     }
 }

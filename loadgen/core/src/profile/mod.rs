@@ -25,12 +25,13 @@ pub const PROFILES: [&str; 10] =
 /// | `pcmu`, `pcma`, `g722` | `ptime=20ms` |
 /// | `opus` | `bitrate=32k`, `dtx=off` |
 /// | `telephone-event`: PCMU, now and then a key | `held=100ms`, `every=2s`, `event-pt=101` |
-/// | `vp8`, `h264`, `av1` | `bitrate=1500k` (of frames), `fps=30`, `keyframe=10s` (`off`: on request only) |
-/// | `simulcast`: three layers | `codec=vp8`, `bitrate=2500k` (of the highest), `fps=30`, `keyframe=10s` |
+/// | `vp8`, `h264`, `av1` | `bitrate=1500k` (of frames), `fps=30`, `keyframe=10s` (`off`: on request only), `temporal=1` (layers) |
+/// | `simulcast`: three layers | `codec=vp8`, `bitrate=2500k` (of the highest), `fps=30`, `keyframe=10s`, `temporal=1` |
 /// | `constant` | `size=172` (octets of the RTP packet), `pps=50` |
 ///
 /// Options of all: `pt` is the payload type; `audio-level`, `abs-send-time`, `transport-cc`, `mid` and `rid` are the
-/// identifiers of header extensions (1 to 14), or `off`. Audio has none by itself; video has those that browsers send.
+/// identifiers of header extensions (1 to 14), or `off`; those of video, `frame-marking` and `descriptor` as well. Audio has
+/// none by itself; video has those that browsers send.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     kind: Kind,
@@ -115,7 +116,7 @@ impl FromStr for Profile {
         let mut options = Options::parse(name, options)?;
         let kind = Kind::read(name, &mut options)?;
         let payload_type = options.value("pt", kind.payload_type())?;
-        let extensions = extensions(&mut options, kind.extensions())?;
+        let extensions = extensions(&mut options, &kind)?;
         options.finish()?;
         let profile = Self { kind, payload_type, extensions };
         profile.check_room().map(|()| profile)
@@ -123,11 +124,15 @@ impl FromStr for Profile {
 }
 
 /// Keys of the header extensions, in the order of [`Extensions::ids`].
-const EXTENSIONS: [&str; 5] = ["audio-level", "abs-send-time", "transport-cc", "mid", "rid"];
+const EXTENSIONS: [&str; 7] =
+    ["audio-level", "abs-send-time", "transport-cc", "mid", "rid", "frame-marking", "descriptor"];
+/// How many of them are not of video alone.
+const OF_ALL: usize = 5;
 
-fn extensions(options: &mut Options<'_>, defaults: Extensions) -> Result<Extensions, ProfileError> {
-    let mut ids = defaults.ids();
-    for (key, id) in EXTENSIONS.into_iter().zip(&mut ids) {
+fn extensions(options: &mut Options<'_>, kind: &Kind) -> Result<Extensions, ProfileError> {
+    let mut ids = kind.extensions().ids();
+    let keys = if kind.is_video() { EXTENSIONS.len() } else { OF_ALL };
+    for (key, id) in EXTENSIONS.into_iter().take(keys).zip(&mut ids) {
         *id = options.number_or_off(key, Unit::Whole, 1..=14, id.map(u32::from))?.map(|id| id as u8);
     }
     let mut used: Vec<u8> = ids.into_iter().flatten().collect();

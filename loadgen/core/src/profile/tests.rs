@@ -108,6 +108,15 @@ fn complaints_say_what_would_be_right() {
     assert_eq!(complaint("opus:dtx=yes"), "dtx=yes is not possible for profile opus: dtx is `on` or `off`");
     assert_eq!(complaint("opus:dtx"), "option `dtx` has no value: write dtx=VALUE");
     assert_eq!(complaint("pcmu:pt=0,pt=1"), "option `pt` is given twice");
+    assert_eq!(
+        complaint("vp8:temporal=4"),
+        "temporal=4 is not possible for profile vp8: temporal is a whole number from 1 to 3"
+    );
+    assert_eq!(
+        complaint("pcmu:descriptor=3"),
+        "profile pcmu has no option `descriptor`; it has ptime, pt, audio-level, abs-send-time, transport-cc, mid, rid"
+    );
+    assert_eq!(complaint("av1:mid=12"), "two header extensions have the identifier 12; each needs its own");
     assert_eq!(complaint("pcmu:mid=3,rid=3"), "two header extensions have the identifier 3; each needs its own");
 }
 
@@ -117,6 +126,8 @@ fn a_profile_shows_as_the_text_it_can_be_read_from() {
     let text = "simulcast:codec=vp8,bitrate=2500000,fps=30,keyframe=off";
     assert_eq!(profile("simulcast:keyframe=off").to_string(), text);
     assert_eq!(profile("simulcast:keyframe=off,rid=off").to_string(), format!("{text},rid=off"));
+    let text = "av1:bitrate=1500000,fps=30,keyframe=10000ms,temporal=3,frame-marking=6,descriptor=off";
+    assert_eq!(profile("av1:temporal=3,descriptor=off,frame-marking=6").to_string(), text);
     assert_eq!(profile("opus: dtx=on ,pt=96, mid=4").to_string(), "opus:bitrate=32000,dtx=on,pt=96,mid=4");
 }
 
@@ -133,7 +144,10 @@ proptest! {
         ids in prop::sample::subsequence((1..=14u8).collect::<Vec<_>>(), 4),
     ) {
         let [level, time, mid, rid] = ids[..] else { unreachable!("four of fourteen") };
-        let extensions = format!("audio-level={level},abs-send-time={time},transport-cc=off,mid={mid},rid={rid}");
+        let mut extensions = format!("audio-level={level},abs-send-time={time},transport-cc=off,mid={mid},rid={rid}");
+        if ["vp8", "h264", "av1", "simulcast"].contains(&name) {
+            extensions += ",temporal=2,descriptor=off";
+        }
         let text = format!("{name}:pt={payload_type},{extensions}");
         prop_assert_eq!(profile(&profile(&text).to_string()), profile(&text));
     }

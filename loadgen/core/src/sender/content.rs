@@ -5,6 +5,7 @@ use std::time::Duration;
 use raceway_units::Random;
 
 use super::audio::{Events, Opus, Speech, Telephony};
+use super::payload::descriptor::Mark;
 use super::video::{Frames, Video};
 
 /// How often something happens: `beats` times in `per_ms` milliseconds.
@@ -126,6 +127,22 @@ impl Source {
             Self::Opus(speech) => speech.write(payload, random),
             Self::Events(telephony) => telephony.write(payload),
             Self::Video(frames) => frames.write(payload, random),
+        }
+    }
+
+    /// Decides what the next packet is: whether it begins a key frame.
+    pub(super) fn prepare(&mut self, random: &mut Random) -> bool {
+        match self {
+            Self::Video(frames) => frames.prepare(random),
+            Self::Steady { .. } | Self::Opus(_) | Self::Events(_) => false,
+        }
+    }
+
+    /// What is to be said of the frame of the packet that was written last; of what has no frames, nothing.
+    pub(super) fn mark(&self) -> Mark {
+        match self {
+            Self::Video(frames) => frames.mark(),
+            Self::Steady { .. } | Self::Opus(_) | Self::Events(_) => Mark::default(),
         }
     }
 

@@ -4,6 +4,7 @@ mod audio;
 mod beat;
 pub(crate) mod content;
 pub(crate) mod header;
+mod layers;
 mod payload;
 mod video;
 
@@ -11,6 +12,7 @@ pub(crate) use audio::{Events, Opus};
 use beat::Steps;
 use content::{Rate, Source};
 use header::{Header, Variable};
+pub(crate) use layers::{LAYERS_MAX, Layers};
 pub(crate) use payload::{Dimensions, VideoCodec};
 use raceway_units::{Instant, Random};
 pub(crate) use video::{FRAME_MIN, Video};
@@ -78,7 +80,7 @@ impl Sender {
         let header = Header::new(track, identity.ssrc);
         Self {
             identity,
-            source: Source::new(&track.content, header.length(), &mut random),
+            source: Source::new(&track.content, header.longest(), &mut random),
             header,
             time: Steps::new(per_ms * 1_000_000, beats),
             clock: Steps::new(per_ms * u64::from(track.clock_rate), beats * 1_000),
@@ -134,12 +136,16 @@ impl Sender {
     }
 
     fn write_as(&mut self, out: &mut [u8], transport_sequence: u16) -> usize {
-        let header = self.header.length();
+        let begins = self.header.describes_frames() && self.source.prepare(&mut self.random);
+        let header = self.header.length(begins);
         let shape = self.source.write(&mut out[header..], &mut self.random);
         let length = header + usize::from(shape.length);
         let timestamp = self.timestamp.wrapping_sub(shape.back);
         let (number, sequence, due) = (self.number, self.number as u16, self.due);
         self.header.write(out, &Variable { shape, sequence, timestamp, due, transport_sequence });
+        if self.header.marks_frames() {
+            self.header.write_mark(out, &self.source.mark(), begins);
+        }
         let Identity { run, stream, clock, .. } = self.identity;
         let stamp = Stamp { run, stream, clock, due, number, prefix: shape.prefix };
         // A payload that is too short for a stamp has been written whole by the source.

@@ -30,6 +30,8 @@ struct Packet {
     sequence: u16,
     timestamp: u32,
     ssrc: u32,
+    /// Octets of all of it.
+    length: usize,
     extensions: Vec<(u8, Vec<u8>)>,
     payload: Vec<u8>,
 }
@@ -43,6 +45,7 @@ fn parse(due: Instant, octets: &[u8]) -> Packet {
         sequence: view.sequence(),
         timestamp: view.timestamp(),
         ssrc: view.ssrc(),
+        length: octets.len(),
         extensions: view.extension().map_or(Vec::new(), |(profile, octets)| elements(profile, octets)),
         payload: view.payload().to_vec(),
     }

@@ -4,6 +4,8 @@ use raceway_units::Random;
 
 use super::beat::Steps;
 use super::content::{Rate, Shape};
+use super::layers::{Layers, Place};
+use super::payload::descriptor::Mark;
 use super::payload::{Dimensions, Fragment, PREFIX_MAX, VideoCodec};
 use crate::limits::VIDEO_PACKET_MAX;
 use crate::stamp::STAMP;
@@ -32,6 +34,8 @@ pub(crate) struct Video {
     /// Milliseconds from key frame to key frame; without, they come on request only.
     pub(crate) key_every_ms: Option<u32>,
     pub(crate) dimensions: Dimensions,
+    /// Temporal layers.
+    pub(crate) layers: Layers,
 }
 
 impl Video {
@@ -62,8 +66,11 @@ impl Video {
         let key_share = self.key_every_ms.map_or(0.0, |every| 1_000.0 / f64::from(every) / fps);
         let key = mean * f64::from(KEY_FACTOR);
         let other = (mean - key * key_share) / (1.0 - key_share);
-        let frame = key_share * (packets(key) + f64::from(self.codec.parameter_sets()))
-            + (1.0 - key_share) * packets(other.max(f64::from(FRAME_MIN)));
+        let sizes = self.layers.sizes();
+        let pattern = sizes.len() as f64;
+        let others: f64 = sizes.map(|size| packets((other * size).max(f64::from(FRAME_MIN)))).sum();
+        let frame =
+            key_share * (packets(key) + f64::from(self.codec.parameter_sets())) + (1.0 - key_share) * others / pattern;
         (frame * fps, mean / frame + self.codec.prefix() as f64)
     }
 }
@@ -84,6 +91,9 @@ pub(super) struct Frames {
     /// The present frame.
     key: bool,
     picture: u16,
+    /// Number of the last frame of temporal layer 0.
+    base: u8,
+    place: Place,
     size: u32,
     /// Packets of the present frame, and those of them that were sent.
     packets: u16,
@@ -104,6 +114,8 @@ impl Frames {
             requested: true,
             key: false,
             picture: random.next() as u16,
+            base: random.next() as u8,
+            place: Place::default(),
             size: 0,
             packets: 0,
             sent: 0,
@@ -115,11 +127,18 @@ impl Frames {
         self.requested = true;
     }
 
+    /// Begins the next frame if it is time to; whether the next packet begins a key frame.
     #[inline]
-    pub(super) fn write(&mut self, payload: &mut [u8], random: &mut Random) -> Shape {
+    pub(super) fn prepare(&mut self, random: &mut Random) -> bool {
         if self.sent == self.packets {
             self.begin(random);
         }
+        self.key && self.sent == 0
+    }
+
+    #[inline]
+    pub(super) fn write(&mut self, payload: &mut [u8], random: &mut Random) -> Shape {
+        self.prepare(random);
         let (index, ahead) = (self.sent, self.ahead());
         self.sent += 1;
         let marker = self.sent == self.packets;
@@ -135,12 +154,27 @@ impl Frames {
         Shape { length: length as u16, prefix: prefix as u8, ..shape }
     }
 
+    /// Of the packet that was written last.
+    pub(super) const fn mark(&self) -> Mark {
+        Mark {
+            first: self.sent == 1,
+            last: self.sent == self.packets,
+            key: self.key,
+            picture: self.picture,
+            base: self.base,
+            place: self.place,
+        }
+    }
+
     const fn fragment(&self, part: u16, parts: u16) -> Fragment {
         Fragment {
             first: part == 0,
             last: part + 1 == parts,
             key: self.key,
             picture: self.picture,
+            base: self.base,
+            place: self.place,
+            layered: self.video.layers.count() > 1,
             frame: self.size,
             dimensions: self.video.dimensions,
         }
@@ -157,8 +191,10 @@ impl Frames {
         if self.key {
             (self.since_key, self.requested) = (0, false);
         }
+        self.place = self.video.layers.place(self.since_key);
         self.since_key += 1;
         self.picture = self.picture.wrapping_add(1);
+        self.base = self.base.wrapping_add(u8::from(self.place.layer == 0));
         self.size = self.next_size(random);
         self.packets = self.size.div_ceil(u32::from(self.room)) as u16 + self.ahead();
         self.sent = 0;
@@ -180,7 +216,8 @@ impl Frames {
         let meant = if self.key {
             f64::from(budget * KEY_FACTOR)
         } else {
-            f64::from(budget) + f64::from(self.credit) / f64::from(self.video.fps)
+            let size = self.video.layers.size(self.place);
+            f64::from(budget) * size + f64::from(self.credit) / f64::from(self.video.fps)
         };
         let spread = 1.0 + SPREAD * (2.0 * random.fraction() - 1.0);
         let size = ((meant * spread) as u32).max(FRAME_MIN);

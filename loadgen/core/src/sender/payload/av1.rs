@@ -12,6 +12,8 @@ const NEW_SEQUENCE: u8 = 0x08;
 /// OBU headers without a size (AV1 section 5.3.2).
 const SEQUENCE: u8 = 1 << 3;
 const FRAME: u8 = 6 << 3;
+/// An extension with the temporal layer follows the OBU header (AV1 section 5.3.3).
+const EXTENSION: u8 = 1 << 2;
 /// The beginning of a frame header: shown, and key or inter (AV1 section 5.9.2).
 const KEY: u8 = 0x10;
 const INTER: u8 = 0x30;
@@ -25,14 +27,24 @@ pub(super) fn write(payload: &mut [u8], fragment: &Fragment) -> usize {
         return 1;
     }
     if !fragment.key {
-        payload[..3].copy_from_slice(&[continued | ONE_ELEMENT, FRAME, INTER]);
-        return 3;
+        payload[0] = continued | ONE_ELEMENT;
+        return 1 + write_frame(&mut payload[1..], fragment);
     }
     let frame = 3 + SEQUENCE_HEADER;
     payload[..3].copy_from_slice(&[continued | TWO_ELEMENTS | NEW_SEQUENCE, 1 + SEQUENCE_HEADER as u8, SEQUENCE]);
     write_sequence(&mut payload[3..frame], fragment.dimensions);
-    payload[frame..frame + 2].copy_from_slice(&[FRAME, KEY]);
-    frame + 2
+    frame + write_frame(&mut payload[frame..], fragment)
+}
+
+/// The beginning of a frame OBU.
+fn write_frame(payload: &mut [u8], fragment: &Fragment) -> usize {
+    let kind = if fragment.key { KEY } else { INTER };
+    if fragment.layered {
+        payload[..3].copy_from_slice(&[FRAME | EXTENSION, fragment.place.layer << 5, kind]);
+        return 3;
+    }
+    payload[..2].copy_from_slice(&[FRAME, kind]);
+    2
 }
 
 /// A sequence header (AV1 section 5.5): main profile, level 3.1, 8 bits, no tools that need more to be said.

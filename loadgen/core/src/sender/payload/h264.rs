@@ -3,8 +3,10 @@
 use super::bits::Bits;
 use super::{Dimensions, Fragment};
 
-/// NAL unit types (ITU-T H.264 table 7-1) with the importance that encoders give them (RFC 6184 section 5.3).
+/// NAL unit types (ITU-T H.264 table 7-1) with the importance that encoders give them (RFC 6184 section 5.3): none where no
+/// other frame needs it.
 const SLICE: u8 = 0x41;
+const DISCARDABLE_SLICE: u8 = 0x01;
 const KEY_SLICE: u8 = 0x65;
 const SEQUENCE: u8 = 0x67;
 const PICTURE: u8 = 0x68;
@@ -23,7 +25,11 @@ const PICTURE_SET: [u8; 4] = [PICTURE, 0xce, 0x3c, 0x80];
 const MACROBLOCK: u32 = 16;
 
 pub(super) fn write(payload: &mut [u8], fragment: &Fragment) -> usize {
-    let unit = if fragment.key { KEY_SLICE } else { SLICE };
+    let unit = match fragment.place.discardable {
+        _ if fragment.key => KEY_SLICE,
+        true => DISCARDABLE_SLICE,
+        false => SLICE,
+    };
     if fragment.first && fragment.last {
         payload[0] = unit;
         return 1;

@@ -2,10 +2,13 @@
 
 mod av1;
 mod bits;
+pub(super) mod descriptor;
 mod h264;
 mod vp8;
 
 use std::str::FromStr;
+
+use super::layers::Place;
 
 /// How frames are put into packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,12 @@ pub(super) struct Fragment {
     pub(super) key: bool,
     /// Number of the frame.
     pub(super) picture: u16,
+    /// Number of the last frame of temporal layer 0.
+    pub(super) base: u8,
+    /// Where it is among the temporal layers.
+    pub(super) place: Place,
+    /// There are several.
+    pub(super) layered: bool,
     /// Octets of the frame.
     pub(super) frame: u32,
     /// Its picture elements.

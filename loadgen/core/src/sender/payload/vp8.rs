@@ -1,20 +1,19 @@
 //! VP8 (RFC 7741), with a long picture number, temporal layer and its index.
 
-use super::Fragment;
+use super::{Fragment, Place};
 
 /// Octets of the payload descriptor (section 4.2).
 pub(super) const DESCRIPTOR: usize = 6;
 
 pub(super) fn write(payload: &mut [u8], fragment: &Fragment) -> usize {
-    let Fragment { first, picture, .. } = *fragment;
-    // X, and S where partition 0 begins.
-    payload[0] = if first { 0x90 } else { 0x80 };
+    let Fragment { first, picture, base, place: Place { layer, sync, discardable, .. }, .. } = *fragment;
+    // X, N where no other frame needs this one, and S where partition 0 begins.
+    payload[0] = 0x80 | u8::from(discardable) << 5 | u8::from(first) << 4;
     // I, L and T.
     payload[1] = 0xe0;
     payload[2..4].copy_from_slice(&(picture | 0x8000).to_be_bytes());
-    // TL0PICIDX counts every frame, since all are of temporal layer 0.
-    payload[4] = picture as u8;
-    payload[5] = 0;
+    payload[4] = base;
+    payload[5] = layer << 6 | u8::from(sync) << 5;
     DESCRIPTOR + if first { header(&mut payload[DESCRIPTOR..], fragment) } else { 0 }
 }
 
