@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use raceway_loadgen_core::replay::{Capture, Flaws, Recorded};
 use raceway_loadgen_core::report::Report;
+use raceway_loadgen_report::words::of;
 
 use crate::cli::Replay;
 use crate::rtp::Calls;
@@ -46,7 +47,12 @@ pub fn run(mut options: Replay, interrupt: &Interrupt) -> Result<Report> {
         calls: options.copies,
         calls_per_socket: 1,
         ramp: options.ramp,
-        what: format!("{} copies of {} streams of {name} to {}", options.copies, capture.streams.len(), options.target),
+        what: format!(
+            "{} of {name}, {} to {}",
+            of(capture.streams.len() as u64, "stream"),
+            if options.copies == 1 { "once".to_owned() } else { format!("{} times", options.copies) },
+            options.target
+        ),
         target: options.target,
         receive: options.receive,
     };
@@ -57,8 +63,9 @@ pub fn run(mut options: Replay, interrupt: &Interrupt) -> Result<Report> {
 fn found(name: &str, capture: &Capture) -> String {
     let packets: usize = capture.streams.iter().map(|stream| stream.packets()).sum();
     let mut text = format!(
-        "{name}: {} RTP streams of {packets} packets, {:.1} s",
-        capture.streams.len(),
+        "{name}: {} of {}, {:.1} s",
+        of(capture.streams.len() as u64, "RTP stream"),
+        of(packets as u64, "packet"),
         capture.period().as_secs_f64()
     );
     let flaws = capture.streams.iter().fold(Flaws::default(), |sum, stream| Flaws {

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use anyhow::{Result, ensure};
 use raceway_loadgen_core::Identity;
 use raceway_loadgen_core::report::Report;
+use raceway_loadgen_report::words::of;
 
 use crate::cli::{Common, Rtp};
 use crate::crew::BackEnd;
@@ -35,7 +36,7 @@ pub fn run(options: Rtp, interrupt: &Interrupt) -> Result<Report> {
         calls: options.streams,
         calls_per_socket: options.streams_per_socket,
         ramp: options.shape.ramp,
-        what: format!("{} streams of {profile} to {}", options.streams, options.target),
+        what: format!("{} of {profile} to {}", of(options.streams.into(), "stream"), options.target),
         target: options.target,
         receive: options.receive,
     };

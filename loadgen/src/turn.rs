@@ -9,6 +9,7 @@ use core_affinity::CoreId;
 use raceway_loadgen_core::report::Report;
 use raceway_loadgen_core::turn::{Credentials, Family, Settings};
 use raceway_loadgen_core::{Identity, Track};
+use raceway_loadgen_report::words::of;
 use raceway_units::UnixTime;
 
 use crate::cli::{Direction, Mode, Turn};
@@ -93,7 +94,7 @@ impl Build {
         let pps = tracks.iter().map(Track::packets_per_second).sum::<f64>() * f64::from(options.clients) * ways;
         sockets::allow(2 * u64::from(options.clients))?;
         let framing = if options.indications { Framing::Indication } else { Framing::Channel };
-        let what = format!("{} TURN clients at {server}, {profile} over {framing}", options.clients);
+        let what = format!("{} at {server}, {profile} over {framing}", of(options.clients.into(), "TURN client"));
         let (server, from, ramp) = (*server, *from, options.shape.ramp);
         let session = Session::new(self.options.common.clone(), interrupt)?;
         let cores = session.cores(2.0 * pps)?;

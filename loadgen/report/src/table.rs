@@ -7,7 +7,7 @@ use raceway_loadgen_core::quality::Band;
 use raceway_loadgen_core::report::{Interval, Reference, Report, RtcpSummary, Spread, StreamReport, TurnSummary};
 
 use crate::verdict::{Verdict, why};
-use crate::words::{bits, clean, count, ms, percent, rate};
+use crate::words::{bits, clean, count, ms, of, percent, rate};
 
 /// Streams that are listed, if any had losses.
 const WORST: usize = 5;
@@ -136,7 +136,7 @@ fn streams(out: &mut String, report: &Report) -> std::fmt::Result {
     if streams.count == 0 {
         return Ok(());
     }
-    write!(out, "{} streams, {} with losses", count(streams.count), count(streams.with_loss))?;
+    write!(out, "{}, {} with losses", of(streams.count, "stream"), count(streams.with_loss))?;
     if let Some(jitter) = streams.jitter_ms {
         write!(out, "; jitter {} ms in the mean, {} at most", ms(jitter.mean), ms(jitter.max))?;
     }
@@ -186,7 +186,7 @@ fn write_rtcp(out: &mut String, rtcp: &RtcpSummary) -> std::fmt::Result {
 
 fn write_turn(out: &mut String, turn: &TurnSummary) -> std::fmt::Result {
     let TurnSummary { clients, allocated, refreshed, allocations_per_s, .. } = turn;
-    write!(out, "TURN: {} clients, {} allocations", count(*clients), count(*allocated))?;
+    write!(out, "TURN: {}, {}", of(*clients, "client"), of(*allocated, "allocation"))?;
     if *refreshed != 0 {
         write!(out, ", {} refreshes", count(*refreshed))?;
     }

@@ -14,6 +14,13 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// A number of things: `1 stream`, `2,000 streams`.
+#[must_use]
+pub fn of(number: u64, one: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {one}{plural}", count(number))
+}
+
 /// A rate, whole unless it is small.
 #[must_use]
 pub fn rate(per_second: f64) -> String {
@@ -108,6 +115,14 @@ mod tests {
     fn numbers_have_their_thousands_apart() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0.0, 0.25, 9.99, 10.4, 12_345.6].map(rate), ["0", "0.2", "10.0", "10", "12,346"]);
+    }
+
+    #[test]
+    fn one_thing_is_not_several() {
+        assert_eq!(
+            [0, 1, 2, 2_000].map(|number| of(number, "stream")),
+            ["0 streams", "1 stream", "2 streams", "2,000 streams"]
+        );
     }
 
     #[test]

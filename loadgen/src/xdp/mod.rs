@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use raceway_loadgen_core::report::{Interval, Report};
 use raceway_loadgen_core::{Steady, Track};
+use raceway_loadgen_report::words::of;
 use raceway_loadgen_xdp::layout::{Expected, STREAMS_MAX};
 use raceway_loadgen_xdp::{Endpoints, Frames, Generator, Order, PACKET_MAX, Running, Shape, Sink};
 use raceway_units::{Instant, Random};
@@ -65,8 +66,12 @@ pub fn run(options: Rtp, interrupt: &Interrupt) -> Result<Report> {
         .collect();
     let finding = attend(&options, &session, steady, shape, &frames, &out, &back)?;
     let place = if back == out { name.to_owned() } else { format!("{name} and {}", back.name) };
-    let what =
-        format!("{} streams of {} to {} in XDP on {place}", options.streams, options.shape.profile, options.target);
+    let what = format!(
+        "{} of {} to {} in XDP on {place}",
+        of(options.streams.into(), "stream"),
+        options.shape.profile,
+        options.target
+    );
     Ok(report::report(&session, &finding, &options.shape.profile.to_string(), what))
 }
 

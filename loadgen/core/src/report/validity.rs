@@ -81,10 +81,12 @@ fn why(limit: Limit, effort: &Effort, unsent: u64) -> String {
             format!("the socket refused {} of {} packets: ask for less, or more workers", effort.refused, effort.due)
         }
         Limit::Core if unsent != 0 => {
-            format!("{unsent} packets were not sent, a core was {busy:.0} % busy: ask for less")
+            format!("{unsent} of {} packets unsent, a core was {busy:.0} % busy: ask for less", effort.due)
         }
         Limit::Core => format!("{late}, a core was {busy:.0} % busy: ask for less, or more cores"),
-        Limit::Schedule if unsent != 0 => format!("{unsent} packets were not sent with cores {busy:.0} % busy: {late}"),
+        Limit::Schedule if unsent != 0 => {
+            format!("{unsent} of {} packets unsent with cores {busy:.0} % busy: {late}", effort.due)
+        }
         Limit::Schedule => format!("{late}, though no core was over {busy:.0} % busy: something else took the cores"),
     }
 }

@@ -9,7 +9,7 @@ use raceway_loadgen_core::report::{Outcome, Reference, Report, RtcpSummary, Spre
 
 use crate::table::band_name;
 use crate::verdict::{Verdict, why};
-use crate::words::{bits, count, date, ms, percent, rate, time};
+use crate::words::{bits, count, date, ms, of, percent, rate, time};
 
 /// Streams that have a row on the page.
 pub const WORST_ROWS: usize = 20;
@@ -164,7 +164,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
         name: "lost",
         value: percent(summary.loss_ratio).trim_end_matches(" %").to_owned(),
         unit: "%",
-        note: format!("{} packets", count(summary.lost)),
+        note: of(summary.lost, "packet"),
         bad: summary.lost != 0,
     }];
     if summary.delay.count != 0 {
@@ -198,7 +198,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
 
 fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let run = &report.run;
-    let cores = if run.machine.cores == 1 { "1 core".to_owned() } else { format!("{} cores", run.machine.cores) };
+    let cores = of(run.machine.cores.into(), "core");
     let unmeasured = run.unmeasured.iter().map(|words| ("not measured", words.clone()));
     let facts = [
         ("command", run.command.clone()),
