@@ -9,7 +9,7 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use hdrhistogram::Histogram;
 use raceway_loadgen_core::limits::SOURCES_MAX;
-use raceway_loadgen_core::rtcp::{Figures, MINIMUM, NtpClock, Participant, Reception, Sent, Settings};
+use raceway_loadgen_core::rtcp::{self, Figures, MINIMUM, NtpClock, Participant, Reception, Sent, Settings};
 use raceway_units::{Endpoint, Instant, Random};
 
 use super::receivers::{Place, Receivers};
@@ -135,7 +135,8 @@ impl Reporters {
         Some((*way, length))
     }
 
-    /// Takes a datagram that arrived at a socket; the streams of which a key frame is asked.
+    /// Takes a datagram that arrived at a socket; the streams of which a key frame is asked. One of our own that somebody
+    /// has sent back says nothing and does not count.
     pub fn handle(
         &mut self,
         port: u32,
@@ -145,8 +146,10 @@ impl Reporters {
     ) -> impl Iterator<Item = u32> + use<> {
         let mut wanted = [u32::MAX; SOURCES_MAX];
         let planned = self.by_place.get(&Place { port, remote: None });
-        let here = planned.or_else(|| self.by_place.get(&Place { port, remote }));
-        for (place, number) in wanted.iter_mut().zip(here.into_iter().flatten()) {
+        let here = planned.or_else(|| self.by_place.get(&Place { port, remote })).map_or(&[][..], Vec::as_slice);
+        let sender = rtcp::sender(datagram);
+        let is_ours = here.iter().any(|number| Some(self.list[*number as usize].participant.ssrc()) == sender);
+        for (place, number) in wanted.iter_mut().zip(here).filter(|_| !is_ours) {
             let Reporter { participant, stream, .. } = &mut self.list[*number as usize];
             let Ok(heard) = participant.handle(datagram, now) else { continue };
             if let Some(round_trip) = heard.round_trip {
@@ -169,5 +172,64 @@ impl Reporters {
             (reporter.stream, once)
         });
         (each.collect(), self.round_trip_us.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use raceway_loadgen_core::Clock;
+    use raceway_loadgen_core::limits::REPORT_MAX;
+
+    use super::*;
+    use crate::worker::Expectation;
+
+    const PLACE: Place = Place { port: 3, remote: None };
+
+    fn reporters() -> Reporters {
+        let mut reporters = Reporters::new(NtpClock::new(Duration::from_secs(9), Instant::default()), 5, true);
+        for ssrc in [7, 8] {
+            let route = Route::ByClient { client: 0 };
+            reporters.add(PLACE, ssrc, Some((ssrc, 64_000.0)), Way::Route(route), Instant::default());
+        }
+        reporters
+    }
+
+    /// The last report of a participant.
+    fn report(reporters: &mut Reporters, number: u32) -> Vec<u8> {
+        let expectation = Expectation {
+            run: None,
+            strangers: false,
+            echo: false,
+            gap: Duration::ZERO,
+            playout: Duration::ZERO,
+            clock_rates: Vec::new(),
+        };
+        let receivers = Receivers::new(expectation, &[], Clock(1));
+        let mut out = [0; REPORT_MAX];
+        let (_, length) = reporters.write(number, None, &receivers, true, Instant::default(), &mut out).unwrap();
+        out[..length].to_vec()
+    }
+
+    fn received(reporters: &Reporters) -> u64 {
+        reporters.figures().0.iter().map(|(_, figures)| figures.received).sum()
+    }
+
+    #[test]
+    fn reports_of_our_own_that_come_back_do_not_count() {
+        let mut reporters = reporters();
+        for number in [0, 1] {
+            let echoed = report(&mut reporters, number);
+            assert_eq!(reporters.handle(3, None, &echoed, Instant::default()).count(), 0);
+        }
+        assert_eq!(received(&reporters), 0);
+    }
+
+    #[test]
+    fn a_report_of_somebody_else_counts_once() {
+        let mut reporters = reporters();
+        let mut foreign = report(&mut reporters, 0);
+        foreign[4..8].copy_from_slice(&99_u32.to_be_bytes());
+        reporters.handle(3, None, &foreign, Instant::default()).for_each(drop);
+        assert_eq!(received(&reporters), 1);
     }
 }

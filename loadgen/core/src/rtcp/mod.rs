@@ -110,6 +110,13 @@ pub struct Figures {
     pub goodbyes: u64,
 }
 
+/// Who sends a datagram of RTCP: every kind of packet begins with that (RFC 3550 section 6.4, RFC 4585 section 6.1). `None`
+/// if it is too short for one.
+#[must_use]
+pub fn sender(datagram: &[u8]) -> Option<u32> {
+    datagram.get(4..).and_then(<[u8]>::first_chunk).map(|ssrc| u32::from_be_bytes(*ssrc))
+}
+
 /// Reads any octets as RTCP for a participant; what is no RTCP changes nothing but a count.
 pub fn fuzz(data: &[u8]) {
     let clock = NtpClock::new(Duration::from_secs(1), Default::default());

@@ -70,6 +70,12 @@ impl Participant {
         participant
     }
 
+    /// Its synchronisation source.
+    #[must_use]
+    pub const fn ssrc(&self) -> u32 {
+        self.settings.ssrc
+    }
+
     /// When the next report may be due.
     #[must_use]
     pub const fn poll_timeout(&self) -> Instant {
