@@ -53,7 +53,7 @@ pub struct Stream {
 }
 
 /// How the packets of a stream travel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Route {
     /// As they are.
     Plain {

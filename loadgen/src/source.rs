@@ -6,7 +6,7 @@ use std::time::Duration;
 use raceway_loadgen_core::quality::Codec;
 use raceway_loadgen_core::replay::{Recorded, Replay, ReplaySender};
 use raceway_loadgen_core::rtcp::Sent;
-use raceway_loadgen_core::{Identity, Sender, Track};
+use raceway_loadgen_core::{Identity, Sender, Track, Transport};
 use raceway_units::Instant;
 
 /// What a stream sends.
@@ -139,11 +139,11 @@ impl Sending {
         }
     }
 
-    /// Writes the packet that is due.
+    /// Writes the packet that is due. Packets of a capture keep the transport-wide numbers that they have.
     #[inline]
-    pub fn write(&mut self, out: &mut [u8]) -> usize {
+    pub fn write(&mut self, transport: &mut Transport, out: &mut [u8]) -> usize {
         match self {
-            Self::Profile(sender) => sender.write(out),
+            Self::Profile(sender) => sender.write_on(transport, out),
             Self::Capture(sender) => sender.write(out),
         }
     }

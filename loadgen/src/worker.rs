@@ -5,6 +5,7 @@ mod clients;
 mod inbox;
 mod receivers;
 mod reporters;
+mod transports;
 
 use std::io;
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ pub use clients::{Refusal, TurnFigures};
 use inbox::{Inbox, Taken};
 pub use receivers::{Arriving, Expectation, Place, Receivers};
 use reporters::{Reporters, Way};
+use transports::Transports;
 
 /// Where a packet is written in a buffer, so that a header of TURN has room in front of it.
 const ROOM: usize = INDICATION_HEADER_MAX.next_multiple_of(16);
@@ -131,6 +133,7 @@ pub struct Worker<I> {
     access: Option<Access>,
     reporters: Reporters,
     senders: Vec<Sending>,
+    transports: Transports,
     /// Packets that each stream has sent, once media is over.
     sent: Vec<u64>,
     /// Packets that were due and never left.
@@ -170,6 +173,7 @@ impl<I: PacketIo> Worker<I> {
         Self {
             io,
             senders: Vec::with_capacity(plan.streams.len()),
+            transports: Transports::default(),
             access: terms.impair.map(|config| Access::new(config, terms.seed)),
             inbox,
             reporters,
@@ -289,6 +293,7 @@ impl<I: PacketIo> Worker<I> {
                 self.flowing += 1;
             }
             self.senders.push(sender);
+            self.transports.join(stream.route);
         }
         self.begin_reports(begin);
         if self.inbox.clients.begin(begin) {
@@ -334,7 +339,7 @@ impl<I: PacketIo> Worker<I> {
             while self.inbox.clients.carry(self.plan.streams[stream].route)
                 && sender.next_due().is_some_and(|due| due < now)
             {
-                sender.write(&mut nowhere);
+                sender.write(self.transports.of(stream as u32), &mut nowhere);
                 self.unsent += 1;
             }
         }
@@ -401,7 +406,7 @@ impl<I: PacketIo> Worker<I> {
         let Some(buffer) = self.io.originate() else { return false };
         let sender = &mut self.senders[stream as usize];
         let memory = self.io.memory(&buffer);
-        let length = sender.write(&mut memory[ROOM..]);
+        let length = sender.write(self.transports.of(stream), &mut memory[ROOM..]);
         match sender.next_due() {
             Some(next) => self.wheel.schedule(stream, next),
             None => self.flowing -= 1,
