@@ -1,12 +1,15 @@
-//! `capacity`: the most that a target carries.
+//! `capacity`: the most that a target carries, or that this generator sends in time.
 
-use anyhow::{Result, ensure};
+use std::net::{Ipv4Addr, UdpSocket};
+
+use anyhow::{Context, Result, ensure};
 use raceway_loadgen_core::capacity::{Capacity, Found, Search, Verdict};
 use raceway_loadgen_core::expect::Expectations;
 use raceway_loadgen_core::report::Report;
 use serde::Serialize;
 
 use crate::cli::{self, CapacityOf, Common};
+use crate::crew::BackEnd;
 use crate::session::Interrupt;
 use crate::{rtp, turn};
 
@@ -27,6 +30,8 @@ pub struct Trial {
     pub loss_ratio: f64,
     /// 99th percentile of the delay, milliseconds.
     pub delay_p99_ms: f64,
+    /// 99th percentile of the generator's lateness, milliseconds.
+    pub lateness_p99_ms: f64,
 }
 
 /// What came of all searches.
@@ -58,19 +63,74 @@ pub fn run(options: cli::Capacity, interrupt: &Interrupt) -> Result<Searched> {
         CapacityOf::Rtp { search, mut trial } => {
             let first = trial.streams;
             prepare(&mut trial.common);
-            let expected = expected(&trial.common);
-            search_all("streams", search, first, expected, trial.common.quiet, interrupt, |streams| {
+            let goal = Goal::of_target("streams", &trial.common);
+            search_all(goal, search, first, interrupt, |streams| {
                 rtp::run(cli::Rtp { streams, ..trial.clone() }, interrupt)
             })
         }
+        CapacityOf::Generator { search, trial } => generator(search, trial, interrupt),
         CapacityOf::Turn { search, mut trial } => {
             ensure!(trial.mode == cli::Mode::Media, "capacity searches with media; leave --mode away");
             let first = trial.clients;
             prepare(&mut trial.common);
-            let expected = expected(&trial.common);
-            search_all("clients", search, first, expected, trial.common.quiet, interrupt, |clients| {
+            let goal = Goal::of_target("clients", &trial.common);
+            search_all(goal, search, first, interrupt, |clients| {
                 turn::run(cli::Turn { clients, ..trial.clone() }, interrupt)
             })
+        }
+    }
+}
+
+/// Streams to nobody: the most that leave in time.
+fn generator(search: cli::Search, trial: cli::Alone, interrupt: &Interrupt) -> Result<Searched> {
+    let cli::Alone { target, streams: first, streams_per_socket, shape, common } = trial;
+    ensure!(common.backend != BackEnd::Xdp, "capacity generator measures sockets; leave --backend xdp away");
+    ensure!(common.expect.is_none(), "capacity generator expects to be in time (--lateness); leave --expect away");
+    // It is there, so that the network does not refuse, and is not read, so that receiving costs next to nothing.
+    let unread = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no socket to send to")?;
+    let local = unread.local_addr().context("no socket to send to")?.to_string();
+    let target = target.map_or_else(|| local.parse().map_err(anyhow::Error::msg), Ok)?;
+    let goal = Goal {
+        unit: "streams",
+        expected: format!("p99 of lateness <= {:?}, nothing refused or left", common.lateness),
+        quiet: common.quiet,
+        of_generator: true,
+    };
+    let trial = cli::Rtp {
+        target,
+        streams: first,
+        streams_per_socket,
+        receive: None,
+        interface: None,
+        receive_interface: None,
+        next_hop: None,
+        shape,
+        common,
+    };
+    search_all(goal, search, first, interrupt, |streams| rtp::run(cli::Rtp { streams, ..trial.clone() }, interrupt))
+}
+
+/// What is searched.
+struct Goal {
+    unit: &'static str,
+    /// What each trial must hold.
+    expected: String,
+    quiet: bool,
+    /// The generator's own limit is what is searched.
+    of_generator: bool,
+}
+
+impl Goal {
+    fn of_target(unit: &'static str, common: &Common) -> Self {
+        Self { unit, expected: expected(common), quiet: common.quiet, of_generator: false }
+    }
+
+    fn verdict(&self, report: &Report) -> Verdict {
+        match (report.validity.valid, report.expectations.iter().all(|outcome| outcome.met)) {
+            (false, _) if self.of_generator => Verdict::Failed,
+            (false, _) => Verdict::Invalid,
+            (true, true) => Verdict::Passed,
+            (true, false) => Verdict::Failed,
         }
     }
 }
@@ -86,11 +146,9 @@ fn expected(common: &Common) -> String {
 }
 
 fn search_all(
-    unit: &'static str,
+    goal: Goal,
     options: cli::Search,
     first: u32,
-    expected: String,
-    quiet: bool,
     interrupt: &Interrupt,
     mut trial: impl FnMut(u32) -> Result<Report>,
 ) -> Result<Searched> {
@@ -109,7 +167,7 @@ fn search_all(
             if interrupt.is_set() {
                 break;
             }
-            let verdict = verdict(&report);
+            let verdict = goal.verdict(&report);
             if verdict == Verdict::Passed {
                 rate = report.summary.sent_pps;
             }
@@ -121,9 +179,10 @@ fn search_all(
                 sent_pps: report.summary.sent_pps,
                 loss_ratio: report.summary.loss_ratio,
                 delay_p99_ms: report.summary.delay.p99_ms,
+                lateness_p99_ms: report.validity.lateness.p99_ms,
             };
-            if !quiet {
-                eprintln!("{}", line(&trial, unit));
+            if !goal.quiet {
+                eprintln!("{}", line(&trial, goal.unit));
             }
             search.note(verdict);
             trials.push(trial);
@@ -137,15 +196,8 @@ fn search_all(
     let capacity = Capacity::of(&found);
     let packets_per_second = rates.iter().sum::<f64>() / (rates.len().max(1) as f64);
     let interrupted = interrupt.is_set();
+    let Goal { unit, expected, .. } = goal;
     Ok(Searched { unit, expected, packets_per_second, capacity, found, trials, interrupted })
-}
-
-fn verdict(report: &Report) -> Verdict {
-    match (report.validity.valid, report.expectations.iter().all(|outcome| outcome.met)) {
-        (false, _) => Verdict::Invalid,
-        (true, true) => Verdict::Passed,
-        (true, false) => Verdict::Failed,
-    }
 }
 
 fn why(report: &Report) -> String {
@@ -157,13 +209,15 @@ fn why(report: &Report) -> String {
 }
 
 fn line(trial: &Trial, unit: &str) -> String {
-    let Trial { search, load, verdict, why, sent_pps, .. } = trial;
+    let Trial { search, load, verdict, why, sent_pps, lateness_p99_ms, .. } = trial;
     let verdict = match verdict {
         Verdict::Passed => "passed".to_owned(),
         Verdict::Failed => format!("failed: {why}"),
         Verdict::Invalid => format!("the generator was the limit: {why}"),
     };
-    format!("search {search}: {load} {unit}, {sent_pps:.0} packets/s: {verdict}")
+    format!(
+        "search {search}: {load} {unit}, {sent_pps:.0} packets/s, p99 of lateness {lateness_p99_ms:.3} ms: {verdict}"
+    )
 }
 
 impl Searched {

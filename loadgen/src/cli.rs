@@ -35,7 +35,8 @@ pub enum Task {
     Turn(Turn),
     /// Sends the RTP streams of a capture again, as they were sent: their times kept, SSRCs and addresses new.
     Replay(Replay),
-    /// Searches for the most streams, or TURN clients, that a target carries, several times.
+    /// Searches for the most streams, or TURN clients, that a target carries, several times; or for what this generator sends
+    /// in time.
     ///
     /// The load doubles until a trial fails, then the distance is halved. What a trial must hold is --expect (loss<=0 if it
     /// is not given); a trial in which the generator itself was late ends the search, and the result is a lower bound.
@@ -82,6 +83,17 @@ pub enum CapacityOf {
         #[command(flatten)]
         trial: Rtp,
     },
+    /// Streams that the sockets of this machine send in time: p99 of lateness within --lateness, and nothing refused or left.
+    ///
+    /// They go to a socket of this machine that nobody reads, unless there is a --target that discards.
+    Generator {
+        /// How it is searched.
+        #[command(flatten)]
+        search: Search,
+        /// What is sent.
+        #[command(flatten)]
+        trial: Alone,
+    },
     /// TURN clients with media, as `turn` has them; --clients is where the search begins.
     Turn {
         /// How it is searched.
@@ -91,6 +103,27 @@ pub enum CapacityOf {
         #[command(flatten)]
         trial: Turn,
     },
+}
+
+/// Options of `capacity generator`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Alone {
+    /// Where to send, if not to a socket of this machine that nobody reads.
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<Target>,
+    /// Streams of the first trial.
+    #[arg(long, default_value_t = 1000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub streams: u32,
+    /// Streams that share a socket.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub streams_per_socket: u32,
+    /// Streams to send.
+    #[command(flatten)]
+    pub shape: Streams,
+    /// What all runs have.
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// How capacity is searched.

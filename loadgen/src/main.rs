@@ -34,6 +34,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Capacity(options) => {
             let json = match &options.of {
                 CapacityOf::Rtp { trial, .. } => trial.common.json,
+                CapacityOf::Generator { trial, .. } => trial.common.json,
                 CapacityOf::Turn { trial, .. } => trial.common.json,
             };
             return show::searched(&capacity::run(options, &interrupt)?, json);
