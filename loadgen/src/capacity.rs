@@ -96,17 +96,8 @@ fn generator(search: cli::Search, trial: cli::Alone, interrupt: &Interrupt) -> R
         quiet: common.quiet,
         of_generator: true,
     };
-    let trial = cli::Rtp {
-        target,
-        streams: first,
-        streams_per_socket,
-        receive: None,
-        interface: None,
-        receive_interface: None,
-        next_hop: None,
-        shape,
-        common,
-    };
+    let trial =
+        cli::Rtp { target, streams: first, streams_per_socket, receive: None, shape, xdp: cli::Xdp::default(), common };
     search_all(goal, search, first, interrupt, |streams| rtp::run(cli::Rtp { streams, ..trial.clone() }, interrupt))
 }
 

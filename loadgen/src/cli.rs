@@ -228,21 +228,38 @@ pub struct Rtp {
     /// Without, it comes back to the sockets that sent it.
     #[arg(long, value_name = "TARGET")]
     pub receive: Option<Target>,
+    /// Streams to send.
+    #[command(flatten)]
+    pub shape: Streams,
+    /// Where they go past sockets.
+    #[command(flatten)]
+    pub xdp: Xdp,
+    /// What all runs have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Where streams are that go past sockets.
+#[derive(Clone, Debug, Default, Args)]
+#[group(skip)]
+pub struct Xdp {
     /// With --backend xdp: the interface that streams leave by.
     #[arg(long, value_name = "NAME")]
     pub interface: Option<String>,
-    /// With --backend xdp: the interface by which they arrive in the end, if it is another one.
+    /// With --backend xdp: the interface by which they arrive in the end (that of peers), if it is another one.
     #[arg(long, value_name = "NAME")]
     pub receive_interface: Option<String>,
     /// With --backend xdp: Ethernet address to send to; without, that of the next hop towards the target.
     #[arg(long, value_name = "MAC")]
     pub next_hop: Option<Mac>,
-    /// Streams to send.
-    #[command(flatten)]
-    pub shape: Streams,
-    /// What all runs have.
-    #[command(flatten)]
-    pub common: Common,
+}
+
+impl Xdp {
+    /// Whether any of it is given.
+    #[must_use]
+    pub const fn is_given(&self) -> bool {
+        self.interface.is_some() || self.receive_interface.is_some() || self.next_hop.is_some()
+    }
 }
 
 /// An Ethernet address.
@@ -308,6 +325,9 @@ pub struct Sink {
     /// Clock rate of a payload type without a fixed one, as 111=48000; may be repeated.
     #[arg(long, value_parser = clock_rate, value_name = "PT=HERTZ")]
     pub rtpmap: Vec<(u8, u32)>,
+    /// With --backend xdp: the interface that streams arrive at.
+    #[arg(long, value_name = "NAME")]
+    pub interface: Option<String>,
     /// What all runs have.
     #[command(flatten)]
     pub common: Common,
@@ -363,6 +383,9 @@ pub struct Turn {
     /// Streams to send.
     #[command(flatten)]
     pub shape: Streams,
+    /// Where they go past sockets.
+    #[command(flatten)]
+    pub xdp: Xdp,
     /// What all runs have.
     #[command(flatten)]
     pub common: Common,

@@ -18,7 +18,7 @@ use raceway_units::Instant;
 
 use crate::limits::{PORTS_MAX, REPORTS_MAX};
 use crate::plan::Plan;
-use crate::worker::{Control, Outcome, Report, Terms, TurnFigures, Worker};
+use crate::worker::{Control, Outcome, Report, Settled, Terms, Worker};
 
 /// How workers send and receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -42,7 +42,7 @@ pub trait Watch {
     ///
     /// # Errors
     /// It makes no sense to go on.
-    fn ready(&mut self, figures: &TurnFigures) -> Result<()>;
+    fn ready(&mut self, settled: &Settled) -> Result<()>;
 
     /// Media begins.
     fn begins(&mut self, at: Instant);
@@ -119,15 +119,15 @@ impl Crew {
     fn attend(&self, terms: &Terms, watch: &mut dyn Watch) -> Result<Vec<Outcome>> {
         let workers = self.threads.len();
         let (mut ready, mut outcomes) = (0, Vec::with_capacity(workers));
-        let mut figures = TurnFigures::default();
+        let mut settled = Settled::default();
         let mut sum = Sum::new(terms.timeline.now());
         while outcomes.len() < workers {
             match self.reports.recv_timeout(LOOK) {
                 Ok(Report::Ready(of_worker)) => {
-                    figures.merge(&of_worker);
+                    settled.merge(*of_worker);
                     ready += 1;
                     if ready == workers {
-                        watch.ready(&figures)?;
+                        watch.ready(&settled)?;
                         let begin = terms.timeline.now().after(LEAD);
                         self.control.begin_at.store(begin.as_ns(), Ordering::Release);
                         watch.begins(begin);

@@ -44,7 +44,7 @@ pub fn report(session: &Session, finding: &Finding, what: String) -> Report {
         allowed: session.common.lateness,
     });
     let mut report = Report::of(run(session, length, what), validity, summary, &finding.totals, Streams::of(rows));
-    report.turn = turn(finding);
+    report.turn = turn(&finding.outcomes);
     report.rtcp = rtcp;
     if let Some(expectations) = &session.common.expect {
         report.expectations = expectations.evaluate(&report);
@@ -89,9 +89,10 @@ fn reference(rows: &[StreamReport]) -> Reference {
     if absolute { Reference::Absolute } else { Reference::Relative }
 }
 
-fn turn(finding: &Finding) -> Option<TurnSummary> {
+/// What TURN clients met.
+pub(crate) fn turn(outcomes: &[Outcome]) -> Option<TurnSummary> {
     let mut figures = TurnFigures::default();
-    finding.outcomes.iter().for_each(|outcome| figures.merge(&outcome.turn));
+    outcomes.iter().for_each(|outcome| figures.merge(&outcome.turn));
     if figures.clients == 0 {
         return None;
     }

@@ -25,10 +25,9 @@ use crate::xdp;
 pub fn run(options: Rtp, interrupt: &Interrupt) -> Result<Report> {
     ensure!(options.streams > 0, "--streams 0: there is nothing to send");
     if options.common.backend == BackEnd::Xdp {
-        return xdp::run(options, interrupt);
+        return xdp::rtp::run(options, interrupt);
     }
-    let named = options.interface.is_some() || options.receive_interface.is_some() || options.next_hop.is_some();
-    ensure!(!named, "--interface, --receive-interface and --next-hop are for --backend xdp: sockets find their way");
+    xdp::refuse(&options.xdp)?;
     let profile = &options.shape.profile;
     let sources = profile.tracks().into_iter().map(|track| (profile.to_string(), Source::Profile(track)));
     let calls = Calls {

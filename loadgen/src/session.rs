@@ -18,7 +18,7 @@ use crate::clock::Timeline;
 use crate::crew::{self, BackEnd, Watch};
 use crate::plan::Plan;
 use crate::source::Source;
-use crate::worker::{Expectation, Outcome, Terms, TurnFigures};
+use crate::worker::{Expectation, Outcome, Settled, Terms, TurnFigures};
 
 /// Packets a second, sent and received, for which one more core is taken unless cores are named.
 const CORE_PPS: f64 = 100_000.0;
@@ -125,7 +125,7 @@ impl Session {
     /// # Errors
     /// A named core is not there.
     pub fn cores(&self, pps: f64) -> Result<Vec<CoreId>> {
-        let all = core_affinity::get_core_ids().context("the system does not say which cores there are")?;
+        let all = all_cores()?;
         if self.common.cores.is_empty() {
             let wanted = (pps / CORE_PPS).ceil().max(1.0) as usize;
             return Ok(all.into_iter().take(wanted).collect());
@@ -172,7 +172,10 @@ impl Session {
     /// It could not be run, and why.
     pub fn run(&self, plans: Vec<Plan>, cores: &[CoreId], terms: &Terms) -> Result<Finding> {
         ensure!(!plans.is_empty() && !cores.is_empty(), "nothing to do");
-        ensure!(self.common.backend != BackEnd::Xdp, "--backend xdp is for `rtp`: here packets go through sockets");
+        ensure!(
+            self.common.backend != BackEnd::Xdp,
+            "--backend xdp is for `rtp`, `sink` and media of `turn`: here packets go through sockets"
+        );
         let mut console = Console::new(self);
         let outcomes = crew::run(plans, cores, self.common.backend, terms, &mut console)?;
         console.bar.finish_and_clear();
@@ -196,6 +199,14 @@ impl Session {
     }
 }
 
+/// The cores that this process may use.
+///
+/// # Errors
+/// The system does not say.
+pub fn all_cores() -> Result<Vec<CoreId>> {
+    core_affinity::get_core_ids().context("the system does not say which cores there are")
+}
+
 /// Progress on the terminal, and sums.
 struct Console<'a> {
     session: &'a Session,
@@ -216,7 +227,8 @@ impl<'a> Console<'a> {
 }
 
 impl Watch for Console<'_> {
-    fn ready(&mut self, figures: &TurnFigures) -> Result<()> {
+    fn ready(&mut self, settled: &Settled) -> Result<()> {
+        let figures = &settled.figures;
         if figures.refusals.is_empty() || figures.ready > 0 || self.interrupted() {
             return Ok(());
         }
@@ -261,7 +273,8 @@ impl Watch for Console<'_> {
 }
 
 /// Why no client of a TURN server got as far as media: the commonest refusal, and what to do.
-fn why_none(figures: &TurnFigures) -> String {
+#[must_use]
+pub fn why_none(figures: &TurnFigures) -> String {
     let worst = figures.refusals.iter().max_by_key(|(_, (count, _))| *count);
     let Some((refusal, (_, words))) = worst else { return "no TURN client became ready".into() };
     let method = refusal.method;

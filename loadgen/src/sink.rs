@@ -1,20 +1,26 @@
 //! `sink`: receives streams and measures them.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use raceway_loadgen_core::report::Report;
 
 use crate::cli::Sink;
+use crate::crew::BackEnd;
 use crate::plan::{Plan, Port};
 use crate::result;
 use crate::session::{Interrupt, Session};
 use crate::sockets;
 use crate::worker::Expectation;
+use crate::xdp;
 
 /// Runs `sink`.
 ///
 /// # Errors
 /// It could not be run, and why.
 pub fn run(options: Sink, interrupt: &Interrupt) -> Result<Report> {
+    if options.common.backend == BackEnd::Xdp {
+        return xdp::sink::run(options, interrupt);
+    }
+    ensure!(options.interface.is_none(), "--interface is for --backend xdp: sockets listen at addresses");
     let addresses = options.listen.local()?;
     sockets::allow(addresses.len() as u64)?;
     let session = Session::new(options.common, interrupt)?;

@@ -13,12 +13,14 @@ use raceway_loadgen_report::words::of;
 use raceway_units::UnixTime;
 
 use crate::cli::{Direction, Mode, Turn};
+use crate::crew::BackEnd;
 use crate::plan::{Client, Framing, Plan, Port, Route, Stream, Turns};
 use crate::result;
 use crate::session::{Interrupt, Session};
 use crate::sockets;
 use crate::source::Source;
 use crate::target::local_towards;
+use crate::xdp;
 
 /// How much longer than a run credentials from a shared secret are good.
 const CREDENTIALS_MARGIN: Duration = Duration::from_secs(3600);
@@ -43,6 +45,11 @@ pub fn run(options: Turn, interrupt: &Interrupt) -> Result<Report> {
     let family = if options.ipv6_relay { Family::V6 } else { Family::V4 };
     let settings = Settings { family, answers_challenges: options.mode != Mode::Flood, ..Settings::default() };
     let build = Build { server, from, credentials, settings, options };
+    if build.options.common.backend == BackEnd::Xdp {
+        ensure!(build.options.mode == Mode::Media, "--mode {}: in XDP there is media alone", build.options.mode);
+        return xdp::turn::run(build, interrupt);
+    }
+    xdp::refuse(&build.options.xdp)?;
     let (session, finding, what) =
         if build.options.mode == Mode::Media { build.media(interrupt)? } else { build.at_a_rate(interrupt)? };
     let mut report = result::report(&session, &finding, what);
@@ -70,7 +77,7 @@ fn credentials(options: &Turn) -> Result<Credentials> {
 }
 
 /// What plans are made from.
-struct Build {
+pub(crate) struct Build {
     server: SocketAddr,
     from: IpAddr,
     credentials: Arc<Credentials>,
@@ -78,13 +85,65 @@ struct Build {
     options: Turn,
 }
 
+/// The sockets of a client and its peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pair {
+    /// The client's.
+    pub(crate) near: SocketAddr,
+    /// The server.
+    pub(crate) server: SocketAddr,
+    /// The peer's.
+    pub(crate) peer: SocketAddr,
+}
+
 type Done = (Session, crate::session::Finding, String);
 
 impl Build {
+    /// What was asked for.
+    pub(crate) const fn options(&self) -> &Turn {
+        &self.options
+    }
+
+    /// A client with a peer, both with their sockets: the client's, the peer's, and its place in the plan.
+    fn pair(&self, plan: &mut Plan, number: u32, framing: Framing, peers_at: IpAddr) -> Result<(u32, u32, u32)> {
+        let client = plan.clients.len() as u32;
+        let near = plan.open(self.from, Some(client))?;
+        let far = plan.open(peers_at, None)?;
+        let peer = sockets::local(&plan.ports[far as usize].fd)?;
+        plan.clients.push(Client {
+            port: near,
+            server: self.server,
+            peer: Some(peer),
+            framing,
+            credentials: Arc::clone(&self.credentials),
+            settings: self.settings,
+            seed: seed()?,
+            after: Duration::from_secs(number.into()) / self.options.setup_rate,
+            turns: None,
+        });
+        Ok((near, far, client))
+    }
+
+    /// Clients whose media goes past sockets, for so many workers; and the sockets of each, in the order of peers.
+    pub(crate) fn clients(&self, workers: usize) -> Result<(Vec<Plan>, Vec<Pair>)> {
+        let peers_at = self.peer_address()?;
+        sockets::allow(2 * u64::from(self.options.clients))?;
+        let mut plans: Vec<Plan> = (0..workers).map(|_| Plan::default()).collect();
+        let mut pairs = Vec::with_capacity(self.options.clients as usize);
+        for number in 0..self.options.clients {
+            let plan = &mut plans[number as usize % workers];
+            let (near, far, _) = self.pair(plan, number, Framing::Channel, peers_at)?;
+            let local = |port: u32| sockets::local(&plan.ports[port as usize].fd);
+            pairs.push(Pair { near: local(near)?, server: self.server, peer: local(far)? });
+        }
+        pairs.sort_unstable_by_key(|pair| pair.peer);
+        Ok((plans, pairs))
+    }
+
     /// Every client has a peer, and media flows between them.
     fn media(self, interrupt: &Interrupt) -> Result<Done> {
         let peers_at = self.peer_address()?;
-        let Self { options, server, from, .. } = &self;
+        let Self { options, server, .. } = &self;
         let profile = &options.shape.profile;
         let tracks = profile.tracks();
         let sources: Vec<Source> = tracks.iter().cloned().map(Source::Profile).collect();
@@ -95,28 +154,14 @@ impl Build {
         sockets::allow(2 * u64::from(options.clients))?;
         let framing = if options.indications { Framing::Indication } else { Framing::Channel };
         let what = format!("{} at {server}, {profile} over {framing}", of(options.clients.into(), "TURN client"));
-        let (server, from, ramp) = (*server, *from, options.shape.ramp);
+        let ramp = options.shape.ramp;
         let session = Session::new(self.options.common.clone(), interrupt)?;
         let cores = session.cores(2.0 * pps)?;
         let mut plans = plans(&cores);
         let mut streams = Streams { session: &session, sources: &sources, profile: named, next: 0 };
         for number in 0..self.options.clients {
             let plan = &mut plans[number as usize % cores.len()];
-            let client = plan.clients.len() as u32;
-            let near = plan.open(from, Some(client))?;
-            let far = plan.open(peers_at, None)?;
-            let peer = sockets::local(&plan.ports[far as usize].fd)?;
-            plan.clients.push(Client {
-                port: near,
-                server,
-                peer: Some(peer),
-                framing,
-                credentials: Arc::clone(&self.credentials),
-                settings: self.settings,
-                seed: seed()?,
-                after: Duration::from_secs(number.into()) / self.options.setup_rate,
-                turns: None,
-            });
+            let (near, far, client) = self.pair(plan, number, framing, peers_at)?;
             let (by_client, to_client) = (Route::ByClient { client }, Route::ToClient { port: far, client });
             if self.options.direction != Direction::ToClient {
                 streams.add(plan, "to peer", number, by_client, to_client, far);

@@ -34,7 +34,7 @@ use crate::source::Sending;
 
 use access::{Access, Through};
 use clients::Clients;
-pub use clients::{Refusal, TurnFigures};
+pub use clients::{Carried, Refusal, Settled, TurnFigures};
 use inbox::{Inbox, Taken};
 pub use receivers::{Arriving, Expectation, Place, Receivers};
 use reporters::{Reporters, Way};
@@ -62,7 +62,7 @@ pub struct Control {
 #[derive(Debug)]
 pub enum Report {
     /// Its clients are ready, or have failed; media may begin.
-    Ready(Box<TurnFigures>),
+    Ready(Box<Settled>),
     /// The network says that this address cannot be reached; said once.
     Unreachable(SocketAddr),
     /// What was counted since the last.
@@ -235,7 +235,7 @@ impl<I: PacketIo> Worker<I> {
         let stop = self.control.stop.load(Ordering::Relaxed);
         match self.phase {
             Phase::SettingUp if stop || self.inbox.clients.are_settled() => {
-                let _ = self.reports.send(Report::Ready(Box::new(self.inbox.clients.figures().clone())));
+                let _ = self.reports.send(Report::Ready(Box::new(self.inbox.clients.settled())));
                 self.phase = Phase::Waiting;
             }
             Phase::Waiting if stop => self.drain(now),

@@ -82,6 +82,34 @@ impl TurnFigures {
     }
 }
 
+/// Clients that are ready, or have failed.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    /// What they met.
+    pub figures: TurnFigures,
+    /// Those that can carry media.
+    pub carried: Vec<Carried>,
+}
+
+impl Settled {
+    /// Adds those of another worker.
+    pub fn merge(&mut self, other: Self) {
+        self.figures.merge(&other.figures);
+        self.carried.extend(other.carried);
+    }
+}
+
+/// How media of a client travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Its peer.
+    pub peer: SocketAddr,
+    /// Its relayed address.
+    pub relayed: SocketAddr,
+    /// Its channel to the peer; zero if it has none.
+    pub channel: u16,
+}
+
 /// Where a client stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -161,6 +189,14 @@ impl Clients {
 
     pub fn figures(&self) -> &TurnFigures {
         &self.figures
+    }
+
+    pub fn settled(&self) -> Settled {
+        let ready = self.list.iter().filter(|client| client.state == State::Ready);
+        let carried = ready.filter_map(|client| {
+            Some(Carried { peer: client.plan.peer?, relayed: client.relayed?, channel: client.channel })
+        });
+        Settled { figures: self.figures.clone(), carried: carried.collect() }
     }
 
     /// Whether packets on this route have a way.

@@ -1,28 +1,27 @@
-//! `rtp --backend xdp`: streams that the kernel sends and counts, without sockets.
+//! `--backend xdp`: streams that the kernel sends and counts, without sockets.
 
 mod interface;
 mod report;
+pub mod rtp;
+pub mod sink;
+pub mod turn;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use raceway_loadgen_core::report::{Interval, Report};
-use raceway_loadgen_core::{Steady, Track};
-use raceway_loadgen_report::words::of;
-use raceway_loadgen_xdp::layout::{Expected, STREAMS_MAX};
-use raceway_loadgen_xdp::{Endpoints, Frames, Generator, Order, PACKET_MAX, Running, Shape, Sink};
-use raceway_units::{Instant, Random};
+use raceway_loadgen_core::report::{Interval, StreamReport, Totals};
+use raceway_loadgen_core::{Profile, Steady, Track};
+use raceway_loadgen_xdp::layout::{Expected, STREAMS_MAX, Times};
+use raceway_loadgen_xdp::{Frames, Generator, Known, Order, PACKET_MAX, Running, Shape, Sink};
+use raceway_units::Instant;
 
-use crate::cli::Rtp;
+use crate::cli::Xdp;
 use crate::crew::Watch;
-use crate::session::{Interrupt, Session};
-use crate::target::local_towards;
+use crate::session::{Session, all_cores};
 use interface::Interface;
 
-/// First source port, and how many follow: none that services have.
-const PORTS: (u16, u32) = (10_000, 50_000);
 /// Between all being ready and the first packet: starting the kernel's loop takes some 20 ms.
 const LEAD: Duration = Duration::from_millis(200);
 /// How often somebody looks at the clock and at Ctrl-C.
@@ -31,59 +30,21 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Counters of the devices in this network namespace.
 const DEVICES: &str = "/proc/thread-self/net/dev";
 
-/// Runs `rtp` in the kernel.
+/// For runs by sockets: that nothing is said of interfaces.
 ///
 /// # Errors
-/// It could not be run, and why.
-pub fn run(options: Rtp, interrupt: &Interrupt) -> Result<Report> {
-    let (track, steady) = steady(&options)?;
-    let name =
-        options.interface.as_deref().context("--backend xdp sends from an interface: name it with --interface")?;
-    let out = Interface::find(name)?;
-    let back = options.receive_interface.as_deref().map_or_else(|| Ok(out.clone()), Interface::find)?;
-    let targets = options.target.resolve(options.common.i_own_this_target)?;
-    let session = Session::new(options.common.clone(), interrupt)?;
-    let from = local_towards(targets[0])?;
-    let to_mac = options.next_hop.map_or_else(|| out.next_hop(targets[0]), |mac| Ok(mac.0))?;
-    let shape = Shape { payload: steady.payload, payload_type: track.payload_type, v6: from.is_ipv6() };
+/// It is.
+pub fn refuse(options: &Xdp) -> Result<()> {
     ensure!(
-        shape.ip_packet() <= out.mtu as usize,
-        "{}: packets of {} octets with their headers; {name} takes {} (its MTU)",
-        options.shape.profile,
-        shape.ip_packet(),
-        out.mtu
+        !options.is_given(),
+        "--interface, --receive-interface and --next-hop are for --backend xdp: sockets find their way"
     );
-
-    let frames: Vec<Frames> = (0..options.streams)
-        .map(|number| {
-            let mut random = Random::of(session.random(3), u64::from(number));
-            let port = PORTS.0 + ((number / options.streams_per_socket) % PORTS.1) as u16;
-            let to = targets[number as usize % targets.len()];
-            let endpoints = Endpoints { from: SocketAddr::new(from, port), to, from_mac: out.mac, to_mac };
-            let (timestamp, sequence) = (random.next() as u32, random.next() as u16);
-            Frames { number, ssrc: session.ssrc(number), sequence, timestamp, endpoints }
-        })
-        .collect();
-    let finding = attend(&options, &session, steady, shape, &frames, &out, &back)?;
-    let place = if back == out { name.to_owned() } else { format!("{name} and {}", back.name) };
-    let what = format!(
-        "{} of {} to {} in XDP on {place}",
-        of(options.streams.into(), "stream"),
-        options.shape.profile,
-        options.target
-    );
-    Ok(report::report(&session, &finding, &options.shape.profile.to_string(), what))
+    Ok(())
 }
 
-/// What the kernel's half is to send, if it can.
-fn steady(options: &Rtp) -> Result<(Track, Steady)> {
-    let profile = &options.shape.profile;
-    ensure!(
-        options.receive.is_none(),
-        "--receive: in XDP streams are known wherever they arrive; name the interface with --receive-interface"
-    );
-    ensure!(options.shape.ramp.is_none(), "--ramp: in XDP all streams begin within one packet interval");
-    ensure!(options.streams <= STREAMS_MAX, "--streams {}: in XDP there are {STREAMS_MAX} at most", options.streams);
+/// What the kernel's half can send of a profile: its one stream, if its packets are all alike.
+fn steady(profile: &Profile, streams: u32) -> Result<(Track, Steady)> {
+    ensure!(streams <= STREAMS_MAX, "{streams} streams: in XDP there are {STREAMS_MAX} at most");
     let mut tracks = profile.tracks();
     let track = tracks.pop().filter(|_| tracks.is_empty());
     let found = track.and_then(|track| track.steady().map(|steady| (track, steady)));
@@ -103,109 +64,166 @@ fn steady(options: &Rtp) -> Result<(Track, Steady)> {
 
 /// What a run came to.
 struct Finding {
-    totals: raceway_loadgen_core::report::Totals,
+    totals: Totals,
     length: Duration,
-    /// By stream.
-    streams: Vec<Stream>,
+    streams: Vec<StreamReport>,
     /// Packets that fell due and were not sent.
     unsent: u64,
-    /// Packets that the device did not take.
+    /// Packets that the devices did not take.
     refused: u64,
 }
 
-/// What became of a stream.
-struct Stream {
-    sent: u64,
-    /// First sequence number.
-    first: u16,
-    heard: raceway_loadgen_xdp::Heard,
-    octets: u64,
+/// Streams of one shape that leave by one interface.
+struct Group {
+    out: Interface,
+    shape: Shape,
+    frames: Vec<Frames>,
+    /// What people call them.
+    names: Vec<String>,
 }
 
-/// Starts everything, watches it, and ends it.
-fn attend(
-    options: &Rtp,
-    session: &Session,
-    steady: Steady,
-    shape: Shape,
-    frames: &[Frames],
-    out: &Interface,
-    back: &Interface,
-) -> Result<Finding> {
-    let common = &session.common;
-    let ahead_ns = session.timeline.ahead().as_nanos() as u64;
+impl Group {
+    fn check(&self, profile: &Profile) -> Result<()> {
+        let (octets, Interface { name, mtu, .. }) = (self.shape.ip_packet(), &self.out);
+        ensure!(
+            octets <= *mtu as usize,
+            "{profile}: packets of {octets} octets with their headers; {name} takes {mtu} (its MTU)"
+        );
+        Ok(())
+    }
+}
+
+/// How times are judged.
+fn times(session: &Session) -> Times {
+    Times {
+        ahead_ns: session.timeline.ahead().as_nanos() as u64,
+        playout_ns: session.common.playout.as_nanos() as u64,
+        gap_ns: session.common.gap.as_nanos() as u64,
+    }
+}
+
+/// Streams at work.
+struct Senders {
+    running: Vec<Running>,
+    /// When the first packet is due.
+    begin: Instant,
+    /// Counters of the devices before.
+    before: BTreeMap<String, (u64, u64)>,
+}
+
+impl Senders {
+    /// Starts all groups. Each has cores of its own: one, unless more are named than there are groups.
+    fn start(session: &Session, groups: &[Group], steady: &Steady) -> Result<Self> {
+        let streams: usize = groups.iter().map(|group| group.frames.len()).sum();
+        let cores = if session.common.cores.is_empty() { all_cores()? } else { session.cores(0.0)? };
+        ensure!(
+            cores.len() >= groups.len(),
+            "in XDP each direction keeps a core busy, and there is {} for {}: name more --cores, or one --direction",
+            cores.len(),
+            groups.len()
+        );
+        let mine = |group: usize| cores.iter().skip(group).step_by(groups.len()).copied();
+        let mut generators = Vec::new();
+        for (number, group) in groups.iter().enumerate() {
+            let most = if session.common.cores.is_empty() { 1 } else { group.frames.len() };
+            let cores: Vec<_> = mine(number).take(most).collect();
+            let share = group.frames.len().div_ceil(cores.len());
+            for (frames, core) in group.frames.chunks(share).zip(cores) {
+                generators.push((Generator::new(group.out.ifindex, group.shape, frames)?, core));
+            }
+        }
+        let before =
+            groups.iter().filter_map(|group| Some((group.out.name.clone(), device(&group.out.name)?))).collect();
+        let begin = monotonic(session).after(LEAD);
+        let mut running = Vec::with_capacity(generators.len());
+        for (place, (generator, core)) in generators.into_iter().enumerate() {
+            // Every core's streams begin at a place of their own within the interval.
+            let (ns, per) = steady.interval_ns;
+            let later = ns * place as u64 / (per * streams as u64);
+            let order = Order {
+                begin_ns: begin.as_ns() + later,
+                stop_ns: begin.after(session.common.duration).as_ns(),
+                ahead_ns: session.timeline.ahead().as_nanos() as u64,
+                interval: steady.interval_ns,
+                ticks: steady.ticks,
+                run: session.run,
+                clock: session.timeline.clock().0,
+            };
+            running.push(generator.start(&order, core)?);
+        }
+        Ok(Self { running, begin, before })
+    }
+
+    /// Packets that the devices have sent, and that they dropped of those, since the beginning.
+    fn devices(&self) -> (u64, u64) {
+        let each = self.before.iter().filter_map(|(name, before)| {
+            let after = device(name)?;
+            Some((after.0 - before.0, after.1 - before.1))
+        });
+        each.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1))
+    }
+}
+
+/// Sends all groups and counts what arrives by `back`.
+fn attend(session: &Session, steady: &Steady, groups: &[Group], back: &[&Interface]) -> Result<Finding> {
+    let frames = || groups.iter().flat_map(|group| &group.frames);
+    let first: Vec<u16> = frames().map(|frames| frames.sequence).collect();
     let expected = Expected {
-        ahead_ns,
-        playout_ns: common.playout.as_nanos() as u64,
-        gap_ns: common.gap.as_nanos() as u64,
+        times: times(session),
         run: session.run,
         clock: session.timeline.clock().0,
         ssrc: session.ssrc(0),
-        streams: options.streams,
+        streams: first.len() as u32,
     };
-    let first: Vec<u16> = frames.iter().map(|frames| frames.sequence).collect();
-    let mut sink = Sink::new(&back.name, &expected, &first)?;
-    // One core, unless several are named: each has its own streams, and every core's begin at a place of their own.
-    let mut cores = session.cores(0.0)?;
-    cores.truncate(frames.len());
-    let share = frames.len().div_ceil(cores.len());
-    let generators: Vec<Generator> =
-        frames.chunks(share).map(|frames| Generator::new(out.ifindex, shape, frames)).collect::<Result<_, _>>()?;
-    let before = device(&out.name);
-    let begin = monotonic(session).after(LEAD);
-    let mut running = Vec::new();
-    for (place, (generator, core)) in generators.into_iter().zip(&cores).enumerate() {
-        let (ns, per) = steady.interval_ns;
-        let later = ns * place as u64 / (per * frames.len() as u64);
-        let order = Order {
-            begin_ns: begin.as_ns() + later,
-            stop_ns: begin.after(common.duration).as_ns(),
-            ahead_ns,
-            interval: steady.interval_ns,
-            ticks: steady.ticks,
-            run: session.run,
-            clock: expected.clock,
-        };
-        running.push(generator.start(&order, *core)?);
-    }
+    let mut sink = Sink::expecting(&expected, &first)?;
+    back.iter().try_for_each(|interface| sink.attach(&interface.name))?;
+    let mut senders = Senders::start(session, groups, steady)?;
     let octets = 12 + steady.payload as u64;
+    let begin = senders.begin;
     let (ended, totals) = session.watched(|watch| {
         watch.begins(begin.after(session.timeline.ahead()));
-        observe(session, begin, octets, &mut running, &mut sink, watch)
+        observe(session, begin, octets, &mut senders.running, &mut sink, watch)
     })?;
-    let length = ended.since(begin).min(common.duration);
-    let mut streams = Vec::with_capacity(frames.len());
-    for generator in &running {
+    let length = ended.since(begin).min(session.common.duration);
+    let mut sent_by_each = Vec::with_capacity(first.len());
+    for generator in &senders.running {
         let (_, each, more) = generator.sent()?;
-        for place in 0..generator.streams() {
-            let heard = sink.stream(streams.len() as u32)?;
-            let sent = each + u64::from(u64::from(place) < more);
-            streams.push(Stream { sent, first: first[streams.len()], heard, octets });
-        }
+        sent_by_each.extend((0..u64::from(generator.streams())).map(|place| each + u64::from(place < more)));
     }
+    let streams = streams(&sink, groups, &sent_by_each, octets)?;
     let sent = totals.all.sent.packets;
-    let left = device(&out.name).zip(before).map(|(after, before)| (after.0 - before.0, after.1 - before.1));
-    let refused = left.map_or(0, |(packets, dropped)| dropped.max(sent.saturating_sub(packets)).min(sent));
-    let unsent =
-        running.iter().map(|generator| generator.unsent(begin.after(length).as_ns())).sum::<Result<u64, _>>()?;
+    let (packets, dropped) = senders.devices();
     // A few packets of others are counted too.
+    let refused = if senders.before.is_empty() { 0 } else { dropped.max(sent.saturating_sub(packets)).min(sent) };
+    let until = begin.after(length).as_ns();
+    let unsent = senders.running.iter().map(|generator| generator.unsent(until)).sum::<Result<u64, _>>()?;
     if totals.all.received.packets == 0 && refused > sent / 2 {
         bail!(
-            "{} lost {refused} of {sent} frames, and nothing came back. If it is a veth, its far end takes them only while it has an XDP program or \
-             GRO of its own: `ethtool -K DEVICE gro on` there",
-            out.name
+            "{refused} of {sent} frames were lost where they leave, and nothing came back. If that is a veth, its far end \
+             takes them only while it has an XDP program or GRO of its own: `ethtool -K DEVICE gro on` there"
         );
     }
     Ok(Finding { totals, length, streams, unsent, refused })
 }
 
+/// What became of each stream.
+fn streams(sink: &Sink<Known>, groups: &[Group], sent: &[u64], octets: u64) -> Result<Vec<StreamReport>> {
+    let all = groups.iter().flat_map(|group| group.frames.iter().zip(&group.names));
+    let rows = all.zip(sent).map(|((frames, name), sent)| {
+        let heard = sink.stream(frames.number)?;
+        let octets = heard.packets * octets;
+        Ok(report::row(name.clone(), Some(frames.number), Some(*sent), &heard, frames.sequence.into(), octets))
+    });
+    rows.collect()
+}
+
 /// Tells how it goes each second, until it is over or somebody ends it; then waits for late packets. When sending ended.
-fn observe(
+fn observe<T>(
     session: &Session,
     begin: Instant,
     octets: u64,
     running: &mut [Running],
-    sink: &mut Sink,
+    sink: &mut Sink<T>,
     watch: &mut dyn Watch,
 ) -> Result<Instant> {
     let end = begin.after(session.common.duration);
@@ -250,6 +268,11 @@ fn observe(
 fn monotonic(session: &Session) -> Instant {
     let now = session.timeline.now().as_ns();
     Instant::from_ns(now - session.timeline.ahead().as_nanos() as u64)
+}
+
+/// The interface that was named.
+fn named(name: Option<&str>, does: &str) -> Result<Interface> {
+    Interface::find(name.with_context(|| format!("--backend xdp {does} an interface: name it with --interface"))?)
 }
 
 /// Packets that a device has sent, and that it dropped of those.

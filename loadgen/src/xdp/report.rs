@@ -3,9 +3,9 @@
 use raceway_loadgen_core::report::{
     Effort, Interval, Received, Reference, Report, StreamReport, Streams, Summary, Validity,
 };
-use raceway_loadgen_xdp::Tally;
+use raceway_loadgen_xdp::{Heard, Tally};
 
-use super::{Finding, Stream};
+use super::Finding;
 use crate::result;
 use crate::session::Session;
 
@@ -37,45 +37,53 @@ pub(super) fn add(interval: &mut Interval, tally: &Tally) {
     }
 }
 
-/// The report of a run.
-pub(super) fn report(session: &Session, finding: &Finding, profile: &str, what: String) -> Report {
-    let length = finding.length.as_secs_f64();
-    let mut totals = finding.totals.clone();
-    totals.all.sent.refused = finding.refused;
+/// The report of a run, which sends streams or receives those of others.
+pub(super) fn report(session: &Session, finding: Finding, sends: bool, reference: Reference, what: String) -> Report {
+    let Finding { mut totals, length, streams, unsent, refused } = finding;
+    let length = length.as_secs_f64();
+    totals.all.sent.refused = refused;
     let sent = totals.all.sent.packets;
-    let rows = finding.streams.iter().enumerate().map(|(number, stream)| row(number as u32, stream, profile)).collect();
-    let summary = Summary::of(&totals.all, length, true, Reference::Absolute);
+    let summary = Summary::of(&totals.all, length, sends, reference);
     let validity = Validity::judge(&Effort {
         lateness: totals.all.lateness(),
-        due: sent + finding.unsent,
-        taken: sent - finding.refused,
-        refused: finding.refused,
+        due: sent + unsent,
+        taken: sent - refused,
+        refused,
         // It asks for the time without a pause.
-        busy: 1.0,
+        busy: if sends { 1.0 } else { 0.0 },
         allowed: session.common.lateness,
     });
     let mut run = result::run(session, length, what);
     run.unmeasured = Some(UNMEASURED.to_owned());
-    let mut report = Report::of(run, validity, summary, &totals, Streams::of(rows));
+    let mut report = Report::of(run, validity, summary, &totals, Streams::of(streams));
     if let Some(expectations) = &session.common.expect {
         report.expectations = expectations.evaluate(&report);
     }
     report
 }
 
-fn row(number: u32, stream: &Stream, profile: &str) -> StreamReport {
-    let heard = &stream.heard;
-    let lost = stream.sent.saturating_sub(heard.packets);
+/// What became of a stream whose first number is `first`, and of which `octets` of RTP arrived.
+pub(super) fn row(
+    name: String,
+    stream: Option<u32>,
+    sent: Option<u64>,
+    heard: &Heard,
+    first: u32,
+    octets: u64,
+) -> StreamReport {
+    let between = heard.span(first).saturating_sub(heard.packets);
+    let lost = sent.map_or(between, |sent| sent.saturating_sub(heard.packets));
+    let of = heard.packets + lost;
     let ms = |ns_q4: u64| ns_q4 as f64 / 16e6;
     let jitter_mean_ms = if heard.jittered == 0 { 0.0 } else { ms(heard.jitter_sum_q4) / f64::from(heard.jittered) };
     StreamReport {
-        stream: Some(number),
-        name: format!("{profile} {number}"),
-        sent: Some(stream.sent),
+        stream,
+        name,
+        sent,
         received: Received {
             packets: heard.packets,
-            octets: heard.packets * stream.octets,
-            missing: heard.span(stream.first) as i64 - heard.packets as i64,
+            octets,
+            missing: heard.span(first) as i64 - heard.packets as i64,
             duplicated: heard.duplicated.into(),
             reordered: heard.reordered.into(),
             corrupted: heard.corrupted.into(),
@@ -85,7 +93,7 @@ fn row(number: u32, stream: &Stream, profile: &str) -> StreamReport {
             ..Received::default()
         },
         lost,
-        loss_ratio: if stream.sent == 0 { 0.0 } else { lost as f64 / stream.sent as f64 },
+        loss_ratio: if of == 0 { 0.0 } else { lost as f64 / of as f64 },
         reordered_by_max: heard.behind_max,
         longest_gap_ms: heard.gap_ns as f64 / 1e6,
         jitter_ms: ms(heard.jitter_q4),

@@ -78,6 +78,11 @@ pub(crate) fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32>
     None
 }
 
+/// As an error of the system, if that is what is at the bottom.
+pub(crate) fn into_io(error: impl std::error::Error + 'static) -> io::Error {
+    os_error(&error).map_or_else(|| io::Error::other(error.to_string()), io::Error::from_raw_os_error)
+}
+
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut at = error.source();

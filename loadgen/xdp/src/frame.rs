@@ -4,12 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use raceway_loadgen_core::pattern;
 
-use crate::layout::{BODY_MAX, HEAD, HEAD_V4, HEAD_V6, PERIOD, Pattern, STAMP, Stream, fold, halves};
+use crate::layout::{
+    BODY_MAX, CHANNEL_V4, CHANNEL_V6, HEAD, HEAD_V4, HEAD_V6, PERIOD, Pattern, STAMP, Stream, fold, halves,
+};
 
 /// Octets of the longest RTP packet that the kernel's half makes.
 pub const PACKET_MAX: usize = RTP_HEADER + BODY_MAX + STAMP;
 const RTP_HEADER: usize = 12;
 const UDP_HEADER: usize = 8;
+const CHANNEL_HEADER: usize = 4;
 const UDP: u8 = 17;
 const HOPS: u8 = 64;
 
@@ -35,6 +38,8 @@ pub struct Shape {
     pub payload_type: u8,
     /// IPv6.
     pub v6: bool,
+    /// RTP is in ChannelData (RFC 8656 section 12.4).
+    pub channel_data: bool,
 }
 
 impl Shape {
@@ -45,7 +50,18 @@ impl Shape {
 
     /// Octets of all headers.
     pub(crate) const fn head(&self) -> usize {
-        (if self.v6 { HEAD_V6 } else { HEAD_V4 }) as usize
+        (match (self.v6, self.channel_data) {
+            (false, false) => HEAD_V4,
+            (true, false) => HEAD_V6,
+            (false, true) => CHANNEL_V4,
+            (true, true) => CHANNEL_V6,
+        }) as usize
+    }
+
+    /// Octets of a UDP datagram with its header.
+    const fn udp(&self) -> u16 {
+        let channel = if self.channel_data { CHANNEL_HEADER } else { 0 };
+        (UDP_HEADER + channel + RTP_HEADER + self.payload) as u16
     }
 
     /// Octets of a frame.
@@ -73,16 +89,16 @@ pub struct Frames {
     pub timestamp: u32,
     /// Its addresses.
     pub endpoints: Endpoints,
+    /// Its channel, where there is ChannelData.
+    pub channel: u16,
 }
 
 /// A stream as the kernel's half takes it.
 pub(crate) fn stream(shape: &Shape, frames: &Frames) -> Stream {
     let octets = head(shape, frames);
-    let ip = octets.len() - RTP_HEADER - UDP_HEADER;
-    let udp_length = (UDP_HEADER + RTP_HEADER + shape.payload) as u16;
-    let addresses = if shape.v6 { &octets[22..54] } else { &octets[26..34] };
-    let pseudo = sum(addresses) + sum(&udp_length.to_be_bytes()) + sum(&[0, UDP]);
-    let covered = u32::from(fold(pseudo + sum(&octets[ip..])));
+    let (addresses, udp) = if shape.v6 { (&octets[22..54], 54) } else { (&octets[26..34], 34) };
+    let pseudo = sum(addresses) + sum(&shape.udp().to_be_bytes()) + sum(&[0, UDP]);
+    let covered = u32::from(fold(pseudo + sum(&octets[udp..])));
     let mut head = [0; HEAD];
     head[..octets.len()].copy_from_slice(&octets);
     let Frames { number, sequence, timestamp, .. } = *frames;
@@ -92,7 +108,7 @@ pub(crate) fn stream(shape: &Shape, frames: &Frames) -> Stream {
 /// The headers, with checksum, sequence number and timestamp zero.
 fn head(shape: &Shape, frames: &Frames) -> Vec<u8> {
     let Endpoints { from, to, from_mac, to_mac } = frames.endpoints;
-    let udp_length = (UDP_HEADER + RTP_HEADER + shape.payload) as u16;
+    let udp_length = shape.udp();
     let mut head = [to_mac, from_mac].concat();
     match (from.ip(), to.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
@@ -121,6 +137,10 @@ fn head(shape: &Shape, frames: &Frames) -> Vec<u8> {
     head.extend(to.port().to_be_bytes());
     head.extend(udp_length.to_be_bytes());
     head.extend([0, 0]);
+    if shape.channel_data {
+        head.extend(frames.channel.to_be_bytes());
+        head.extend(((RTP_HEADER + shape.payload) as u16).to_be_bytes());
+    }
     head.extend([0x80, shape.payload_type & 0x7f, 0, 0, 0, 0, 0, 0]);
     head.extend(frames.ssrc.to_be_bytes());
     head

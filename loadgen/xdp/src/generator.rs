@@ -11,7 +11,7 @@ use core_affinity::CoreId;
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::error::os_error;
+use crate::error::into_io;
 use crate::frame::{self, Frames, Shape};
 use crate::layout::{BUCKETS, Buckets, Pattern, State, Steps, Stream};
 use crate::{Array, XdpError, grown, load, map, xdp};
@@ -156,10 +156,6 @@ fn run(object: &mut Ebpf, frame: &[u8], ifindex: u32) -> Result<(), XdpError> {
         Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(()),
         Err(error) => Err(XdpError::Run(error)),
     }
-}
-
-fn into_io(error: impl std::error::Error + 'static) -> std::io::Error {
-    os_error(&error).map_or_else(|| std::io::Error::other(error.to_string()), std::io::Error::from_raw_os_error)
 }
 
 /// `struct xdp_md` of the kernel: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.

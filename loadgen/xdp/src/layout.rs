@@ -1,12 +1,16 @@
 //! What both halves of the generator share: values of maps, and the buckets of delays. The program in the kernel includes
 //! this file, so nothing here needs more than `core`.
 
-/// Octets of the longest head of a frame: Ethernet, IPv6, UDP, RTP; a multiple of eight.
+/// Octets of the longest head of a frame: Ethernet, IPv6, UDP, ChannelData, RTP; a multiple of eight.
 pub const HEAD: usize = 80;
 /// Octets of Ethernet, IPv4, UDP and RTP headers.
 pub const HEAD_V4: u32 = 54;
 /// Octets of Ethernet, IPv6, UDP and RTP headers.
 pub const HEAD_V6: u32 = 74;
+/// Octets of [`HEAD_V4`] with a ChannelData header before RTP.
+pub const CHANNEL_V4: u32 = HEAD_V4 + 4;
+/// Octets of [`HEAD_V6`] with a ChannelData header before RTP.
+pub const CHANNEL_V6: u32 = HEAD_V6 + 4;
 /// Octets of a stamp, at the end of each payload.
 pub const STAMP: usize = 32;
 /// Octets after which the pattern repeats.
@@ -113,22 +117,30 @@ pub struct State {
     pub run: u32,
     /// Name of the clock, in stamps.
     pub clock: u32,
-    /// Octets of the head: [`HEAD_V4`] or [`HEAD_V6`].
+    /// Octets of the head: [`HEAD_V4`], [`HEAD_V6`], [`CHANNEL_V4`] or [`CHANNEL_V6`].
     pub head: u32,
     /// Octets of the pattern, at most [`BODY_MAX`].
     pub body: u32,
 }
 
-/// What a sink is told.
+/// How a sink judges times.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Expected {
+pub struct Times {
     /// As [`State::ahead_ns`].
     pub ahead_ns: u64,
     /// A packet delayed so much more than the fastest of its stream is too late.
     pub playout_ns: u64,
     /// A silence beyond what due times announce is a gap from this length.
     pub gap_ns: u64,
+}
+
+/// What a sink of a run's own streams is told.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expected {
+    /// How times are judged.
+    pub times: Times,
     /// Number of the run.
     pub run: u32,
     /// Name of the clock.
@@ -218,17 +230,77 @@ const CYCLE: u64 = 1 << 24;
 
 impl Heard {
     /// Of a stream whose first packet will have this number: as if all before had come.
+    #[inline(always)]
     #[must_use]
-    pub fn before(first: u16) -> Self {
+    pub fn before(first: u32) -> Self {
         Self { newest: CYCLE + first as u64 - 1, window: u64::MAX, ..Self::default() }
     }
 
     /// Numbers from the first to the newest.
     #[must_use]
-    pub const fn span(&self, first: u16) -> u64 {
+    pub const fn span(&self, first: u32) -> u64 {
         self.newest - (CYCLE + first as u64 - 1)
     }
 }
+
+/// What a sink of anybody's streams is told.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Listening {
+    /// How times are judged.
+    pub times: Times,
+    /// Where streams are sent to, in memory order: an IPv4 address stands in the first word. Zero is any address.
+    pub address: [u32; 4],
+    /// First port.
+    pub first: u16,
+    /// Last port.
+    pub last: u16,
+    /// Name of the clock of this machine: of others, only differences of delay are known.
+    pub clock: u32,
+}
+
+/// Where a stream of a stranger comes from.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Source address, in memory order: an IPv4 address stands in the first word.
+    pub address: [u32; 4],
+    /// Its SSRC.
+    pub ssrc: u32,
+    /// Source port.
+    pub port: u16,
+    /// Destination port.
+    pub to: u16,
+}
+
+/// What a sink saw of a stream of a stranger.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stranger {
+    /// As of any stream. Delays of a clock that is not this machine's are [`FAR`] more than the first one.
+    pub heard: Heard,
+    /// What due times are taken back by.
+    pub back_ns: u64,
+    /// Its run, as the first stamp says.
+    pub run: u32,
+    /// Its number within the run.
+    pub stream: u32,
+    /// Its clock.
+    pub clock: u32,
+    /// Its first number.
+    pub first: u32,
+    /// Octets of RTP in its packets.
+    pub octets: u64,
+    /// Payload type of its first packet.
+    pub payload_type: u32,
+    /// It is of IPv6.
+    pub v6: u32,
+}
+
+/// Delay that the first packet is given where clocks differ, ns: packets that are faster have one above zero.
+pub const FAR: u64 = 1 << 36;
+/// Most streams of strangers: about 240 octets each with their place in the table.
+pub const STRANGERS_MAX: u32 = 1 << 16;
 
 /// Counts of delays.
 pub type Buckets = [u64; BUCKETS];

@@ -12,7 +12,7 @@ mod sink;
 pub use error::XdpError;
 pub use frame::{Endpoints, Frames, PACKET_MAX, Shape};
 pub use generator::{Generator, Order, Running};
-pub use sink::{Heard, Sink, Tally};
+pub use sink::{Heard, Known, Sink, Stranger, Strangers, Tally};
 
 use aya::maps::MapData;
 use aya::programs::Xdp;
@@ -23,8 +23,12 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../prebuilt/loadgen.bpf.o");
 
 /// Loads the object for so many streams, and one of its programs into the kernel.
 fn load(program: &'static str, streams: u32) -> Result<Ebpf, XdpError> {
-    // The other program's table stays as small as it can be.
-    let table = if program == generator::PROGRAM { "STREAMS" } else { "HEARD" };
+    // The other programs' tables stay as small as they can be.
+    let table = match program {
+        generator::PROGRAM => "STREAMS",
+        sink::EXPECTING => "HEARD",
+        _ => "STRANGERS",
+    };
     let mut object = EbpfLoader::new().map_max_entries(table, streams).load(OBJECT)?;
     xdp(&mut object, program)?.load().map_err(XdpError::from)?;
     Ok(object)
@@ -39,6 +43,7 @@ fn map(object: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, XdpError
 }
 
 type Array<V> = aya::maps::Array<MapData, V>;
+type HashMap<K, V> = aya::maps::HashMap<MapData, K, V>;
 type PerCpuArray<V> = aya::maps::PerCpuArray<MapData, V>;
 
 /// How often each delay was counted: its nanoseconds (the middle of a bucket, less than 1 % off) and the number, for
@@ -66,6 +71,8 @@ const fn middle(bucket: u64) -> u64 {
 }
 
 const _: () = assert!(size_of::<layout::Stream>() == 96 && size_of::<layout::Heard>() == 120);
+const _: () = assert!(size_of::<layout::Listening>() == 48 && size_of::<layout::Origin>() == 24);
+const _: () = assert!(size_of::<layout::Stranger>() == 160);
 const _: () = assert!(BUCKETS.is_multiple_of(layout::STEPS as usize));
 
 // SAFETY: integers in the order of their sizes, without padding (asserted above where it is not plain to see).
@@ -76,6 +83,12 @@ unsafe impl aya::Pod for layout::Pattern {}
 unsafe impl aya::Pod for layout::State {}
 // SAFETY: as above.
 unsafe impl aya::Pod for layout::Expected {}
+// SAFETY: as above; words of eight, four of four, two of two, one of four.
+unsafe impl aya::Pod for layout::Listening {}
+// SAFETY: as above; five words of four, two of two.
+unsafe impl aya::Pod for layout::Origin {}
+// SAFETY: as above; words of eight, four of four, one of eight, two of four.
+unsafe impl aya::Pod for layout::Stranger {}
 // SAFETY: as above; words of eight alone.
 unsafe impl aya::Pod for layout::Counts {}
 // SAFETY: as above; words of eight, then an even number of words of four.

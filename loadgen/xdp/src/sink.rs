@@ -1,22 +1,27 @@
 //! The receiving side.
 
+use std::net::{IpAddr, SocketAddr};
+
 use aya::maps::PerCpuValues;
-use aya::programs::{ProgramError, XdpMode};
+use aya::programs::{ProgramError, TestRun, TestRunOptions, XdpMode};
 use nix::errno::Errno;
 
-use crate::error::os_error;
-use crate::layout::{BUCKETS, Buckets, Counts, Expected};
-use crate::{Array, PerCpuArray, XdpError, grown, load, map, xdp};
+use crate::error::{into_io, os_error};
+use crate::layout::{BUCKETS, Buckets, Counts, Expected, Listening, Origin, STRANGERS_MAX};
+use crate::{Array, HashMap, PerCpuArray, XdpError, grown, load, map, xdp};
 
-pub use crate::layout::Heard;
+pub use crate::layout::{Heard, Stranger};
 
-const PROGRAM: &str = "receive";
+/// Counts streams that are known beforehand.
+pub(crate) const EXPECTING: &str = "receive";
+/// Counts anybody's.
+const LISTENING: &str = "listen";
 
-/// Counts and times the packets of a run that come in by an interface, which get no further; all others do. Taken off on
-/// drop.
-pub struct Sink {
-    _object: aya::Ebpf,
-    heard: Array<Heard>,
+/// Counts and times stamped packets that come in by an interface, which get no further; all others do. Taken off on drop.
+pub struct Sink<T> {
+    object: aya::Ebpf,
+    program: &'static str,
+    streams: T,
     counts: PerCpuArray<Counts>,
     delays: PerCpuArray<Buckets>,
     variations: PerCpuArray<Buckets>,
@@ -34,26 +39,87 @@ pub struct Tally {
     pub variations: Vec<(u64, u64)>,
 }
 
-impl Sink {
-    /// Attaches to an interface, in the driver. `first` is each stream's first sequence number.
+/// Streams that a run sends itself, by number.
+pub struct Known(Array<Heard>);
+
+/// Streams of anybody, by where they come from.
+pub struct Strangers(HashMap<Origin, Stranger>);
+
+impl Sink<Known> {
+    /// For streams that are known. `first` is each stream's first number.
     ///
     /// # Errors
     /// [`XdpError`].
-    pub fn new(interface: &str, expected: &Expected, first: &[u16]) -> Result<Self, XdpError> {
-        let mut object = load(PROGRAM, expected.streams)?;
+    pub fn expecting(expected: &Expected, first: &[u16]) -> Result<Self, XdpError> {
+        let mut object = load(EXPECTING, expected.streams)?;
         let mut told: Array<Expected> = map(&mut object, "EXPECTED")?.try_into()?;
         told.set(0, *expected, 0)?;
         let mut heard: Array<Heard> = map(&mut object, "HEARD")?.try_into()?;
         for (stream, first) in (0..).zip(first) {
-            heard.set(stream, Heard::before(*first), 0)?;
+            heard.set(stream, Heard::before((*first).into()), 0)?;
         }
+        Self::of(object, EXPECTING, Known(heard))
+    }
+
+    /// What came of a stream.
+    ///
+    /// # Errors
+    /// [`XdpError`].
+    pub fn stream(&self, stream: u32) -> Result<Heard, XdpError> {
+        Ok(self.streams.0.get(&stream, 0)?)
+    }
+}
+
+impl Sink<Strangers> {
+    /// For streams of anybody.
+    ///
+    /// # Errors
+    /// [`XdpError`].
+    pub fn listening(listening: &Listening) -> Result<Self, XdpError> {
+        let mut object = load(LISTENING, STRANGERS_MAX)?;
+        let mut told: Array<Listening> = map(&mut object, "LISTENING")?.try_into()?;
+        told.set(0, *listening, 0)?;
+        let strangers = Strangers(map(&mut object, "STRANGERS")?.try_into()?);
+        Self::of(object, LISTENING, strangers)
+    }
+
+    /// What came of each stream, and from where.
+    ///
+    /// # Errors
+    /// [`XdpError`].
+    pub fn strangers(&self) -> Result<Vec<(Origin, Stranger)>, XdpError> {
+        Ok(self.streams.0.iter().collect::<Result<_, _>>()?)
+    }
+}
+
+impl<T> Sink<T> {
+    fn of(mut object: aya::Ebpf, program: &'static str, streams: T) -> Result<Self, XdpError> {
         let counts = map(&mut object, "COUNTS")?.try_into()?;
         let delays = map(&mut object, "DELAYS")?.try_into()?;
         let variations = map(&mut object, "VARIATIONS")?.try_into()?;
-        let program = xdp(&mut object, PROGRAM)?;
-        program.attach(interface, XdpMode::Driver).map_err(|error| refused(interface, &error))?;
         let before = (Counts::default(), vec![0; BUCKETS], vec![0; BUCKETS]);
-        Ok(Self { _object: object, heard, counts, delays, variations, before })
+        Ok(Self { object, program, streams, counts, delays, variations, before })
+    }
+
+    /// Attaches to an interface, in the driver; to several, one after the other.
+    ///
+    /// # Errors
+    /// [`XdpError`].
+    pub fn attach(&mut self, interface: &str) -> Result<(), XdpError> {
+        let program = xdp(&mut self.object, self.program)?;
+        program.attach(interface, XdpMode::Driver).map_err(|error| refused(interface, &error))?;
+        Ok(())
+    }
+
+    /// Takes one frame that no device has received; whether it got no further.
+    ///
+    /// # Errors
+    /// [`XdpError`].
+    pub fn rehearse(&mut self, frame: &[u8]) -> Result<bool, XdpError> {
+        const DROP: u32 = 1;
+        let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() };
+        let result = xdp(&mut self.object, self.program)?.test_run(options);
+        Ok(result.map_err(|error| XdpError::Run(into_io(error)))?.return_value == DROP)
     }
 
     /// What came since the last look.
@@ -68,13 +134,31 @@ impl Sink {
         let variations = grown(&sum(&self.variations.get(&0, 0)?), &mut self.before.2);
         Ok(Tally { counts: since, delays, variations })
     }
+}
 
-    /// What came of a stream.
-    ///
-    /// # Errors
-    /// [`XdpError`].
-    pub fn stream(&self, stream: u32) -> Result<Heard, XdpError> {
-        Ok(self.heard.get(&stream, 0)?)
+impl Origin {
+    /// Address and port of the sender.
+    #[must_use]
+    pub fn remote(&self, v6: bool) -> SocketAddr {
+        let [first, ..] = self.address;
+        let address = if v6 {
+            let mut octets = [0; 16];
+            for (octets, word) in octets.chunks_exact_mut(4).zip(self.address) {
+                octets.copy_from_slice(&word.to_ne_bytes());
+            }
+            IpAddr::from(octets)
+        } else {
+            IpAddr::from(first.to_ne_bytes())
+        };
+        SocketAddr::new(address, self.port)
+    }
+}
+
+impl Stranger {
+    /// Whether delays are above that of the fastest packet: its sender has another clock.
+    #[must_use]
+    pub const fn is_relative(&self, clock: u32) -> bool {
+        self.clock != clock
     }
 }
 

@@ -5,8 +5,9 @@ import signal
 
 from harness.net import Network
 from harness.runner import test
+from harness.server import Coturn, Raceway, xdp_share
 
-from .test_loadgen import ANY_LATENESS, loadgen, report
+from .test_loadgen import ANY_LATENESS, TURN, WHO, loadgen, report
 
 XDP = ("rtp", "--backend", "xdp", "--interface", "c0", "--target", f"{Network.SERVER}:9000")
 
@@ -48,6 +49,73 @@ def to_sockets(world):
         assert not any(got[name] for name in ("corrupted", "unstamped", "foreign", "duplicated", "reordered")), got
         assert summary["delay_reference"] == "absolute" and summary["delay"]["count"] == packets, summary
         assert got["octets"] == sent["summary"]["sent"]["octets"], (got, sent["summary"]["sent"])
+
+
+@test("two cores of the generator send in XDP what one would")
+def two_cores(world):
+    ready(world)
+    sink = listen(world, f"{Network.SERVER}:9000")
+    load = ("--streams", 41, "--duration", "2s", "--drain", "0s", "--cores", "0,1")
+    sent = report(world, *XDP, *load)
+    assert sent["summary"]["sent"]["packets"] == 4100, sent["summary"]["sent"]
+    assert all(row["sent"] == 100 for row in sent["streams"]["rows"]), sent["streams"]["rows"]
+    result = heard(sink)
+    got = result["summary"]["received"]
+    assert (got["packets"], result["summary"]["lost"], result["streams"]["count"]) == (4100, 0, 41), result["summary"]
+    assert not any(got[name] for name in ("corrupted", "unstamped", "foreign", "duplicated", "reordered")), got
+
+
+@test("a sink in XDP counts streams of anybody, and tells two senders of one SSRC apart")
+def sink_in_xdp(world):
+    world.net.ceases_to_poll("c0")
+    command = (world.binaries / "raceway-loadgen", "sink", "--backend", "xdp", "--interface", "rc", "--listen",
+               f"{Network.SERVER}:9000-9001", "--duration", "40s", "--quiet", "--json")
+    sink = world.start("sink", world.net.relay.command(*command))
+    world.wait(1)
+    target = f"{Network.SERVER}:9000-9001"
+    # One seed makes the same SSRCs.
+    for _ in range(2):
+        report(world, "rtp", "--target", target, "--streams", 10, "--duration", "1s", "--drain", "0s", "--seed", "7")
+    sent = report(world, *XDP[:-1], target, "--streams", 20, "--duration", "1s", "--drain", "0s")
+    assert sent["validity"]["valid"], sent["validity"]
+    result = heard(sink)
+    summary, streams = result["summary"], result["streams"]
+    assert (summary["received"]["packets"], summary["lost"], streams["count"]) == (2000, 0, 40), summary
+    assert summary["delay_reference"] == "absolute" and summary["delay"]["count"] == 2000, summary
+    assert not any(summary["received"][name] for name in ("corrupted", "foreign", "duplicated", "stray")), summary
+    ssrcs = [row["name"].split()[2] for row in streams["rows"]]
+    assert len(set(ssrcs)) == 30, ssrcs
+
+
+def turn_in_xdp(world, *options):
+    """Media of 20 clients through whatever serves TURN, past sockets: all of it arrives."""
+    load = ("--backend", "xdp", "--interface", "c0", "--clients", 20, "--duration", "2s", "--expect", "loss<=0")
+    result = report(world, *TURN, *WHO, *load, *options)
+    summary, turn = result["summary"], result["turn"]
+    ways = 1 if "--direction" in options else 2
+    assert summary["sent"]["packets"] == summary["received"]["packets"] == ways * 2000, summary
+    assert summary["delay"]["count"] == ways * 2000 and not summary["received"]["corrupted"], summary
+    assert turn["allocated"] == 20 and not turn["failures"], turn
+    assert result["streams"]["count"] == ways * 20, result["streams"]["count"]
+
+
+@test("the generator runs media in XDP through a TURN server that relays in XDP")
+def turn_in_xdp_through_raceway(world):
+    world.net.ceases_to_poll("c0")
+    raceway = Raceway(world)
+    before = raceway.metrics()
+    for direction in ("to-peer", "to-client"):
+        turn_in_xdp(world, "--direction", direction)
+    turn_in_xdp(world, "--cores", "0,1")
+    share = xdp_share(before, raceway.metrics())
+    assert share >= 0.99, f"only {share:.1%} of the packets were relayed in XDP"
+
+
+@test("the generator runs media in XDP through coturn")
+def turn_in_xdp_through_coturn(world):
+    ready(world)
+    Coturn(world)
+    turn_in_xdp(world, "--direction", "to-peer")
 
 
 @test("the generator counts in XDP what comes back of what it sent")
@@ -108,7 +176,13 @@ def nonsense(world):
         ((*XDP, "--ramp", "3"), "--ramp"),
         ((*XDP[:-1], "10.77.1.99:9000"), "--next-hop"),
         ((*XDP[:-1], "127.0.0.1:9000"), "not reached by c0"),
-        (("sink", "--listen", "127.0.0.1:9000", "--backend", "xdp"), "--backend xdp is for `rtp`"),
+        (("sink", "--listen", "127.0.0.1:9000", "--backend", "xdp"), "--interface"),
+        (("sink", "--listen", "127.0.0.1:9000", "--interface", "c0"), "--backend xdp"),
+        ((*TURN, *WHO, "--backend", "xdp"), "--interface"),
+        ((*TURN, *WHO, "--backend", "xdp", "--interface", "c0", "--indications"), "by channels"),
+        ((*TURN, *WHO, "--backend", "xdp", "--interface", "c0", "--mode", "flood"), "media alone"),
+        ((*TURN, *WHO, "--backend", "xdp", "--interface", "c0", "--duration", "1s"), "nobody listens"),
+        (("capacity", "generator", "--backend", "xdp"), "measures sockets"),
         ((*XDP, *hop, "--duration", "1s", "--drain", "0s"), "far end"),
     ):
         code, out, error = loadgen(world, *arguments, "--quiet")

@@ -13,12 +13,12 @@ use aya_ebpf::{
     bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
     helpers::{bpf_ktime_get_ns, generated::bpf_xdp_store_bytes},
     macros::{map, xdp},
-    maps::{Array, PerCpuArray},
+    maps::{Array, HashMap, PerCpuArray},
     programs::XdpContext,
 };
 use layout::{
-    BODY_MAX, Buckets, Counts, Expected, HEAD_V4, HEAD_V6, Heard, PERIOD, Pattern, STAMP, State, Stream, bucket, fold,
-    halves,
+    BODY_MAX, Buckets, CHANNEL_V4, CHANNEL_V6, Counts, Expected, HEAD_V4, HEAD_V6, Heard, Listening, Origin, PERIOD, Pattern,
+    STAMP, State, Stranger, Stream, bucket, fold, halves,
 };
 
 #[map]
@@ -36,6 +36,11 @@ static LATENESS: Array<Buckets> = Array::with_max_entries(1, 0);
 static EXPECTED: Array<Expected> = Array::with_max_entries(1, 0);
 #[map]
 static HEARD: Array<Heard> = Array::with_max_entries(1, 0);
+#[map]
+static LISTENING: Array<Listening> = Array::with_max_entries(1, 0);
+/// The loader gives it room if it is used.
+#[map]
+static STRANGERS: HashMap<Origin, Stranger> = HashMap::with_max_entries(1, 0);
 #[map]
 static COUNTS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(1, 0);
 /// From due time to arrival.
@@ -55,6 +60,12 @@ pub fn generate(ctx: XdpContext) -> u32 {
 #[xdp]
 pub fn receive(ctx: XdpContext) -> u32 {
     if sink::take(&ctx).is_some() { XDP_DROP } else { XDP_PASS }
+}
+
+/// The same for streams of anybody, to the addresses that are listened at.
+#[xdp]
+pub fn listen(ctx: XdpContext) -> u32 {
+    if sink::listen(&ctx).is_some() { XDP_DROP } else { XDP_PASS }
 }
 
 #[inline(always)]
@@ -111,13 +122,12 @@ fn write(ctx: &XdpContext, state: &State, stream: &mut Stream, due: u64) -> Opti
         0 => 0xffff,
         other => other,
     };
-    if state.head == HEAD_V6 {
-        put::<60>(stream, checksum, sequence, timestamp);
-        store(ctx, 0, stream.head.as_ptr(), HEAD_V6)?;
-    } else {
-        put::<40>(stream, checksum, sequence, timestamp);
-        store(ctx, 0, stream.head.as_ptr(), HEAD_V4)?;
-    }
+    match state.head {
+        HEAD_V6 => put::<60, 64>(ctx, stream, checksum, sequence, timestamp, HEAD_V6),
+        CHANNEL_V4 => put::<40, 48>(ctx, stream, checksum, sequence, timestamp, CHANNEL_V4),
+        CHANNEL_V6 => put::<60, 68>(ctx, stream, checksum, sequence, timestamp, CHANNEL_V6),
+        _ => put::<40, 44>(ctx, stream, checksum, sequence, timestamp, HEAD_V4),
+    }?;
     if body > 0 && body <= BODY_MAX as u32 {
         // SAFETY: the place is below the period, and behind it follow the longest body's octets.
         store(ctx, state.head, unsafe { pattern.octets.as_ptr().add(from) }, body)?;
@@ -125,12 +135,20 @@ fn write(ctx: &XdpContext, state: &State, stream: &mut Stream, due: u64) -> Opti
     store(ctx, state.head + body, stamp.as_ptr().cast(), STAMP as u32)
 }
 
-/// Puts what changes into the head of a frame whose UDP checksum is at `AT`.
+/// Writes a head of so many octets, whose UDP checksum is at `SUM` and whose sequence number at `AT`.
 #[inline(always)]
-fn put<const AT: usize>(stream: &mut Stream, checksum: u16, sequence: u16, timestamp: u32) {
-    stream.head[AT..AT + 2].copy_from_slice(&checksum.to_ne_bytes());
-    stream.head[AT + 4..AT + 6].copy_from_slice(&sequence.to_ne_bytes());
-    stream.head[AT + 6..AT + 10].copy_from_slice(&timestamp.to_ne_bytes());
+fn put<const SUM: usize, const AT: usize>(
+    ctx: &XdpContext,
+    stream: &mut Stream,
+    checksum: u16,
+    sequence: u16,
+    timestamp: u32,
+    octets: u32,
+) -> Option<()> {
+    stream.head[SUM..SUM + 2].copy_from_slice(&checksum.to_ne_bytes());
+    stream.head[AT..AT + 2].copy_from_slice(&sequence.to_ne_bytes());
+    stream.head[AT + 2..AT + 6].copy_from_slice(&timestamp.to_ne_bytes());
+    store(ctx, 0, stream.head.as_ptr(), octets)
 }
 
 /// Sum of a stamp as it counts in the checksum: the other way round if it begins at an odd place.
