@@ -43,6 +43,11 @@ impl Inbox {
         datagram: &[u8],
         now: Instant,
     ) -> Taken {
+        if client.is_some_and(|client| remote.is_some_and(|remote| remote != self.clients.transport(client).1)) {
+            // A client hears its server alone.
+            self.interval.received.foreign += 1;
+            return Taken::Nothing;
+        }
         let media = match client.map(|client| self.clients.handle(client, datagram, now)) {
             None => 0..datagram.len(),
             Some(Incoming::Data { payload, .. }) => payload,
@@ -74,9 +79,14 @@ fn is_rtcp(datagram: &[u8]) -> bool {
 mod tests {
     use std::time::Duration;
 
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
     use raceway_loadgen_core::Clock;
+    use raceway_loadgen_core::turn::{Credentials, Settings};
 
     use super::*;
+    use crate::plan::{Client, Framing};
     use crate::worker::Expectation;
 
     fn inbox() -> Inbox {
@@ -103,6 +113,28 @@ mod tests {
             inbox.take(0, None, None, datagram, Instant::default());
         }
         assert_eq!((inbox.interval.received.foreign, inbox.interval.received.packets), (4, 0));
+    }
+
+    #[test]
+    fn a_client_hears_its_server_alone() {
+        let server: SocketAddr = ([127, 0, 0, 1], 3478).into();
+        let client = Client {
+            port: 0,
+            server,
+            peer: None,
+            framing: Framing::Channel,
+            credentials: Arc::new(Credentials::new("alice", "wonderland").unwrap()),
+            settings: Settings::default(),
+            seed: 1,
+            after: Duration::ZERO,
+            turns: None,
+        };
+        let mut inbox = Inbox { clients: Clients::new(vec![client], Instant::default()), ..inbox() };
+        let data = [0xff; 20];
+        inbox.take(0, Some(0), Some(SocketAddr::from(([127, 0, 0, 1], 3479)).into()), &data, Instant::default());
+        assert_eq!((inbox.interval.received.foreign, inbox.clients.figures().unexpected), (1, 0));
+        inbox.take(0, Some(0), Some(server.into()), &data, Instant::default());
+        assert_eq!((inbox.interval.received.foreign, inbox.clients.figures().unexpected), (1, 1));
     }
 
     #[test]

@@ -44,6 +44,8 @@ struct Reporter {
     stream: Option<u32>,
     /// The first of its place, which reports on what arrives there.
     first: bool,
+    /// Packets that had arrived there at its last report.
+    heard: u64,
 }
 
 /// All participants, by place.
@@ -91,7 +93,7 @@ impl Reporters {
         let first = here.is_empty();
         here.push(number);
         let participant = Participant::new(settings, now, self.seed);
-        self.list.push(Reporter { participant, place, way, stream: stream.map(|(stream, _)| stream), first });
+        self.list.push(Reporter { participant, place, way, stream: stream.map(|(stream, _)| stream), first, heard: 0 });
         Some(number)
     }
 
@@ -115,7 +117,9 @@ impl Reporters {
         self.list[number as usize].stream
     }
 
-    /// Writes the report that is due, or the last one with a goodbye: its octets, and where they go.
+    /// Writes the report that is due, or the last one with a goodbye: its octets, and where they go. A stranger of whom
+    /// nothing has come since the last report gets none: an address may have been forged, and would get reports for as long
+    /// as the run lasts.
     pub fn write(
         &mut self,
         number: u32,
@@ -125,13 +129,19 @@ impl Reporters {
         now: Instant,
         out: &mut [u8],
     ) -> Option<(Way, usize)> {
-        let Reporter { participant, place, way, first, .. } = &mut self.list[number as usize];
+        let Reporter { participant, place, way, first, heard, .. } = &mut self.list[number as usize];
         let receptions: Vec<Reception> = if *first { receivers.receptions(*place).collect() } else { Vec::new() };
+        let received = receptions.iter().map(|of| of.received).sum();
+        if matches!(way, Way::Back { .. }) && received == *heard {
+            participant.pass(now);
+            return None;
+        }
         let length = if last {
             participant.write_goodbye(now, sent, &receptions, out)
         } else {
             participant.poll_report(now, sent, &receptions, out)?
         };
+        *heard = received;
         Some((*way, length))
     }
 
@@ -179,6 +189,7 @@ impl Reporters {
 mod tests {
     use raceway_loadgen_core::Clock;
     use raceway_loadgen_core::limits::REPORT_MAX;
+    use raceway_loadgen_core::report::Interval;
 
     use super::*;
     use crate::worker::Expectation;
@@ -194,17 +205,20 @@ mod tests {
         reporters
     }
 
-    /// The last report of a participant.
-    fn report(reporters: &mut Reporters, number: u32) -> Vec<u8> {
-        let expectation = Expectation {
+    fn expectation() -> Expectation {
+        Expectation {
             run: None,
             strangers: false,
             echo: false,
             gap: Duration::ZERO,
             playout: Duration::ZERO,
             clock_rates: Vec::new(),
-        };
-        let receivers = Receivers::new(expectation, &[], Clock(1));
+        }
+    }
+
+    /// The last report of a participant.
+    fn report(reporters: &mut Reporters, number: u32) -> Vec<u8> {
+        let receivers = Receivers::new(expectation(), &[], Clock(1));
         let mut out = [0; REPORT_MAX];
         let (_, length) = reporters.write(number, None, &receivers, true, Instant::default(), &mut out).unwrap();
         out[..length].to_vec()
@@ -222,6 +236,29 @@ mod tests {
             assert_eq!(reporters.handle(3, None, &echoed, Instant::default()).count(), 0);
         }
         assert_eq!(received(&reporters), 0);
+    }
+
+    #[test]
+    fn a_stranger_gets_no_more_reports_than_he_gives_cause_for() {
+        let to = Endpoint::from(std::net::SocketAddr::from(([127, 0, 0, 1], 9)));
+        let remote = Some(to);
+        let mut receivers = Receivers::new(Expectation { strangers: true, ..expectation() }, &[], Clock(1));
+        let mut reporters = Reporters::new(NtpClock::new(Duration::from_secs(9), Instant::default()), 5, true);
+        let place = Place { port: 3, remote };
+        let back = Way::Back { port: 3, to };
+        let number = reporters.add(place, 7, None, back, Instant::default()).unwrap();
+        let mut out = [0; REPORT_MAX];
+        for sequence in 0..3 {
+            let packet = [0x80, 0, 0, sequence, 0, 0, 0, 0, 1, 2, 3, 4, 0xd5];
+            let packet = raceway_loadgen_core::rtp::RtpView::parse(&packet).unwrap();
+            receivers.handle(3, remote, &packet, Instant::default(), &mut Interval::default());
+            for written in [true, false, false] {
+                let due = reporters.poll_timeout(number);
+                // It may be put off once, since there are more participants than before.
+                let mut write = |at| reporters.write(number, None, &receivers, false, at, &mut out).is_some();
+                assert_eq!(write(due) || write(due.after(Duration::from_secs(9))), written);
+            }
+        }
     }
 
     #[test]

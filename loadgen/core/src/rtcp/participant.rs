@@ -123,6 +123,12 @@ impl Participant {
         Some(length)
     }
 
+    /// Lets the report that is due pass without sending it.
+    pub fn pass(&mut self, now: Instant) {
+        self.previous = now;
+        self.next = now.after(self.interval());
+    }
+
     /// Writes the last report and goodbye (RFC 3550 section 6.6): its octets.
     ///
     /// # Panics
