@@ -1,5 +1,14 @@
 //! Calls against a relay that holds them to the rules of its API.
 
+mod branches;
 mod calls;
+mod failure;
+mod flows;
 mod relay;
+mod restore;
+mod rewrite;
+mod rtcp;
+mod security;
+mod statistics;
+mod timeouts;
 mod world;

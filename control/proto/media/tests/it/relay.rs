@@ -1,6 +1,6 @@
 //! A relay that takes what it is told, and complains of what it should not have been told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 
 use raceway_api::{
@@ -21,6 +21,7 @@ pub struct Session {
 #[derive(Debug, Default)]
 pub struct Relay {
     pub sessions: BTreeMap<SessionId, Session>,
+    open: HashSet<SocketAddr>,
     /// Ports that other programs have.
     pub foreign: Vec<u16>,
     /// The next operation like this fails.
@@ -42,6 +43,12 @@ pub enum Said {
 }
 
 impl Relay {
+    /// It restarted and knows nothing.
+    pub fn forget(&mut self) {
+        self.sessions.clear();
+        self.open.clear();
+    }
+
     pub fn take(&mut self, message: ToRelay<'static>) -> Said {
         assert!(raceway_api::Limited::within_limits(&message), "{message:?}");
         match message {
@@ -72,23 +79,26 @@ impl Relay {
             return Ok(());
         }
         if operation == Operation::RemoveSession {
-            self.sessions.remove(&id);
+            for (address, _) in self.sessions.remove(&id).into_iter().flat_map(|session| session.media) {
+                self.open.remove(&address);
+            }
             return Ok(());
         }
-        let taken: Vec<SocketAddr> =
-            self.sessions.values().flat_map(|session| session.media.iter().map(|media| media.0)).collect();
-        let matches: Vec<(SessionId, Flow)> =
-            self.sessions.iter().flat_map(|(id, session)| session.flows.values().map(|flow| (*id, *flow))).collect();
         let session = self.sessions.get_mut(&id).ok_or(OperationError::UnknownSession)?;
         match operation {
             Operation::OpenMedia { address, external } => {
                 if self.foreign.contains(&address.port()) {
                     return Err(OperationError::AddressInUse);
                 }
-                assert!(!taken.contains(&address), "{address} is open already");
-                session.media.push((address, external));
+                if !session.media.contains(&(address, external)) {
+                    assert!(self.open.insert(address), "{address} is open already");
+                    session.media.push((address, external));
+                }
             }
-            Operation::CloseMedia { address } => session.media.retain(|media| media.0 != address),
+            Operation::CloseMedia { address } => {
+                session.media.retain(|media| media.0 != address);
+                self.open.remove(&address);
+            }
             Operation::PutLeg(leg) => {
                 let open = |address: SocketAddr| session.media.iter().any(|media| media.0 == address);
                 assert!(open(leg.rtp.local), "RTP of {leg:?}");
@@ -100,8 +110,8 @@ impl Relay {
             }
             Operation::RemoveLeg(leg) => drop(session.legs.remove(&leg)),
             Operation::PutFlow(flow) => {
-                let other = matches.iter().find(|(_, other)| other.matches == flow.matches);
-                assert!(other.is_none_or(|(owner, other)| *owner == id && other.id == flow.id), "{flow:?} {other:?}");
+                let other = session.flows.values().find(|other| other.matches == flow.matches);
+                assert!(other.is_none_or(|other| other.id == flow.id), "{flow:?} {other:?}");
                 let open = |address: SocketAddr| session.media.iter().any(|media| media.0 == address);
                 let FlowAction::Anchor { from, to, .. } = flow.action else { panic!("{flow:?}") };
                 assert!(open(flow.matches.local) && open(from), "{flow:?}");

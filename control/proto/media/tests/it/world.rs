@@ -1,8 +1,9 @@
 //! Calls with a relay, and a clock that stands until it is moved.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use raceway_api::{Leg, RelayPorts, SessionId};
+use raceway_api::{Leg, LegEvent, RelayPorts, SessionId};
 use raceway_media::{
     Answer, CallView, Calls, Command, Delete, Event, Interface, Offer, Options, Refusal, Reply, RequestId, Settings,
 };
@@ -149,6 +150,18 @@ impl World {
         self.events.extend(std::iter::from_fn(|| self.calls.poll_event()));
     }
 
+    /// Moves the clock; timers fire on the way.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now.after(time);
+        while let Some(due) = self.calls.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.calls.handle_timeout(self.now);
+            self.settle();
+        }
+        self.wall.0 += end.since(self.now).as_secs();
+        self.now = end;
+    }
+
     pub fn session(&self) -> &Session {
         self.relay.sessions.values().next().expect("a session")
     }
@@ -161,6 +174,14 @@ impl World {
     pub fn leg(&self, remote: &str) -> &Leg<'static> {
         let remote = address(remote);
         self.session().legs.values().find(|leg| leg.rtp.remote == Some(remote)).expect("a leg")
+    }
+
+    /// The relay says where a leg's packets go.
+    pub fn learned(&mut self, leg: raceway_api::LegId, rtcp: bool, remote: &str) {
+        let event = LegEvent::Learned { rtcp, remote: address(remote), settled: true };
+        let session = self.session_id();
+        self.calls.handle_leg_event(self.now, session, leg, &event);
+        self.settle();
     }
 }
 

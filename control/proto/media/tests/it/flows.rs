@@ -1,0 +1,150 @@
+//! When packets of a call may pass in XDP.
+
+use raceway_api::{FlowAction, LegId, Remote};
+use raceway_media::{Change, Command, Offer, Options, Toggle};
+
+use crate::world::*;
+
+/// Both ends are settled where signalling said.
+fn settle_all(world: &mut World) {
+    let legs: Vec<(LegId, String, Option<String>)> = world
+        .session()
+        .legs
+        .values()
+        .filter_map(|leg| {
+            let rtcp = leg.rtcp.and_then(|rtcp| rtcp.remote).map(|remote| remote.to_string());
+            Some((leg.id, leg.rtp.remote?.to_string(), rtcp))
+        })
+        .collect();
+    for (leg, rtp, rtcp) in legs {
+        world.learned(leg, false, &rtp);
+        if let Some(rtcp) = rtcp {
+            world.learned(leg, true, &rtcp);
+        }
+    }
+}
+
+/// Flows as "from remote at ours, to remote from ours".
+fn flows(world: &World) -> Vec<String> {
+    let show = |flow: &raceway_api::Flow| {
+        let Remote::Exact(remote) = flow.matches.remote else { panic!("{flow:?}") };
+        let FlowAction::Anchor { from, to, .. } = flow.action else { panic!("{flow:?}") };
+        let ours = |address: std::net::SocketAddr| address.ip();
+        format!("{remote} at {} to {to} from {}", ours(flow.matches.local), ours(from))
+    };
+    let mut flows: Vec<String> = world.session().flows.values().map(show).collect();
+    flows.sort();
+    flows
+}
+
+#[test]
+fn settled_plain_calls_pass_by_exact_flows_both_ways_rtp_and_rtcp() {
+    let mut world = World::new();
+    world.plain();
+    let (alice, bob) = (world.leg("192.0.2.1:4000").id, world.leg("192.0.2.2:5000").id);
+    world.learned(alice, false, "198.51.100.77:40000");
+    assert_eq!(flows(&world).len(), 0, "one end alone is not enough");
+    world.learned(bob, false, "192.0.2.2:5000");
+    let expected = [
+        "192.0.2.2:5000 at 10.0.0.1 to 198.51.100.77:40000 from 10.0.0.1",
+        "198.51.100.77:40000 at 10.0.0.1 to 192.0.2.2:5000 from 10.0.0.1",
+    ];
+    assert_eq!(flows(&world), expected, "where packets came from, not where signalling said");
+    settle_all(&mut world);
+    assert_eq!(flows(&world).len(), 4);
+}
+
+#[test]
+fn a_flow_goes_before_what_it_rests_on_changes() {
+    let mut world = World::new();
+    world.plain();
+    settle_all(&mut world);
+    assert_eq!(flows(&world).len(), 4);
+    world.offer(Offer { to_tag: Some("bob".into()), ..offer(body("192.0.2.9", 4100)) });
+    assert_eq!(flows(&world).len(), 4, "an offer changes nothing yet");
+    world.answer(answer(body("192.0.2.2", 5000)));
+    assert_eq!(flows(&world).len(), 0, "Alice's new address must settle first");
+    settle_all(&mut world);
+    assert_eq!(flows(&world).len(), 4);
+    assert!(flows(&world)[0].contains("192.0.2.9"), "{:?}", flows(&world));
+}
+
+#[test]
+fn what_must_be_looked_at_or_changed_is_not_for_xdp() {
+    let rules = [Toggle::BlockMedia, Toggle::SilenceMedia, Toggle::BlockDtmf];
+    for what in rules {
+        let mut world = World::new();
+        world.plain();
+        settle_all(&mut world);
+        let change = |on| {
+            let (call_id, from_tag) = (CALL.into(), Some("alice".into()));
+            Command::Change(Change { call_id, from_tag, address: None, label: None, all: false, what, on })
+        };
+        world.command(change(true)).unwrap();
+        assert_eq!(flows(&world).len(), 2, "{what:?}: only Bob's pass");
+        world.command(change(false)).unwrap();
+        assert_eq!(flows(&world).len(), 4);
+    }
+    let mut world = World::new();
+    world.plain_with(Options { detect_dtmf: true, ..Options::default() });
+    settle_all(&mut world);
+    assert_eq!(flows(&world).len(), 0);
+}
+
+#[test]
+fn feedback_towards_a_party_that_does_not_speak_it_is_not_for_xdp() {
+    let mut world = World::new();
+    let transport = Some(raceway_media::options::Transport::As("RTP/AVP".parse().unwrap()));
+    let options = Options { transport, ..Options::default() };
+    world.offer(Offer { options, ..offer(body("192.0.2.1", 4000).replace("RTP/AVP", "RTP/AVPF")) });
+    world.answer(answer(body("192.0.2.2", 5000)));
+    settle_all(&mut world);
+    let flows = flows(&world);
+    assert_eq!(flows.len(), 2, "{flows:?}");
+    assert!(flows.iter().all(|flow| flow.starts_with("192.0.2.2:500")), "{flows:?}");
+}
+
+#[test]
+fn a_hairpin_is_told() {
+    let mut world = World::new();
+    world.offer(offer(body("192.0.2.1", 4000)));
+    world.answer(answer(body("203.0.113.7", 30_500)));
+    settle_all(&mut world);
+    let local = |flow: &raceway_api::Flow| matches!(flow.action, FlowAction::Anchor { local_destination: true, .. });
+    assert_eq!(world.session().flows.values().filter(|flow| local(flow)).count(), 2);
+}
+
+#[test]
+fn a_delete_and_a_lasting_call_keep_flows_in_step() {
+    let mut world = World::new();
+    world.plain_with(Options { asymmetric: true, ..Options::default() });
+    settle_all(&mut world);
+    let before = world.session().expires_at_ns;
+    world.relay.operations.clear();
+    // Packets keep coming, so that the call is not silent.
+    for _ in 0..45 {
+        let last_rtp_ns = world.now.as_ns();
+        let ids: Vec<_> = world.session().legs.keys().copied().collect();
+        for id in ids {
+            let live = world.session().legs[&id].clone();
+            let report = crate::relay::leg_report(id);
+            let report = raceway_api::LegReport {
+                last_rtp_ns,
+                rtp_remote: live.rtp.remote,
+                rtcp_remote: live.rtcp.and_then(|rtcp| rtcp.remote),
+                rtp_settled: true,
+                rtcp_settled: true,
+                ..report
+            };
+            world.relay.legs.insert(id, report);
+        }
+        world.pass(std::time::Duration::from_secs(50));
+    }
+    let session = world.session();
+    assert!(session.expires_at_ns > before);
+    assert!(session.flows.values().all(|flow| flow.expires_at_ns == session.expires_at_ns));
+    let puts = world.relay.operations.iter().filter(|o| matches!(o, raceway_api::Operation::PutFlow(_)));
+    assert_eq!(puts.count(), 0, "they are extended, not put anew");
+    world.delete();
+    assert!(world.relay.sessions.is_empty());
+}
