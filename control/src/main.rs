@@ -18,7 +18,7 @@ use raceway_control::boot::file::ConfigFile;
 use raceway_control::boot::machine::{Held, SocketType, check_machine, is_served};
 use raceway_control::boot::{directories, greeting};
 use raceway_control::link::{Command, Link, Start};
-use raceway_control::plan::{Plan, plan};
+use raceway_control::plan::{Plan, PlanError, plan};
 use raceway_control::reload::Running;
 use raceway_control::{http, log, metrics, ng};
 use raceway_turn::{NonceKey, Server};
@@ -103,13 +103,13 @@ fn prepare(path: Option<&Path>, check_only: bool) -> anyhow::Result<Prepared> {
     };
     check_machine(&config, &machine, held)?;
     // The server prepares names and passwords for comparison, and refuses those that no client can send.
-    let plan = plan(&config, &machine, &Credentials::placeholder()).map_err(|error| wrong_policy(&file, &error))?;
-    new_server(plan, &Credentials::placeholder()).map_err(|error| wrong_policy(&file, &error))?;
+    let plan = plan(&config, &machine, &Credentials::placeholder()).map_err(|error| wrong_plan(&file, &error))?;
+    new_server(plan, &Credentials::placeholder()).map_err(|error| wrong_plan(&file, &error.into()))?;
     Ok(Prepared { config, file, machine, paths, account, control_running })
 }
 
-fn wrong_policy(file: &ConfigFile, error: &raceway_turn::PolicyError) -> anyhow::Error {
-    anyhow!("{}: turn: {error}", file.path().map_or_else(|| "default".into(), Path::to_string_lossy))
+fn wrong_plan(file: &ConfigFile, error: &PlanError) -> anyhow::Error {
+    anyhow!("{}: {error}", file.path().map_or_else(|| "default".into(), Path::to_string_lossy))
 }
 
 fn new_server(plan: Plan, credentials: &Credentials) -> Result<Server, raceway_turn::PolicyError> {
@@ -153,6 +153,8 @@ fn run(prepared: Prepared) -> anyhow::Result<()> {
     let (link, thread) = Link::start(Start {
         server: new_server(plan.clone(), &credentials)?,
         assignment: plan.assignment.clone(),
+        media: plan.media.clone(),
+        redact: config.log.redact,
         relay_socket: paths.relay_socket(),
         punt_latency: punt_latency.clone(),
     })?;

@@ -6,9 +6,11 @@ use prometheus::proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily,
 use prometheus::{Encoder, Histogram, HistogramOpts, TextEncoder, core::Collector};
 use raceway_abi::{Counter as Index, Direction, DropReason};
 use raceway_api::Statistics;
+use raceway_media::Ended;
 use raceway_ng::Verb;
 use raceway_turn::{Family, Method, Outcome, Silence};
 
+use crate::calls::{Measured, Tally};
 use crate::link::Overview;
 use crate::ng::{self, Counters, Dropped};
 
@@ -43,6 +45,43 @@ pub fn ng_latency() -> Histogram {
     Histogram::with_opts(options.buckets(bounds.to_vec())).expect("a valid name and rising bounds")
 }
 
+/// Histograms of calls that ended.
+///
+/// # Panics
+/// Never: names and bounds are constants that are valid.
+#[must_use]
+pub fn call_quality() -> Measured {
+    let histogram = |name: &str, help: &str, bounds: &[f64]| {
+        Histogram::with_opts(HistogramOpts::new(name, help).buckets(bounds.to_vec()))
+            .expect("a valid name and rising bounds")
+    };
+    let durations = [1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0];
+    let times = [0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2];
+    Measured {
+        duration: histogram("raceway_call_duration_seconds", "Calls that ended, from the first offer.", &durations),
+        mos: histogram(
+            "raceway_call_mos",
+            "Mean opinion score (G.107) of streams of calls that ended.",
+            &[1.5, 2.0, 2.5, 3.0, 3.25, 3.5, 3.75, 4.0, 4.2, 4.4],
+        ),
+        jitter: histogram(
+            "raceway_call_jitter_seconds",
+            "Mean interarrival jitter (RFC 3550) of streams of calls that ended.",
+            &times,
+        ),
+        loss: histogram(
+            "raceway_call_loss_ratio",
+            "Packets lost on the way to this relay, of streams of calls that ended.",
+            &[0.0, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
+        ),
+        round_trip: histogram(
+            "raceway_call_round_trip_seconds",
+            "Round trip between this relay and the party, by RTCP, of streams of calls that ended.",
+            &times,
+        ),
+    }
+}
+
 /// The page.
 ///
 /// # Errors
@@ -53,6 +92,7 @@ pub fn page(overview: &Overview, punt_latency: &Histogram, ng: &Counters) -> Res
     let statistics = overview.statistics.as_deref().unwrap_or(&nothing);
     relayed(&mut families, overview, statistics);
     turn(&mut families, overview);
+    calls(&mut families, &overview.calls);
     rtp(&mut families, statistics);
     relay(&mut families, overview, statistics);
     families.extend(punt_latency.collect());
@@ -133,6 +173,25 @@ fn turn(families: &mut Vec<MetricFamily>, overview: &Overview) {
         allocations.map(|(family, count)| (labels(&[("family", family.label())]), count as f64)).collect(),
     ));
     families.push(gauge("raceway_sessions", "Sessions that are open.", vec![(Vec::new(), overview.sessions as f64)]));
+}
+
+fn calls(families: &mut Vec<MetricFamily>, tally: &Tally) {
+    families.push(gauge("raceway_calls", "Calls that are there.", vec![(Vec::new(), tally.open as f64)]));
+    let ended = Ended::ALL.iter().map(|why| (labels(&[("reason", why.name())]), tally.ended(*why) as f64));
+    families.push(counter("raceway_calls_ended_total", "Calls that ended, by why.", ended.collect()));
+    let plain = [
+        ("raceway_calls_begun_total", "Calls that began.", tally.begun),
+        (
+            "raceway_calls_refused_total",
+            "Offers, answers and other commands about calls that were refused.",
+            tally.refused,
+        ),
+        ("raceway_calls_one_way_total", "Answered calls that ended, with media from one party alone.", tally.one_way),
+        ("raceway_calls_silent_streams_total", "Streams of calls that ended, without a packet.", tally.silent_streams),
+    ];
+    families.extend(plain.map(|(name, help, count)| counter(name, help, vec![(Vec::new(), count as f64)])));
+    let Measured { duration, mos, jitter, loss, round_trip } = &tally.quality;
+    [duration, mos, jitter, loss, round_trip].iter().for_each(|histogram| families.extend(histogram.collect()));
 }
 
 fn rtp(families: &mut Vec<MetricFamily>, statistics: &Statistics) {
@@ -276,6 +335,7 @@ mod tests {
             synchronised: statistics.is_some(),
             draining: false,
             sessions: 3,
+            calls: Tally::default(),
             allocations: [2, 1],
             counters: raceway_turn::Counters::default(),
             fresh: statistics.is_some(),
@@ -323,6 +383,9 @@ mod tests {
             "raceway_turn_allocations{family=\"ipv6\"} 1",
             "raceway_flows{path=\"xdp\"} 11",
             "raceway_sessions 3",
+            "raceway_calls 0",
+            "raceway_calls_ended_total{reason=\"silent_timeout\"} 0",
+            "raceway_call_mos_count 0",
             "raceway_rtp_lost_total 13",
             "raceway_rtp_jitter_seconds_bucket{le=\"0.001\"} 1",
             "raceway_rtp_jitter_seconds_bucket{le=\"0.02\"} 3",

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use raceway_api::{Listener, RelayAddress, RelayPorts, ToRelay};
 use raceway_config::{Config, Effect, Turn, UserKey};
+use raceway_media::{Settings, SettingsError};
 use raceway_turn::{Policy, PolicyError, Secret, UnauthenticatedBudget, User};
 
 use crate::boot::addresses::MachineAddresses;
 use crate::boot::credentials::Credentials;
+use crate::calls;
 
 // What the configuration allows is what relay and server take.
 const _: () = {
@@ -36,6 +38,8 @@ pub struct Assignment {
     pub relay_addresses: Vec<RelayAddress>,
     /// Ports of relayed addresses.
     pub ports: RelayPorts,
+    /// Ports of calls.
+    pub media_ports: Option<RelayPorts>,
     /// Budget of XDP, by prefix.
     pub stun_requests_per_second: u32,
 }
@@ -48,7 +52,7 @@ impl Assignment {
             listeners: self.listeners.iter().map(|address| Listener { address: *address }).collect(),
             relay_addresses: self.relay_addresses.clone(),
             relay_ports: self.ports,
-            media_ports: None,
+            media_ports: self.media_ports,
             stun_requests_per_second: self.stun_requests_per_second,
         }
     }
@@ -59,15 +63,28 @@ impl Assignment {
 pub struct Plan {
     /// For the server.
     pub policy: Policy,
+    /// For the calls; none if there are no ports for media.
+    pub media: Option<Settings>,
     /// For the relay.
     pub assignment: Assignment,
+}
+
+/// What a configuration says that cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// By the TURN server.
+    #[error("turn: {0}")]
+    Policy(#[from] PolicyError),
+    /// By the calls.
+    #[error("media: {0}")]
+    Media(#[from] SettingsError),
 }
 
 /// Makes the plan.
 ///
 /// # Errors
-/// What the server does not take: names and passwords that no client could send (RFC 8265).
-pub fn plan(config: &Config, machine: &MachineAddresses, credentials: &Credentials) -> Result<Plan, PolicyError> {
+/// What the server does not take: names and passwords that no client could send (RFC 8265). What the calls do not take.
+pub fn plan(config: &Config, machine: &MachineAddresses, credentials: &Credentials) -> Result<Plan, PlanError> {
     let turn = &config.turn;
     let ports = RelayPorts { first: turn.port_range.first, last: turn.port_range.last };
     let listeners = machine.listeners(turn);
@@ -95,7 +112,9 @@ pub fn plan(config: &Config, machine: &MachineAddresses, credentials: &Credentia
     };
     policy.check()?;
     let stun_requests_per_second = turn.policy.stun_requests_per_second;
-    Ok(Plan { policy, assignment: Assignment { listeners, relay_addresses, ports, stun_requests_per_second } })
+    let media_ports = config.media.port_range.map(|range| RelayPorts { first: range.first, last: range.last });
+    let assignment = Assignment { listeners, relay_addresses, ports, media_ports, stun_requests_per_second };
+    Ok(Plan { policy, media: calls::settings(config, machine)?, assignment })
 }
 
 /// What one user may have of something unless configured: others find some whatever one user does, and a user who is

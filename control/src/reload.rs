@@ -3,7 +3,6 @@
 use std::io;
 
 use raceway_config::{Change, Config, Problems};
-use raceway_turn::PolicyError;
 
 use crate::boot::addresses::MachineAddresses;
 use crate::boot::credentials::Credentials;
@@ -12,7 +11,7 @@ use crate::boot::machine::{Held, check_machine};
 use crate::link::{Command, Gone, Link};
 use crate::log::LevelHandle;
 use crate::ng::Service;
-use crate::plan::{Plan, after_reload, plan};
+use crate::plan::{Plan, PlanError, after_reload, plan};
 
 /// What runs, and where it comes from.
 #[derive(Debug)]
@@ -38,13 +37,13 @@ pub enum ReloadError {
     /// Not for this machine.
     #[error(transparent)]
     Machine(#[from] Problems),
-    /// A name or password that no client could send.
-    #[error("{file}: turn: {error}")]
-    Policy {
+    /// A name or password that no client could send, and the like.
+    #[error("{file}: {error}")]
+    Plan {
         /// As named.
         file: String,
-        /// By the server.
-        error: PolicyError,
+        /// By server or calls.
+        error: PlanError,
     },
     /// The kernel does not tell its addresses.
     #[error("addresses of this machine: {0}")]
@@ -76,13 +75,13 @@ impl Running {
         let config = after_reload(&self.config, &new);
         let held = Held { listeners: Some(&self.plan.assignment.listeners), control: true, relay_has_rights: true };
         check_machine(&new, &machine, held)?;
-        let policy_error = |error| ReloadError::Policy {
+        let plan_error = |error| ReloadError::Plan {
             file: self.file.path().map_or_else(|| "default".to_owned(), |path| path.display().to_string()),
             error,
         };
-        let plan = plan(&config, &machine, &self.credentials).map_err(policy_error)?;
+        let plan = plan(&config, &machine, &self.credentials).map_err(plan_error)?;
         let sent = Box::new(plan.clone());
-        link.ask(|reply| Command::Apply { plan: sent, reply }).await?.map_err(policy_error)?;
+        link.ask(|reply| Command::Apply { plan: sent, reply }).await?.map_err(plan_error)?;
         ng.set_allow(config.ng.allow.clone());
         if config.log.level != self.config.log.level {
             level.set(config.log.level);

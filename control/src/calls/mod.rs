@@ -1,7 +1,20 @@
-//! Commands of SIP proxies, carried out.
+//! Commands of SIP proxies, carried out by the media core.
 
+mod report;
+mod settings;
+mod tally;
+mod translate;
+
+use std::collections::HashMap;
+
+use raceway_api::ToRelay;
+use raceway_media::{CallView, Calls, Event, RandomSource, Refusal, Reply, RequestId, Settings, SettingsError};
 use raceway_ng::{Body, Command, Response, Statistics};
+use raceway_units::{Instant, UnixTime};
 use tokio::sync::oneshot::Sender;
+
+pub use settings::settings;
+pub use tally::{Measured, Tally};
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,32 +31,243 @@ impl From<Response> for Outcome {
     }
 }
 
-/// Where commands are carried out.
-#[derive(Debug, Default)]
-pub(crate) struct Desk {
-    /// Commands that came.
-    uptime_from: Option<std::time::Instant>,
+/// A command whose outcome is not there yet.
+#[derive(Debug)]
+struct Waiting {
+    reply: Sender<Outcome>,
+    warnings: Vec<String>,
+    /// Of a delete: that there is no such call is an error.
+    fatal: bool,
+    /// Of a delete: nothing of the call is told.
+    fast: bool,
 }
 
+/// The kernel's clock and the wall's, read together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks {
+    /// Monotonic.
+    pub(crate) now: Instant,
+    /// Since 1970.
+    pub(crate) wall: UnixTime,
+}
+
+/// Calls, and the proxies that wait for what becomes of them.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    /// None while the configuration leaves no ports for media.
+    calls: Option<Calls>,
+    waiting: HashMap<RequestId, Waiting>,
+    next: u64,
+    tally: Tally,
+    started: Instant,
+    redact: bool,
+}
+
+const NO_PORTS: &str = "turn.port_range leaves no ports for media: write [media] port_range";
+const NO_RELAY: &str = "raceway-relay is not there";
+
 impl Desk {
-    /// Carries out a command; `ready` says whether the relay is there and knows all that there is.
-    pub(crate) fn handle_command(&mut self, ready: bool, command: &Command, reply: Sender<Outcome>) {
-        let from = *self.uptime_from.get_or_insert_with(std::time::Instant::now);
-        let response = match command {
-            Command::Ping if ready => Response::Pong,
-            Command::List { .. } => body(Body { calls: Some(Vec::new()), ..Body::default() }),
-            Command::Statistics => {
-                let statistics = Statistics { uptime_s: from.elapsed().as_secs(), ..Statistics::default() };
-                body(Body { statistics: Some(statistics), ..Body::default() })
+    /// No calls yet.
+    ///
+    /// # Errors
+    /// Settings that the core does not take.
+    pub(crate) fn new(settings: Option<Settings>, redact: bool, now: Instant) -> Result<Self, SettingsError> {
+        let calls = settings.map(|settings| Calls::new(settings, random())).transpose()?;
+        Ok(Self { calls, waiting: HashMap::new(), next: 0, tally: Tally::default(), started: now, redact })
+    }
+
+    /// Takes over new settings; calls stay as they are.
+    ///
+    /// # Errors
+    /// Settings that the core does not take; then nothing changes.
+    pub(crate) fn reconfigure(&mut self, settings: Option<Settings>) -> Result<(), SettingsError> {
+        match (&mut self.calls, settings) {
+            (Some(calls), Some(settings)) => calls.reconfigure(settings),
+            (calls @ None, Some(settings)) => {
+                *calls = Some(Calls::new(settings, random())?);
+                Ok(())
             }
-            _ if !ready => Response::Error("raceway-relay is not there".to_owned()),
-            other => Response::Error(format!("command \"{}\" is not supported yet", other.verb().as_str())),
+            // Those that are there go on with the ports that they have.
+            (Some(_) | None, None) => Ok(()),
+        }
+    }
+
+    /// Carries out a command; `ready` says whether the relay is there and knows all that there is.
+    pub(crate) fn handle_command(&mut self, clocks: Clocks, ready: bool, command: Command, reply: Sender<Outcome>) {
+        // Whoever asked may have given up: then nobody wants the answer.
+        if let Some(response) = self.answer_at_once(clocks, ready, &command) {
+            let _ = reply.send(response.into());
+            return;
+        }
+        let verb = command.verb();
+        let (fatal, fast) = match &command {
+            Command::Delete(delete) => (delete.fatal, delete.fast),
+            _ => (true, false),
         };
-        // Whoever asked may have given up.
-        let _ = reply.send(response.into());
+        let mut warnings = Vec::new();
+        let (Some(calls), Some(command)) = (&mut self.calls, translate::command(command, &mut warnings)) else {
+            let reason = format!("command \"{}\" is not supported yet", verb.as_str());
+            let _ = reply.send(Response::Error(reason).into());
+            return;
+        };
+        self.next += 1;
+        let request = RequestId(self.next);
+        self.waiting.insert(request, Waiting { reply, warnings, fatal, fast });
+        let before = calls.len();
+        calls.handle_command(clocks.now, clocks.wall, request, command);
+        self.tally.begun += calls.len().saturating_sub(before) as u64;
+        self.settle(clocks);
+    }
+
+    /// The answer to what changes nothing, and to what cannot be done now.
+    fn answer_at_once(&self, clocks: Clocks, ready: bool, command: &Command) -> Option<Response> {
+        let Some(calls) = &self.calls else { return Some(Response::Error(NO_PORTS.to_owned())) };
+        Some(match command {
+            Command::List { limit } => {
+                let names = calls.call_ids().take(*limit).map(str::to_owned).collect();
+                body(Body { calls: Some(names), ..Body::default() })
+            }
+            Command::Statistics => body(Body { statistics: Some(self.statistics(clocks.now)), ..Body::default() }),
+            Command::Query(query) => {
+                match calls.query(&query.call_id, query.from_tag.as_deref(), query.to_tag.as_deref()) {
+                    Ok(view) => told(&view, clocks),
+                    Err(refusal) => refused(&refusal),
+                }
+            }
+            _ if !ready => Response::Error(NO_RELAY.to_owned()),
+            Command::Ping => Response::Pong,
+            _ => return None,
+        })
+    }
+
+    /// Does something with the calls, answers whoever can be answered then, and notes what happened.
+    pub(crate) fn drive(&mut self, clocks: Clocks, act: impl FnOnce(&mut Calls)) {
+        if let Some(calls) = &mut self.calls {
+            act(calls);
+            self.settle(clocks);
+        }
+    }
+
+    fn settle(&mut self, clocks: Clocks) {
+        let Some(calls) = &mut self.calls else { return };
+        while let Some((request, outcome)) = calls.poll_outcome() {
+            let Some(waiting) = self.waiting.remove(&request) else { continue };
+            self.tally.refused += u64::from(outcome.is_err());
+            waiting.answer(outcome, clocks);
+        }
+        while let Some(event) = calls.poll_event() {
+            note(event, &mut self.tally, clocks.now, self.redact);
+        }
+        self.tally.open = calls.len();
+    }
+
+    /// What the relay is to be told.
+    pub(crate) fn poll_output(&mut self) -> Option<ToRelay<'static>> {
+        self.calls.as_mut()?.poll_output()
+    }
+
+    /// When [`Calls::handle_timeout`] is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.calls.as_ref()?.poll_timeout()
+    }
+
+    /// Calls that there are and were.
+    pub(crate) const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Every call.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = CallView> {
+        self.calls.iter().flat_map(Calls::calls)
+    }
+
+    /// One call.
+    pub(crate) fn call(&self, call_id: &str) -> Option<CallView> {
+        self.calls.as_ref()?.query(call_id, None, None).ok()
+    }
+
+    fn statistics(&self, now: Instant) -> Statistics {
+        use raceway_media::Ended;
+        let tally = &self.tally;
+        Statistics {
+            sessions: tally.open as u64,
+            uptime_s: now.since(self.started).as_secs(),
+            managed: tally.ended.iter().sum::<u64>() + tally.open as u64,
+            rejected: tally.refused,
+            timed_out: tally.ended(Ended::Timeout),
+            timed_out_silent: tally.ended(Ended::SilentTimeout),
+            timed_out_offers: tally.ended(Ended::OfferTimeout),
+            terminated: tally.ended(Ended::Deleted),
+            forced: tally.ended(Ended::Terminated),
+            packets: tally.packets,
+            zero_way: tally.silent_streams,
+            one_way: tally.one_way,
+            duration_total_ms: tally.duration_ms,
+            ..Statistics::default()
+        }
+    }
+}
+
+fn random() -> RandomSource {
+    Box::new(|octets| getrandom::fill(octets).expect("the kernel has random numbers once it has booted"))
+}
+
+impl Waiting {
+    fn answer(self, outcome: Result<Reply, Refusal>, clocks: Clocks) {
+        let mut warnings = self.warnings;
+        let response = match outcome {
+            Ok(Reply::Sdp { sdp, warnings: told }) => {
+                warnings.extend(told);
+                body(Body { sdp: Some(sdp), ..Body::default() })
+            }
+            Ok(Reply::Deleted(_)) if self.fast => Response::ok(),
+            Ok(Reply::Deleted(view)) => told(&view, clocks),
+            Ok(Reply::Done) => Response::ok(),
+            Err(refusal @ (Refusal::UnknownCall(_) | Refusal::UnknownParty { .. })) if !self.fatal => {
+                warnings.push(refusal.to_string());
+                Response::ok()
+            }
+            Err(refusal) => refused(&refusal),
+        };
+        let _ = self.reply.send(Outcome { response, warnings });
     }
 }
 
 fn body(body: Body) -> Response {
     Response::Ok(Box::new(body))
+}
+
+fn told(view: &CallView, clocks: Clocks) -> Response {
+    body(Body { call: Some(report::call(view, clocks)), ..Body::default() })
+}
+
+/// What there is too much of is told in another way, so that a proxy goes elsewhere.
+fn refused(refusal: &Refusal) -> Response {
+    match refusal {
+        Refusal::CallsExhausted(_) | Refusal::PortsExhausted { .. } | Refusal::Draining => {
+            Response::LoadLimit(refusal.to_string())
+        }
+        other => Response::Error(other.to_string()),
+    }
+}
+
+/// Counts and logs what happened without a command.
+fn note(event: Event, tally: &mut Tally, now: Instant, redact: bool) {
+    let shown = |text: &str| if redact { "***".to_owned() } else { text.to_owned() };
+    match event {
+        Event::Ended { call, why } => {
+            tally.note(&call, why, now);
+            let seconds = now.since(call.created_at).as_secs();
+            tracing::info!(call = shown(&call.call_id), why = why.name(), seconds, "a call has ended");
+        }
+        Event::Dtmf { call_id, tag, dtmf, .. } => {
+            tracing::info!(call = shown(&call_id), party = shown(&tag), ?dtmf, "DTMF");
+        }
+        Event::OneWay { call_id, tag } => {
+            tracing::warn!(call = shown(&call_id), party = shown(&tag), "a party is not heard, while another one is");
+        }
+        Event::KeyExhausted { call_id, tag } => {
+            tracing::warn!(call = shown(&call_id), party = shown(&tag), "an SRTP key is used up: its media stops");
+        }
+    }
 }

@@ -2,13 +2,13 @@
 
 use raceway_api::SessionId;
 use raceway_config::LogLevel;
-use raceway_turn::PolicyError;
+use raceway_media::CallView;
 use tokio::sync::oneshot::Sender;
 
 use super::overview::Overview;
 use crate::admin::view::{Flow, Session};
 use crate::calls::Outcome;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanError};
 
 /// The thread has ended, which it does only when the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,8 +52,8 @@ pub enum Command {
     Apply {
         /// What it means.
         plan: Box<Plan>,
-        /// Whether the server took it; if not, nothing has changed.
-        reply: Sender<Result<(), PolicyError>>,
+        /// Whether server and calls took it; if not, nothing has changed.
+        reply: Sender<Result<(), PlanError>>,
     },
     /// End a session.
     End {
@@ -68,6 +68,27 @@ pub enum Command {
         on: bool,
         /// Sessions that are left.
         reply: Sender<usize>,
+    },
+    /// Calls, the oldest first.
+    Calls {
+        /// Most that are wanted.
+        limit: usize,
+        /// The answer, and how many there are.
+        reply: Sender<(Vec<CallView>, usize)>,
+    },
+    /// One call.
+    Call {
+        /// Its name.
+        call_id: String,
+        /// The answer; none if there is no such call.
+        reply: Sender<Option<CallView>>,
+    },
+    /// End a call.
+    Terminate {
+        /// Its name.
+        call_id: String,
+        /// Whether there was one.
+        reply: Sender<bool>,
     },
     /// A command of a SIP proxy.
     Ng {

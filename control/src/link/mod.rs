@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use prometheus::Histogram;
+use raceway_media::Settings;
 use raceway_turn::Server;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
@@ -24,6 +25,7 @@ pub(crate) use clock::now;
 pub use command::{Command, Flows, Gone, SessionPage};
 pub use overview::{Overview, RelayInfo};
 
+use crate::calls::Desk;
 use crate::plan::Assignment;
 
 /// For the relay to give its figures; then the last ones are shown.
@@ -41,6 +43,10 @@ pub struct Link {
 pub struct Start {
     /// Without sessions.
     pub server: Server,
+    /// For the calls.
+    pub media: Option<Settings>,
+    /// Whether names of calls and parties are left out of the log.
+    pub redact: bool,
     /// What the relay is told.
     pub assignment: Assignment,
     /// Where the relay listens.
@@ -53,13 +59,14 @@ impl Link {
     /// Starts the thread, which ends when the last `Link` is dropped.
     ///
     /// # Errors
-    /// When the system has no thread or descriptor left.
+    /// When the system has no thread or descriptor left, or the settings of calls contradict each other.
     pub fn start(start: Start) -> std::io::Result<(Self, JoinHandle<()>)> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let desk = Desk::new(start.media.clone(), start.redact, now()).map_err(std::io::Error::other)?;
         let (commands, inbox): (_, Receiver<Command>) = mpsc::channel();
         let link = Self { commands, wake: Arc::clone(&wake) };
         let builder = std::thread::Builder::new().name("turn".to_owned());
-        let thread = builder.spawn(move || thread::run(start, inbox, &wake))?;
+        let thread = builder.spawn(move || thread::run(start, desk, inbox, &wake))?;
         Ok((link, thread))
     }
 

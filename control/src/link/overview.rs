@@ -5,6 +5,8 @@ use std::sync::Arc;
 use raceway_api::{InterfaceReport, Statistics};
 use raceway_turn::{Counters, Family, Server};
 
+use crate::calls::Tally;
+
 /// What the relay said of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayInfo {
@@ -35,6 +37,8 @@ pub struct Overview {
     pub draining: bool,
     /// Sessions held.
     pub sessions: usize,
+    /// Calls that there are and were.
+    pub calls: Tally,
     /// Relayed transport addresses held, IPv4 and IPv6.
     pub allocations: [usize; 2],
     /// What the server counted.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use prometheus::Histogram;
 use raceway_api::{FromRelay, InterfaceReport, Punt, SessionReport, Statistics, ToRelay};
+use raceway_media::{is_media, is_media_transaction};
 use raceway_turn::Server;
 use raceway_units::{Instant, UnixTime};
 use tokio::sync::oneshot::Sender;
@@ -16,8 +17,8 @@ use super::command::{Command, Flows, SessionPage};
 use super::connection::Connection;
 use super::overview::{Overview, PROBLEMS_MAX, RelayInfo, allocations};
 use crate::admin::view::{Flow, Session};
-use crate::calls::Desk;
-use crate::plan::Assignment;
+use crate::calls::{Clocks, Desk};
+use crate::plan::{Assignment, Plan, PlanError};
 
 /// Punts kept while sessions are being restored, at most 4 MiB. Later ones are let go: clients ask again.
 const HELD_MAX: usize = 1024;
@@ -65,18 +66,19 @@ pub(super) struct State {
     relay: Option<Arc<RelayInfo>>,
     statistics: Option<Arc<Statistics>>,
     want_statistics: Vec<Sender<Overview>>,
-    reports: VecDeque<Report>,
+    /// In the order in which the relay answers; none are those that the calls asked for.
+    reports: VecDeque<Option<Report>>,
     problems: VecDeque<String>,
     punts_dropped: u64,
     punt_latency: Histogram,
 }
 
 impl State {
-    pub(super) fn new(start: Start) -> Self {
+    pub(super) fn new(start: Start, desk: Desk) -> Self {
         Self {
             phase: Phase::Away,
             server: start.server,
-            desk: Desk::default(),
+            desk,
             assignment: start.assignment,
             restored: false,
             held: Vec::new(),
@@ -91,16 +93,23 @@ impl State {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.server.poll_timeout()
+        [self.server.poll_timeout(), self.desk.poll_timeout()].into_iter().flatten().min()
+    }
+
+    fn clocks() -> Clocks {
+        Clocks { now: now(), wall: wall() }
     }
 
     pub(super) fn handle_timeout(&mut self, time: Instant) {
         if self.server.poll_timeout().is_some_and(|due| due <= time) {
             self.server.handle_timeout(time);
         }
+        if self.desk.poll_timeout().is_some_and(|due| due <= time) {
+            self.desk.drive(Self::clocks(), |calls| calls.handle_timeout(time));
+        }
         if self.phase == Phase::Away {
             // A relay that comes back is told everything anew.
-            while self.server.poll_output().is_some() {}
+            while self.server.poll_output().is_some() || self.desk.poll_output().is_some() {}
         }
     }
 
@@ -115,16 +124,22 @@ impl State {
         self.phase = Phase::Away;
         self.held.clear();
         self.answer_statistics(false);
-        for report in self.reports.drain(..) {
+        for report in self.reports.drain(..).flatten() {
             let _ = report.reply.send(None);
         }
+        self.desk.drive(Self::clocks(), raceway_media::Calls::relay_lost);
     }
 
-    /// Hands what the server wants said to the connection, as far as the relay takes it.
+    /// Hands what server and calls want said to the connection, as far as the relay takes it.
     pub(super) fn send_output(&mut self, connection: &mut Connection) -> io::Result<()> {
         while !connection.is_congested() {
-            match self.server.poll_output() {
-                Some(message) => connection.push(&message)?,
+            match self.server.poll_output().or_else(|| self.desk.poll_output()) {
+                Some(message) => {
+                    if matches!(message, ToRelay::Report { .. }) {
+                        self.reports.push_back(None);
+                    }
+                    connection.push(&message)?;
+                }
                 None if self.phase == Phase::Telling => self.go_live(connection)?,
                 None => break,
             }
@@ -163,11 +178,23 @@ impl State {
             FromRelay::Punt(punt) => self.handle_punt(&punt, wall, connection.is_congested()),
             FromRelay::Failed { transaction, session, operation, error } => {
                 tracing::debug!(session = session.0, operation, ?error, "the relay could not do as told");
-                self.server.handle_failed(now(), transaction, error);
+                if is_media_transaction(transaction) {
+                    self.desk.drive(Self::clocks(), |calls| calls.handle_failed(now(), transaction, error));
+                } else {
+                    self.server.handle_failed(now(), transaction, error);
+                }
             }
-            // Of calls; nobody has asked for any.
-            FromRelay::Applied { .. } | FromRelay::Leg { .. } => {}
+            FromRelay::Expired(session) if is_media(session) => {
+                self.desk.drive(Self::clocks(), |calls| calls.handle_expired(now(), session));
+            }
             FromRelay::Expired(session) => self.server.handle_expired(now(), session),
+            FromRelay::Applied { transaction, session: _ } => {
+                self.desk.drive(Self::clocks(), |calls| calls.handle_applied(now(), transaction));
+            }
+            FromRelay::Leg { session, leg, at_ns, event } => {
+                let at = Instant::from_ns(at_ns);
+                self.desk.drive(Self::clocks(), |calls| calls.handle_leg_event(at, session, leg, &event));
+            }
             FromRelay::Hello { version, instance, workers, flows_max, sessions, connections, interfaces } => {
                 let interfaces = interfaces.into_iter().map(InterfaceReport::into_owned).collect();
                 let version = version.into_owned();
@@ -239,14 +266,25 @@ impl State {
             return connection.flush();
         }
         self.server.reinstall();
+        self.desk.drive(Self::clocks(), raceway_media::Calls::reinstall);
         self.phase = Phase::Telling;
         self.send_output(connection)
     }
 
     fn handle_session(&mut self, report: &SessionReport<'_>) {
+        let media = is_media(report.id);
         if self.phase == Phase::Restoring {
-            self.server.restore(report);
-        } else if let Some(wanted) = self.reports.front_mut() {
+            if media {
+                self.desk.drive(Self::clocks(), |calls| calls.restore(report));
+            } else {
+                self.server.restore(report);
+            }
+            return;
+        }
+        if media {
+            self.desk.drive(Self::clocks(), |calls| calls.handle_report(now(), report));
+        }
+        if let Some(Some(wanted)) = self.reports.front_mut() {
             wanted.flows.total += report.flows.len();
             let left = wanted.limit.saturating_sub(wanted.flows.flows.len());
             let flows = report.flows.iter().take(left).map(|flow| Flow::new(report.id, flow, now()));
@@ -256,14 +294,21 @@ impl State {
 
     fn handle_snapshot_end(&mut self, connection: &mut Connection) -> io::Result<()> {
         if self.phase != Phase::Restoring {
-            if let Some(report) = self.reports.pop_front() {
+            if let Some(Some(report)) = self.reports.pop_front() {
                 let _ = report.reply.send(Some(report.flows));
             }
             return Ok(());
         }
         self.server.restore_end(now());
+        self.desk.drive(Self::clocks(), |calls| {
+            let lost = calls.restore_end(now());
+            if lost > 0 {
+                tracing::warn!(calls = lost, "calls were found in the relay, could not be taken over, and end");
+            }
+        });
         self.restored = true;
-        tracing::info!(sessions = self.server.session_count(), "restored from the relay");
+        let (sessions, calls) = (self.server.session_count(), self.desk.tally().open);
+        tracing::info!(sessions, calls, "restored from the relay");
         self.phase = Phase::Telling;
         self.send_output(connection)
     }
@@ -289,15 +334,17 @@ impl State {
                     let _ = reply.send(None);
                     return Ok(());
                 };
-                self.reports.push_back(Report { limit, flows: Flows::default(), reply });
+                self.reports.push_back(Some(Report { limit, flows: Flows::default(), reply }));
                 connection.push(&ToRelay::Report { session })?;
                 return connection.flush();
             }
             Command::Apply { plan, reply } => {
-                let taken = self.server.reconfigure(plan.policy);
-                let changed = taken.is_ok() && self.assignment != plan.assignment;
+                let Plan { policy, media, assignment } = *plan;
+                let taken = self.server.reconfigure(policy).map_err(PlanError::from);
+                let taken = taken.and_then(|()| self.desk.reconfigure(media).map_err(PlanError::from));
+                let changed = taken.is_ok() && self.assignment != assignment;
                 if taken.is_ok() {
-                    self.assignment = plan.assignment;
+                    self.assignment = assignment;
                 }
                 let _ = reply.send(taken);
                 let known = matches!(self.phase, Phase::Live | Phase::Telling | Phase::Restoring);
@@ -311,9 +358,27 @@ impl State {
             }
             Command::Drain { on, reply } => {
                 self.server.drain(on);
-                let _ = reply.send(self.server.session_count());
+                self.desk.drive(Self::clocks(), |calls| calls.drain(on));
+                let _ = reply.send(self.server.session_count() + self.desk.tally().open);
             }
-            Command::Ng { command, reply } => self.desk.handle_command(self.phase == Phase::Live, &command, reply),
+            Command::Ng { command, reply } => {
+                self.desk.handle_command(Self::clocks(), self.phase == Phase::Live, *command, reply);
+            }
+            Command::Calls { limit, reply } => {
+                let mut calls: Vec<_> = self.desk.calls().collect();
+                let total = calls.len();
+                calls.sort_unstable_by_key(|call| call.session);
+                calls.truncate(limit);
+                let _ = reply.send((calls, total));
+            }
+            Command::Call { call_id, reply } => {
+                let _ = reply.send(self.desk.call(&call_id));
+            }
+            Command::Terminate { call_id, reply } => {
+                let mut found = false;
+                self.desk.drive(Self::clocks(), |calls| found = calls.terminate(time, &call_id));
+                let _ = reply.send(found);
+            }
             Command::LogLevel(level) => {
                 if let Some(connection) = connection.filter(|_| self.phase != Phase::Greeting) {
                     connection.push(&ToRelay::LogLevel(level.as_str().into()))?;
@@ -370,6 +435,7 @@ impl State {
             synchronised: self.phase == Phase::Live,
             draining: self.server.is_draining(),
             sessions: self.server.session_count(),
+            calls: self.desk.tally().clone(),
             allocations: allocations(&self.server),
             counters: self.server.counters().clone(),
             statistics: self.statistics.clone(),

@@ -14,6 +14,7 @@ use super::clock::now;
 use super::command::Command;
 use super::connection::{Connection, frame_buffer};
 use super::state::{Phase, State};
+use crate::calls::Desk;
 
 /// Between attempts to connect.
 const RETRY: Duration = Duration::from_millis(100);
@@ -31,14 +32,14 @@ const GREETING_MAX: Duration = Duration::from_secs(5);
 const FRAMES_PER_TURN: usize = 32;
 
 /// Runs until every [`Link`](super::Link) is gone.
-pub(super) fn run(start: Start, inbox: Receiver<Command>, wake: &OwnedFd) {
+pub(super) fn run(start: Start, desk: Desk, inbox: Receiver<Command>, wake: &OwnedFd) {
     let mut relay = Relay {
         path: start.relay_socket.clone(),
         connection: None,
         due: now(),
         complain_at: now().after(COMPLAIN_FIRST),
     };
-    let mut state = State::new(start);
+    let mut state = State::new(start, desk);
     let mut buffer = frame_buffer();
     loop {
         if !obey(&inbox, &mut state, &mut relay) {

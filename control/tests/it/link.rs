@@ -13,6 +13,7 @@ use raceway_api::{
 use raceway_control::link::{Command, Link, Overview, Start};
 use raceway_control::metrics;
 use raceway_control::plan::Assignment;
+use raceway_media::Settings;
 use raceway_turn::{NonceKey, Policy, Secret, Server, User};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept, bind, listen, recv, send,
@@ -29,15 +30,15 @@ fn address(text: &str) -> SocketAddr {
 }
 
 /// The relay's end of the link.
-struct ScriptedRelay {
+pub struct ScriptedRelay {
     path: PathBuf,
     listener: OwnedFd,
-    connection: Option<OwnedFd>,
+    pub connection: Option<OwnedFd>,
     pending: Vec<ToRelay<'static>>,
 }
 
 impl ScriptedRelay {
-    fn new() -> Self {
+    pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("raceway-link-{}-{number}.sock", std::process::id()));
@@ -49,7 +50,7 @@ impl ScriptedRelay {
     }
 
     /// Takes control's connection and answers its greeting.
-    fn greet(&mut self, instance: u64) {
+    pub fn greet(&mut self, instance: u64) {
         self.pending.clear();
         let connection = accept(&self.listener).expect("control connects");
         sockopt::set_socket_timeout(&connection, sockopt::Timeout::Recv, Some(Duration::from_secs(5)))
@@ -73,21 +74,21 @@ impl ScriptedRelay {
     }
 
     /// A fresh control asks for a snapshot; there is nothing in it.
-    fn greet_empty(&mut self) {
+    pub fn greet_empty(&mut self) {
         self.greet(1);
         assert_eq!(self.next(), ToRelay::Snapshot);
         self.say(&FromRelay::SnapshotEnd);
         assert_eq!(self.next(), ToRelay::Synchronised);
     }
 
-    fn say(&self, message: &FromRelay<'_>) {
+    pub fn say(&self, message: &FromRelay<'_>) {
         let mut writer = FrameWriter::new();
         assert!(writer.push(message));
         let connection = self.connection.as_ref().expect("connected");
         send(connection, writer.frame(), SendFlags::NOSIGNAL).expect("control reads");
     }
 
-    fn next(&mut self) -> ToRelay<'static> {
+    pub fn next(&mut self) -> ToRelay<'static> {
         while self.pending.is_empty() {
             let mut buffer = vec![0; raceway_api::limits::FRAME_MAX];
             let connection = self.connection.as_ref().expect("connected");
@@ -191,6 +192,11 @@ fn owned_operation(operation: Operation<'_>) -> Operation<'static> {
 }
 
 fn start(relay: &ScriptedRelay) -> Link {
+    start_with(relay, None)
+}
+
+/// With these settings of calls.
+pub fn start_with(relay: &ScriptedRelay, media: Option<Settings>) -> Link {
     let loopback = address(LISTENER).ip();
     let addresses = vec![RelayAddress { internal: loopback, external: loopback }];
     let user = User { name: "user".to_owned(), password: Secret::new("pass".to_owned()) };
@@ -210,9 +216,10 @@ fn start(relay: &ScriptedRelay) -> Link {
     });
     let server = Server::new(policy, NonceKey::new(&[7; 32], b"boot"), random).expect("a valid policy");
     let listeners = vec![address(LISTENER)];
-    let assignment = Assignment { listeners, relay_addresses: addresses, ports, stun_requests_per_second: 0 };
+    let assignment =
+        Assignment { listeners, relay_addresses: addresses, ports, media_ports: None, stun_requests_per_second: 0 };
     let relay_socket = relay.path.clone();
-    let start = Start { server, assignment, relay_socket, punt_latency: metrics::punt_latency() };
+    let start = Start { server, media, redact: false, assignment, relay_socket, punt_latency: metrics::punt_latency() };
     Link::start(start).expect("a thread").0
 }
 

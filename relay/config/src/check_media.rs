@@ -58,6 +58,11 @@ fn loopback() -> Vec<IpNet> {
     vec![v4.into(), v6.into()]
 }
 
+/// Whether RTP finds an even port and RTCP the next.
+fn has_pair(range: PortRange) -> bool {
+    u32::from(range.last) > u32::from(range.first).next_multiple_of(2)
+}
+
 /// What of `range` is not in `taken`: the larger side, if that has a pair of ports.
 fn outside(range: PortRange, taken: PortRange) -> Option<PortRange> {
     if taken.last < range.first || range.last < taken.first {
@@ -65,8 +70,8 @@ fn outside(range: PortRange, taken: PortRange) -> Option<PortRange> {
     }
     let below = PortRange { first: range.first, last: taken.first.saturating_sub(1) };
     let above = PortRange { first: taken.last.saturating_add(1), last: range.last };
-    let ports = |range: &PortRange| i32::from(range.last) - i32::from(range.first) + 1;
-    [below, above].into_iter().max_by_key(ports).filter(|range| ports(range) >= 2)
+    let ports = |range: &PortRange| i32::from(range.last) - i32::from(range.first);
+    [below, above].into_iter().max_by_key(ports).filter(|range| has_pair(*range))
 }
 
 fn interfaces(reader: &mut Reader, raw: Option<Vec<(String, Vec<MediaInterface>)>>) -> Option<Vec<MediaInterface>> {
@@ -91,8 +96,9 @@ fn check_ports(reader: &mut Reader, range: PortRange, turn: &Turn, http: &Http, 
         let what = format!("ports {range} overlap those of relayed addresses, {relayed} (turn.port_range)");
         reader.refuse(key, what, "move one of them");
     }
-    if range.first == range.last {
-        reader.refuse(key, format!("{range} is one port"), "write at least two: RTP and RTCP have one each");
+    if !has_pair(range) {
+        let right = "write more: RTP takes an even port and RTCP the next";
+        reader.refuse(key, format!("{range} has no room for a stream"), right);
     }
     let turn = turn.listen.iter().enumerate().map(|(index, address)| (format!("turn.listen[{index}]"), *address));
     let own = ng.listen.iter().enumerate().map(|(index, address)| (format!("ng.listen[{index}]"), *address));

@@ -61,7 +61,7 @@ pub const NG_NETWORKS_MAX: usize = 256;
 pub const MEDIA_INTERFACES_MAX: usize = 32;
 
 /// Octets of the name of one.
-pub const MEDIA_NAME_MAX: usize = 64;
+pub const MEDIA_NAME_MAX: usize = 32;
 
 /// Seconds that no media may come.
 pub const MEDIA_TIMEOUT_S: RangeInclusive<u32> = 1..=86_400;

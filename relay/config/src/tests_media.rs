@@ -110,8 +110,8 @@ fn ports_of_media_are_nobody_elses() {
          one of them"
     );
     assert_eq!(
-        refused("[media]\nport_range = \"30000-30000\"\n"),
-        "raceway.toml:2: media.port_range: 30000-30000 is one port; write at least two: RTP and RTCP have one each"
+        refused("[media]\nport_range = \"30001-30002\"\n"),
+        "raceway.toml:2: media.port_range: 30001-30002 has no room for a stream; write more: RTP takes an even port and RTCP the next"
     );
     assert_eq!(
         refused("[ng]\nlisten = [\"127.0.0.1:50000\"]\nhttp_listen = \"127.0.0.1:9640\"\n"),
