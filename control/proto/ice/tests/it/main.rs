@@ -1,0 +1,8 @@
+//! Agents by their datagrams alone.
+
+mod corpus;
+mod full;
+mod hostile;
+mod lite;
+mod rfc5769;
+mod world;
