@@ -111,7 +111,7 @@ impl Batch {
                 Message { key: receivers[job.context].hmac(job.kind), octets: &job.buffer[..guess.octets] }
             };
             let tags = tags(self.lanes, guesses.iter().map(message));
-            let mut guesses = guesses.into_iter().zip(tags).peekable();
+            let mut guesses = guesses.iter().zip(&tags).peekable();
             for (number, job) in jobs.iter_mut().enumerate() {
                 let guess = guesses.next_if(|((guessed, _), _)| *guessed == number);
                 let tagged = guess.map(|((_, guess), tag)| guess.tagged(job, tag));

@@ -8,15 +8,18 @@ use ctr::CtrCore;
 use ctr::flavors::Ctr32BE;
 
 use crate::suite::Suite;
+use crate::wide;
 
 /// Octets of a GCM tag.
 pub(crate) const GCM_TAG: usize = 16;
 
 /// A session's encryption key, expanded.
 pub(crate) enum Cipher {
-    /// AES-128 in counter mode, also for key derivation.
+    /// AES in counter mode, also for key derivation, where the processor has wide registers.
+    Wide(Box<wide::Counter>),
+    /// AES-128 in counter mode elsewhere.
     Counter128(Box<Aes128Enc>),
-    /// AES-256 in counter mode, also for key derivation.
+    /// AES-256 in counter mode elsewhere.
     Counter256(Box<Aes256Enc>),
     /// AES-GCM with either length.
     Gcm(LessSafeKey),
@@ -39,6 +42,11 @@ impl Cipher {
 
     /// Counter mode, with a key of 16 or 32 octets.
     pub fn counter(key: &[u8]) -> Self {
+        wide::Counter::new(key).map_or_else(|| Self::portable(key), |wide| Self::Wide(Box::new(wide)))
+    }
+
+    /// The same on any processor.
+    fn portable(key: &[u8]) -> Self {
         const LENGTH: &str = "a key has 16 or 32 octets";
         match key.len() {
             16 => Self::Counter128(Box::new(Aes128Enc::new_from_slice(key).expect(LENGTH))),
@@ -49,6 +57,7 @@ impl Cipher {
     /// Encrypts or decrypts in place in counter mode. GCM keys do not come here.
     pub fn apply_keystream(&self, iv: &[u8; 16], octets: &mut [u8]) {
         match self {
+            Self::Wide(cipher) => cipher.apply_keystream(iv, octets),
             Self::Counter128(cipher) => apply_keystream(&**cipher, iv, octets),
             Self::Counter256(cipher) => apply_keystream(&**cipher, iv, octets),
             Self::Gcm(_) => debug_assert!(false, "GCM seals and opens"),
@@ -95,4 +104,25 @@ pub(crate) fn gcm_iv(salt: &[u8; 14], ssrc: u32, index: u64) -> [u8; 12] {
         *octet = salt ^ place;
     }
     iv
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_registers_make_the_same_keystream() {
+        for octets in [16, 32] {
+            let key: Vec<u8> = (0..octets).map(|n| n * 7 + 3).collect();
+            let (chosen, portable) = (Cipher::counter(&key), Cipher::portable(&key));
+            for length in (0..700).chain([1_188, 4_096, 65_535]) {
+                let plain: Vec<u8> = (0..length).map(|n| n as u8).collect();
+                let iv = counter_iv(&[9; 14], 0xdead_beef, 0xffff_ffff_ffff - length as u64);
+                let (mut first, mut second) = (plain.clone(), plain);
+                chosen.apply_keystream(&iv, &mut first);
+                portable.apply_keystream(&iv, &mut second);
+                assert_eq!(first, second, "{length} octets with a key of {octets}");
+            }
+        }
+    }
 }

@@ -21,6 +21,7 @@ mod stream;
 mod suite;
 #[cfg(test)]
 mod tests;
+mod wide;
 
 pub use batch::{Batch, Job};
 pub use error::{KeyError, SrtpError};

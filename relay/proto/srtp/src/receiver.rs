@@ -63,14 +63,15 @@ pub(crate) struct Guess {
 }
 
 /// A tag that was computed for a [`Guess`].
-pub(crate) struct GuessedTag {
+#[derive(Clone, Copy)]
+pub(crate) struct GuessedTag<'a> {
     roc: u32,
-    tag: [u8; TAG],
+    tag: &'a [u8; TAG],
 }
 
 impl Guess {
     /// With the tag, after which the packet is as it was.
-    pub fn tagged(self, job: &mut Job<'_>, tag: [u8; TAG]) -> GuessedTag {
+    pub fn tagged<'a>(&self, job: &mut Job<'_>, tag: &'a [u8; TAG]) -> GuessedTag<'a> {
         if let Some(displaced) = self.displaced {
             job.buffer[self.octets - 4..self.octets].copy_from_slice(&displaced);
         }
@@ -159,7 +160,7 @@ impl Receiver {
     pub(crate) fn unprotect(
         &mut self,
         job: &mut Job<'_>,
-        tag: Option<GuessedTag>,
+        tag: Option<GuessedTag<'_>>,
         spare: &mut [u8],
     ) -> Result<(), SrtpError> {
         let result = match job.kind {
@@ -179,7 +180,12 @@ impl Receiver {
         self.failures % limits::RECOVERY_INTERVAL == 1
     }
 
-    fn unprotect_rtp(&mut self, job: &mut Job<'_>, tag: Option<GuessedTag>, spare: &mut [u8]) -> Result<(), SrtpError> {
+    fn unprotect_rtp(
+        &mut self,
+        job: &mut Job<'_>,
+        tag: Option<GuessedTag<'_>>,
+        spare: &mut [u8],
+    ) -> Result<(), SrtpError> {
         let header = header::rtp(job.packet())?;
         let place = self.streams.place(header.ssrc)?;
         let mut stream = self.streams.at_or_new(place, header.ssrc);
@@ -194,9 +200,8 @@ impl Receiver {
             };
             let opened = layout.and_then(|layout| {
                 keys.check_lifetime(Kind::Rtp, false)?;
-                let guessed = tag
-                    .as_ref()
-                    .filter(|tag| attempt.which == Which::Current && u64::from(tag.roc) == attempt.index >> 16);
+                let guessed =
+                    tag.filter(|tag| attempt.which == Which::Current && u64::from(tag.roc) == attempt.index >> 16);
                 let spare = if again { Some(&mut *spare) } else { None };
                 keys.open_rtp(job, &layout, &header, attempt.index, guessed, spare).map(|()| layout.body)
             });
@@ -221,7 +226,7 @@ impl Receiver {
     fn unprotect_rtcp(
         &mut self,
         job: &mut Job<'_>,
-        tag: Option<GuessedTag>,
+        tag: Option<GuessedTag<'_>>,
         spare: &mut [u8],
     ) -> Result<(), SrtpError> {
         let ssrc = header::rtcp(job.packet())?;
@@ -239,7 +244,7 @@ impl Receiver {
                 let word = u32::from_be_bytes(*room(job.buffer, layout.word));
                 let index = u64::from(word & !ENCRYPTED);
                 stream.rtcp.check(index)?;
-                let guessed = tag.as_ref().filter(|_| which == Which::Current);
+                let guessed = tag.filter(|_| which == Which::Current);
                 let spare = if again { Some(&mut *spare) } else { None };
                 keys.open_rtcp(job, &layout, ssrc, word, guessed, spare).map(|()| (layout.body, index))
             });
@@ -367,7 +372,7 @@ impl Keys {
         layout: &Layout,
         header: &RtpHeader,
         index: u64,
-        guessed: Option<&GuessedTag>,
+        guessed: Option<GuessedTag<'_>>,
         spare: Option<&mut [u8]>,
     ) -> Result<(), SrtpError> {
         let keys = &self.rtp;
@@ -386,7 +391,7 @@ impl Keys {
                 *room(job.buffer, layout.body) = displaced;
                 tag
             },
-            |guessed| guessed.tag,
+            |guessed| *guessed.tag,
         );
         check_tag(job.packet(), layout, &tag)?;
         let iv = counter_iv(&keys.salt, header.ssrc, index);
@@ -400,14 +405,14 @@ impl Keys {
         layout: &Layout,
         ssrc: u32,
         word: u32,
-        guessed: Option<&GuessedTag>,
+        guessed: Option<GuessedTag<'_>>,
         spare: Option<&mut [u8]>,
     ) -> Result<(), SrtpError> {
         let (keys, index) = (&self.rtcp, u64::from(word & !ENCRYPTED));
         let encrypted = word & ENCRYPTED != 0;
         if !self.suite().is_gcm() {
             let signed = &job.buffer[..layout.word + 4];
-            let tag = guessed.map_or_else(|| keys.hmac.tag(signed), |guessed| guessed.tag);
+            let tag = guessed.map_or_else(|| keys.hmac.tag(signed), |guessed| *guessed.tag);
             check_tag(job.packet(), layout, &tag)?;
             if encrypted {
                 let iv = counter_iv(&keys.salt, ssrc, index);

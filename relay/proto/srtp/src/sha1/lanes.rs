@@ -8,7 +8,7 @@ use std::fmt;
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch, u8x64, u32x16};
 
-use super::{BLOCK, HmacKey, Message, State, TAG, octets_of, outer_block, padded};
+use super::{BLOCK, HmacKey, Message, State, TAG, octets_of, outer_block, pad};
 
 /// Lanes of a vector.
 const LANES: usize = 16;
@@ -180,7 +180,7 @@ impl<'a> Lane<'a> {
         let Some((_, message)) = message else { return };
         let (blocks, rest) = message.octets.as_chunks();
         self.blocks = blocks;
-        (self.last, self.count) = padded(rest, message.octets.len());
+        self.count = pad(&mut self.last, rest, message.octets.len());
         (self.next, self.outer) = (0, false);
         write(states, column, &message.key.inner);
     }

@@ -58,7 +58,8 @@ impl HmacKey {
     fn finish(&self, mut state: State, rest: &[u8], octets: usize) -> [u8; TAG] {
         let (blocks, rest) = rest.as_chunks::<BLOCK>();
         compress(&mut state, blocks);
-        let (last, count) = padded(rest, octets);
+        let mut last = [[0; BLOCK]; 2];
+        let count = pad(&mut last, rest, octets);
         compress(&mut state, &last[..count]);
         self.outer(&state)
     }
@@ -80,16 +81,16 @@ impl Drop for HmacKey {
 
 impl ZeroizeOnDrop for HmacKey {}
 
-/// The last one or two blocks of a message's inner hash: what is left of it, the end mark, and the length, which counts the
-/// block of the key.
-fn padded(rest: &[u8], octets: usize) -> ([[u8; BLOCK]; 2], usize) {
+/// Writes the last one or two blocks of a message's inner hash, and says how many: what is left of it, the end mark, and the
+/// length, which counts the block of the key.
+fn pad(blocks: &mut [[u8; BLOCK]; 2], rest: &[u8], octets: usize) -> usize {
     debug_assert!(rest.len() < BLOCK);
-    let mut blocks = [[0; BLOCK]; 2];
+    *blocks = [[0; BLOCK]; 2];
     blocks[0][..rest.len()].copy_from_slice(rest);
     blocks[0][rest.len()] = 0x80;
     let count = if rest.len() < BLOCK - 8 { 1 } else { 2 };
     blocks[count - 1][BLOCK - 8..].copy_from_slice(&((BLOCK + octets) as u64 * 8).to_be_bytes());
-    (blocks, count)
+    count
 }
 
 /// The only block of the outer hash after that of the key.
