@@ -86,7 +86,13 @@ impl FastPath {
     }
 
     /// Tells XDP which ports are meant.
-    pub fn configure(&mut self, listeners: &[Listener], ports: RelayPorts, stun_per_second: u32) -> Vec<String> {
+    pub fn configure(
+        &mut self,
+        listeners: &[Listener],
+        ports: RelayPorts,
+        media: Option<RelayPorts>,
+        stun_per_second: u32,
+    ) -> Vec<String> {
         let Self::On { settings, .. } = self else { return Vec::new() };
         let Some(told) = settings.first() else { return Vec::new() };
         let mut listen: Vec<u16> = listeners.iter().map(|listener| listener.address.port()).collect();
@@ -97,6 +103,10 @@ impl FastPath {
         }
         told.relay_port_first.store(ports.first, Relaxed);
         told.relay_port_last.store(ports.last, Relaxed);
+        // Last below first: none.
+        let media = media.unwrap_or(RelayPorts { first: 1, last: 0 });
+        told.media_port_first.store(media.first, Relaxed);
+        told.media_port_last.store(media.last, Relaxed);
         told.stun_burst_ns.store(REQUEST_BURST_NS, Relaxed);
         told.stun_request_cost_ns.store(request_cost_ns(stun_per_second), Relaxed);
         if listen.len() > told.listen_ports.len() {

@@ -38,11 +38,35 @@ pub enum DropReason {
     MalformedPacket,
     /// The kernel's queue of a socket was full: the workers are overloaded.
     QueueFull,
+    /// Media with nowhere to go: no leg, no route, or the address of the other party is not known yet.
+    MediaUnrouted,
+    /// Media from elsewhere than the settled address of a leg that is strict about it.
+    MediaSource,
+    /// Media, or a telephone event, that control blocks.
+    MediaBlocked,
+    /// Neither RTP nor RTCP, or wrong in itself (RFC 3550 sections 5.1 and 6.1).
+    MalformedMedia,
+    /// RTCP feedback alone for a party that does not speak AVPF (RFC 4585).
+    RtcpFeedback,
+    /// Media of a leg whose keys are still being agreed on.
+    MediaKeyless,
+    /// SRTP or SRTCP that is not authentic (RFC 3711 section 3.3).
+    SrtpAuthentication,
+    /// SRTP or SRTCP whose index is in the replay list, or too old for it (RFC 3711 section 3.3.2).
+    SrtpReplayed,
+    /// A key has protected as many packets as it may (RFC 3711 section 9.2).
+    SrtpKeyExhausted,
+    /// More sources under one key than the relay keeps contexts for.
+    SrtpStreams,
+    /// STUN or DTLS over what a leg may hand to control.
+    LegBudget,
+    /// A copy for one more receiver, and no buffer for it.
+    NoBuffer,
 }
 
 impl DropReason {
     /// Every reason, in counter order.
-    pub const ALL: [DropReason; 16] = [
+    pub const ALL: [DropReason; 28] = [
         Self::Expired,
         Self::Policed,
         Self::NoPermission,
@@ -59,6 +83,18 @@ impl DropReason {
         Self::TtlExceeded,
         Self::MalformedPacket,
         Self::QueueFull,
+        Self::MediaUnrouted,
+        Self::MediaSource,
+        Self::MediaBlocked,
+        Self::MalformedMedia,
+        Self::RtcpFeedback,
+        Self::MediaKeyless,
+        Self::SrtpAuthentication,
+        Self::SrtpReplayed,
+        Self::SrtpKeyExhausted,
+        Self::SrtpStreams,
+        Self::LegBudget,
+        Self::NoBuffer,
     ];
 
     /// Metric label.
@@ -81,6 +117,18 @@ impl DropReason {
             Self::TtlExceeded => "ttl_exceeded",
             Self::MalformedPacket => "malformed_packet",
             Self::QueueFull => "queue_full",
+            Self::MediaUnrouted => "media_unrouted",
+            Self::MediaSource => "media_source",
+            Self::MediaBlocked => "media_blocked",
+            Self::MalformedMedia => "malformed_media",
+            Self::RtcpFeedback => "rtcp_feedback",
+            Self::MediaKeyless => "media_keyless",
+            Self::SrtpAuthentication => "srtp_authentication",
+            Self::SrtpReplayed => "srtp_replayed",
+            Self::SrtpKeyExhausted => "srtp_key_exhausted",
+            Self::SrtpStreams => "srtp_streams",
+            Self::LegBudget => "leg_budget",
+            Self::NoBuffer => "no_buffer",
         }
     }
 }

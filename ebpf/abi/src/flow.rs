@@ -15,6 +15,9 @@ pub const NO_POLICER: u32 = u32::MAX;
 /// [`FlowSpec::flags`]: the destination may be another relayed address of this appliance, so look again after
 /// the rewrite instead of asking for a route (hairpin).
 pub const FLAG_LOCAL_DESTINATION: u8 = 1;
+/// [`FlowSpec::flags`]: only RTP and RTCP follow the flow (RFC 7983). Whatever else arrives by the same match is for the
+/// leg behind the local address: XDP passes it up.
+pub const FLAG_MEDIA_ONLY: u8 = 2;
 
 /// An IPv4 address in the form that keys and records use (`::ffff:a.b.c.d`, RFC 4291 section 2.5.5.2).
 #[must_use]
@@ -26,7 +29,7 @@ pub const fn mapped(v4: [u8; 4]) -> [u8; 16] {
 ///
 /// Beside exact keys two wildcard forms exist, for datagrams that reach a relayed transport address:
 /// `remote_port == 0` is a permission (RFC 8656 section 9: any port of one peer address), and
-/// `remote == [0; 16]` with port 0 says that the local address is a relayed one at all.
+/// `remote == [0; 16]` with port 0 says that the local address is a relayed one, or a media address, at all.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FlowKey {
@@ -69,7 +72,7 @@ pub enum Action {
     Forward,
     /// Drop, counted as [`DropReason::FlowDrops`](crate::DropReason::FlowDrops).
     Drop,
-    /// XDP passes it up; the worker wraps or unwraps an indication.
+    /// XDP passes it up; the worker wraps or unwraps an indication, or has a leg behind the local address.
     Worker,
     /// Marks a relayed transport address: what matches nothing better has no permission.
     Refuse,
@@ -139,7 +142,7 @@ pub struct FlowSpec {
     pub direction: Direction,
     /// New DSCP (0..=63), or [`KEEP_DSCP`].
     pub dscp: u8,
-    /// [`FLAG_LOCAL_DESTINATION`] or zero.
+    /// [`FLAG_LOCAL_DESTINATION`] and [`FLAG_MEDIA_ONLY`], or zero.
     pub flags: u8,
     /// Index of its policer, or [`NO_POLICER`].
     pub policer: u32,
@@ -418,6 +421,13 @@ impl Flow {
         self.flags.load(Relaxed) & FLAG_LOCAL_DESTINATION != 0
     }
 
+    /// Whether it takes nothing but RTP and RTCP.
+    #[inline(always)]
+    #[must_use]
+    pub fn media_only(&self) -> bool {
+        self.flags.load(Relaxed) & FLAG_MEDIA_ONLY != 0
+    }
+
     /// Index of its policer, or [`NO_POLICER`].
     #[inline(always)]
     #[must_use]
@@ -474,7 +484,7 @@ mod tests {
             action: Action::Forward,
             direction: Direction::PeerToClient,
             dscp: 46,
-            flags: FLAG_LOCAL_DESTINATION,
+            flags: FLAG_LOCAL_DESTINATION | FLAG_MEDIA_ONLY,
             policer: 9,
         };
         let flow = Flow::default();

@@ -18,14 +18,14 @@ mod settings;
 pub use atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 pub use counter::{COUNTERS, Counter, DropReason};
 pub use flow::{
-    Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_LOCAL_DESTINATION, Flow, FlowKey, FlowSpec, KEEP_DSCP,
-    Measured, NO_POLICER, NextHop, Rtp, mapped,
+    Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_LOCAL_DESTINATION, FLAG_MEDIA_ONLY, Flow, FlowKey,
+    FlowSpec, KEEP_DSCP, Measured, NO_POLICER, NextHop, Rtp, mapped,
 };
 pub use policer::Policer;
 pub use settings::{ALWAYS_REDIRECT, Egress, Settings};
 
 /// Version of every layout in this crate; part of the pin directory's name.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Names of the maps in the object and of their pins.
 pub mod map_name {

@@ -14,8 +14,14 @@ pub struct Settings {
     pub relay_port_first: AtomicU16,
     /// Last port of the relayed transport addresses; below the first means none.
     pub relay_port_last: AtomicU16,
+    /// First port of the media addresses.
+    pub media_port_first: AtomicU16,
+    /// Last port of the media addresses; below the first means none.
+    pub media_port_last: AtomicU16,
     /// UDP ports that TURN clients send to; zero is an empty place.
     pub listen_ports: [AtomicU16; LISTEN_PORTS_MAX],
+    /// Zero.
+    pub reserved: AtomicU32,
     /// Nanoseconds that one short STUN request costs its source prefix; zero means no budget.
     pub stun_request_cost_ns: AtomicU64,
     /// How far a prefix may run ahead, in nanoseconds.
@@ -42,5 +48,5 @@ pub struct Egress {
     pub only_itself: u16,
 }
 
-const _: () = assert!(size_of::<Settings>() == 48);
+const _: () = assert!(size_of::<Settings>() == 56);
 const _: () = assert!(size_of::<Egress>() == 8);

@@ -3,7 +3,7 @@
 /// Octets of a ChannelData header.
 pub const CHANNEL_DATA_OCTETS: usize = 4;
 
-/// What a datagram on a TURN port is, by its first octet (RFC 7983 section 7).
+/// What a datagram on a port of ours is, by its first octet (RFC 7983 section 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// STUN: 0 to 3.
@@ -11,7 +11,11 @@ pub enum Protocol {
     /// ChannelData: 64 to 79 (RFC 7983), and up to 127: clients made for RFC 5766, such as coturn's own, choose from
     /// 0x4000 to 0x7FFF, and RFC 7983 assigns 80 to 127 to nothing else.
     ChannelData,
-    /// DTLS, RTP and what is not assigned: nothing that a TURN server expects here.
+    /// DTLS: 20 to 63.
+    Dtls,
+    /// RTP and RTCP, secured or not: 128 to 191.
+    Media,
+    /// What is not assigned, or to nothing that anybody sends here.
     Other,
 }
 
@@ -22,9 +26,18 @@ impl Protocol {
     pub const fn of(first_octet: u8) -> Self {
         match first_octet {
             0..=3 => Self::Stun,
+            20..=63 => Self::Dtls,
             64..=127 => Self::ChannelData,
+            128..=191 => Self::Media,
             _ => Self::Other,
         }
+    }
+
+    /// Whether application data of so many octets, of which this is the first, is RTP or RTCP.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_media(first_octet: u8, octets: usize) -> bool {
+        octets != 0 && first_octet & 0xc0 == 0x80
     }
 }
 
@@ -87,10 +100,14 @@ mod tests {
         for octet in 0..=u8::MAX {
             let protocol = match octet {
                 0..=3 => Protocol::Stun,
+                20..=63 => Protocol::Dtls,
                 64..=127 => Protocol::ChannelData,
+                128..=191 => Protocol::Media,
                 _ => Protocol::Other,
             };
             assert_eq!(Protocol::of(octet), protocol, "{octet}");
+            assert_eq!(Protocol::is_media(octet, 1), protocol == Protocol::Media, "{octet}");
+            assert!(!Protocol::is_media(octet, 0));
         }
     }
 }

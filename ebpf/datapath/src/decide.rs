@@ -14,7 +14,7 @@ use crate::{Address, Key, Tables};
 pub enum Class {
     /// Application data of a client in a channel, on a port for clients.
     Channel(u16),
-    /// Application data of a peer, on a port of relayed transport addresses.
+    /// Application data of a peer, on a port of relayed transport addresses; media of a party, on a media port.
     Plain,
     /// A short STUN request on a port for clients.
     ShortRequest,
@@ -33,7 +33,7 @@ pub enum Decision<'a> {
 }
 
 impl Class {
-    /// By port and first octets. The first place of the listening ports, which most have alone, and the range are looked at
+    /// By port and first octets. The first place of the listening ports, which most have alone, and the ranges are looked at
     /// first.
     #[inline(always)]
     pub fn of(datagram: &Datagram, settings: &Settings) -> Self {
@@ -46,6 +46,9 @@ impl Class {
             return Self::on_listen_port(datagram);
         }
         if settings.relay_port_first.load(Relaxed) <= port && port <= settings.relay_port_last.load(Relaxed) {
+            return Self::Plain;
+        }
+        if settings.media_port_first.load(Relaxed) <= port && port <= settings.media_port_last.load(Relaxed) {
             return Self::Plain;
         }
         if is_one_of(others, port) { Self::on_listen_port(datagram) } else { Self::Up }
@@ -66,7 +69,7 @@ impl Class {
                 if exact { Self::Channel(header.channel) } else { Self::Up }
             }
             Protocol::Stun if is_short_request(word, datagram.payload_octets) => Self::ShortRequest,
-            Protocol::Stun | Protocol::Other => Self::Up,
+            Protocol::Stun | Protocol::Dtls | Protocol::Media | Protocol::Other => Self::Up,
         }
     }
 }
@@ -101,9 +104,16 @@ pub fn for_channel<'a, T: Tables>(tables: &'a T, key: &Key, now_ns: u64) -> Deci
     }
 }
 
-/// Finds the flow for a datagram on a port of relayed transport addresses: exact, else a permission (the worker
+/// Whether a flow takes application data of so many octets, of which `first_octet` is the first. What a flow for media
+/// alone does not take is the worker's: STUN and DTLS of the leg behind the local address.
+#[inline(always)]
+pub fn takes(flow: &Flow, first_octet: u8, octets: usize) -> bool {
+    !flow.media_only() || Protocol::is_media(first_octet, octets)
+}
+
+/// Finds the flow for a datagram on a port of relayed transport addresses or of media: exact, else a permission (the worker
 /// wraps it in an indication), else nothing says that the peer may send here, if this is a relayed transport
-/// address at all.
+/// address at all. At a media address it is the worker's.
 #[inline(always)]
 pub fn for_relayed<'a, T: Tables>(tables: &'a T, key: &Key, now_ns: u64) -> Decision<'a> {
     let mut expired = None;

@@ -5,7 +5,8 @@ use core::sync::atomic::Ordering::Relaxed;
 use raceway_abi::limits::NEXT_HOP_LIFETIME_NS;
 use raceway_abi::{CHANNEL_NONE, Counter, DropReason, Flow, NO_POLICER};
 
-use crate::decide::{Class, Decision, for_channel, for_hairpin, for_relayed, request_conforms};
+use crate::channel::CHANNEL_DATA_OCTETS;
+use crate::decide::{Class, Decision, for_channel, for_hairpin, for_relayed, request_conforms, takes};
 use crate::measure::{self, RTP_OCTETS, RtpHeader};
 use crate::parse::Datagram;
 use crate::police::conforms;
@@ -58,14 +59,21 @@ fn forward<P: Packet, T: Tables>(
     first: &Flow,
     now_ns: u64,
 ) -> Verdict {
+    let [h0, h1, h2, h3] = datagram.head;
+    let (head, octets) =
+        if popped { (h1, datagram.payload_octets - CHANNEL_DATA_OCTETS) } else { (h0, datagram.payload_octets) };
+    // Before the hop limit is looked at: such a datagram has arrived.
+    if !takes(first, head as u8, octets) {
+        return Verdict::Up;
+    }
     // RFC 8656 section 14: what arrives with nothing left is dropped; with one left, there is nothing to send on.
     if datagram.hop_limit <= 1 {
         return dropped(tables, DropReason::TtlExceeded, None);
     }
     let second = if first.local_destination() {
         match for_hairpin(tables, first, now_ns) {
-            Some(second) => Some(second),
-            None => return Verdict::Up,
+            Some(second) if takes(second, head as u8, octets) => Some(second),
+            _ => return Verdict::Up,
         }
     } else {
         None
@@ -74,8 +82,6 @@ fn forward<P: Packet, T: Tables>(
     let Some(mut outgoing) = Outgoing::new(packet, datagram, popped, last) else { return Verdict::Up };
     let Some(route) = next_hop(tables, last, &outgoing.route_query(), now_ns) else { return Verdict::Up };
     outgoing.set_fragmenting(datagram, last.measured.packets.load(Relaxed));
-    let octets = outgoing.data_octets;
-    let [h0, h1, h2, h3] = datagram.head;
     let rtp = if octets < RTP_OCTETS {
         None
     } else if popped {

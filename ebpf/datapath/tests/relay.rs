@@ -119,6 +119,71 @@ fn two_clients_relayed_here_meet_in_one_pass() {
     }
 }
 
+/// RTP, RTCP, and both encrypted, are told from all else by the first octet (RFC 7983).
+#[test]
+fn media_of_settled_legs_is_sent_on_as_it_is_and_marked_if_the_flow_says_so() {
+    for v6 in FAMILIES {
+        let memory = in_memory();
+        let mut rtcp = rtp(1, 40);
+        rtcp[1] = 200;
+        for data in [rtp(7, 160), rtcp, vec![0xbf; 4]] {
+            let packet = Packet { traffic_class: 0x01, ..Packet::new(party(v6, 0), media(v6, 0), data.clone()) };
+            let got = sent(&memory, &packet);
+            assert_eq!((got.source, got.destination), (media(v6, 1), party(v6, 1)));
+            assert_eq!((got.payload, got.checksum, got.traffic_class), (data.clone(), Seen::Right, 0x01));
+            let back = sent(&memory, &Packet { traffic_class: 0x01, ..Packet::new(party(v6, 1), media(v6, 1), data) });
+            assert_eq!((back.source, back.destination), (media(v6, 0), party(v6, 0)));
+            assert_eq!(back.traffic_class, 46 << 2 | 0x01);
+        }
+    }
+}
+
+#[test]
+fn a_call_that_passes_here_twice_is_relayed_in_one_pass_from_family_to_family() {
+    for v6 in FAMILIES {
+        let memory = in_memory();
+        let data = rtp(7, 160);
+        let got = sent(&memory, &Packet::new(party(v6, 2), media(v6, 2), data.clone()));
+        assert_eq!((got.source, got.destination), (media(!v6, 5), party(!v6, 5)));
+        assert_eq!((got.payload, got.checksum), (data, Seen::Right));
+        for key in [key(party(v6, 2), media(v6, 2), 0), key(media(v6, 3), media(v6, 4), 0)] {
+            assert_eq!(flow(&memory, &key).measured.packets.load(Relaxed), 1);
+        }
+    }
+}
+
+#[test]
+fn a_client_of_turn_reaches_a_call_here_in_one_pass() {
+    for v6 in FAMILIES {
+        let got = sent(&in_memory(), &to_peer(v6, channel::MEDIA, &rtp(7, 160)));
+        assert_eq!((got.source, got.destination), (media(v6, 1), party(v6, 6)));
+    }
+}
+
+#[test]
+fn what_is_neither_rtp_nor_rtcp_goes_up_to_the_leg_whatever_its_hop_limit() {
+    for v6 in FAMILIES {
+        let memory = in_memory();
+        for first_octet in [0, 3, 19, 20, 63, 64, 127, 192, 255] {
+            let data = vec![first_octet; 40];
+            for (number, hop_limit) in [(0, 64), (0, 1), (2, 64)] {
+                let packet = Packet::new(party(v6, number), media(v6, number), data.clone());
+                assert_up(&memory, &Packet { hop_limit, ..packet });
+            }
+            assert_up(&memory, &to_peer(v6, channel::MEDIA, &data));
+        }
+        assert_up(&memory, &Packet { trailer: 20, ..Packet::new(party(v6, 0), media(v6, 0), "") });
+        assert_up(&memory, &to_peer(v6, channel::MEDIA, b""));
+    }
+}
+
+#[test]
+fn a_stranger_at_a_media_address_is_for_the_leg() {
+    for v6 in FAMILIES {
+        assert_up(&in_memory(), &Packet::new(stranger(v6), media(v6, 0), rtp(7, 160)));
+    }
+}
+
 #[test]
 fn a_hairpin_that_meets_nothing_goes_up_whole() {
     for c in FAMILIES {

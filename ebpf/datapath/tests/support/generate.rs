@@ -2,8 +2,8 @@
 
 use super::packet::{Checksum, Packet, channel_data, rtp};
 use super::world::{
-    EXPIRED_PEER, INDICATION_PEER, LISTEN_PORT, MUTED_PEER, channel, client, formerly_permitted, listener,
-    other_client, peer, permitted, relayed, special_peer, stranger,
+    EXPIRED_PEER, INDICATION_PEER, LISTEN_PORT, MUTED_PEER, channel, client, formerly_permitted, listener, media,
+    other_client, party, peer, permitted, relayed, special_peer, stranger,
 };
 use std::net::SocketAddr;
 
@@ -39,7 +39,11 @@ impl Random {
 /// A packet that may have anything wrong with it.
 pub fn packet(random: &mut Random) -> Packet {
     let v6 = random.one_in(2);
-    let mut packet = if random.one_in(2) { from_client(random, v6) } else { from_peer(random, v6) };
+    let mut packet = match random.below(5) {
+        0 | 1 => from_client(random, v6),
+        2 | 3 => from_peer(random, v6),
+        _ => from_party(random, v6),
+    };
     if random.one_in(4) {
         packet.vlan = Some(random.next() as u16);
     }
@@ -86,7 +90,7 @@ fn spoil(random: &mut Random, packet: &mut Packet) {
         4 => packet.ip_length_off = random.of(&[-30, -1, 1, 100]),
         5 => packet.header_checksum_wrong = true,
         6 => packet.group_mac = true,
-        _ => packet.destination.set_port(random.of(&[0, 53, 49_999, 51_000, 65_535])),
+        _ => packet.destination.set_port(random.of(&[0, 53, 29_999, 30_100, 49_999, 51_000, 65_535])),
     }
 }
 
@@ -130,6 +134,13 @@ fn from_peer(random: &mut Random, v6: bool) -> Packet {
     let payload = application_data(random);
     let number = random.of(&[0, 0, 0, 1, 1, 1, 20, 21, 30, 40, 55]);
     Packet::new(random.of(&sources), relayed(v6, number), payload)
+}
+
+fn from_party(random: &mut Random, v6: bool) -> Packet {
+    let number = random.of(&[0, 0, 1, 1, 2, 2, 4, 6, 7, 50]);
+    let at = random.of(&[number, number, number, 0]);
+    let source = if random.one_in(8) { media(v6, 3) } else { party(v6, number) };
+    Packet::new(source, media(v6, at), application_data(random))
 }
 
 fn application_data(random: &mut Random) -> Vec<u8> {

@@ -4,8 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use raceway_abi::{
-    Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_LOCAL_DESTINATION, Flow, FlowKey, FlowSpec, KEEP_DSCP,
-    NO_POLICER, NextHop, Policer, Settings, mapped,
+    Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_LOCAL_DESTINATION, FLAG_MEDIA_ONLY, Flow, FlowKey,
+    FlowSpec, KEEP_DSCP, NO_POLICER, NextHop, Policer, Settings, mapped,
 };
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -19,6 +19,8 @@ const HOUR_NS: u64 = 3_600_000_000_000;
 pub const LISTEN_PORT: u16 = 3478;
 pub const FIRST_RELAY_PORT: u16 = 50_000;
 pub const LAST_RELAY_PORT: u16 = 50_999;
+pub const FIRST_MEDIA_PORT: u16 = 30_000;
+pub const LAST_MEDIA_PORT: u16 = 30_099;
 
 /// Interfaces that the cached routes name: 1 is where test frames come in.
 pub const SAME_INTERFACE: u32 = 1;
@@ -51,6 +53,16 @@ pub fn listener(v6: bool) -> SocketAddr {
 
 pub fn relayed(v6: bool, number: u16) -> SocketAddr {
     SocketAddr::new(listener(v6).ip(), FIRST_RELAY_PORT + number)
+}
+
+/// A media address. 0 and 1 are the two legs of a call; 2, 3 and 4, 5 those of a call that passes here twice.
+pub fn media(v6: bool, number: u16) -> SocketAddr {
+    SocketAddr::new(listener(v6).ip(), FIRST_MEDIA_PORT + number)
+}
+
+/// The party of the leg at that media address.
+pub fn party(v6: bool, number: u16) -> SocketAddr {
+    SocketAddr::new(peer(v6).ip(), 8000 + number)
 }
 
 pub fn octets(address: IpAddr) -> [u8; 16] {
@@ -125,8 +137,10 @@ pub mod channel {
     pub const TORN: u16 = 0x4042;
     /// From the part of the range that RFC 8656 left out.
     pub const OLD: u16 = 0x7fff;
+    /// To the media address of a call, which expects this client.
+    pub const MEDIA: u16 = 0x4050;
     pub const UNBOUND: u16 = 0x4fff;
-    pub const ALL: [u16; 17] = [
+    pub const ALL: [u16; 18] = [
         PLAIN,
         PLAIN + 1,
         PLAIN,
@@ -143,6 +157,7 @@ pub mod channel {
         HAIRPIN_POLICED,
         TORN,
         OLD,
+        MEDIA,
         UNBOUND,
     ];
 }
@@ -185,7 +200,33 @@ pub fn entries() -> Vec<Entry> {
         entries.extend(client_flows(c));
         entries.extend(peer_flows(c));
     }
+    calls(&mut entries);
     entries
+}
+
+/// Calls whose legs are settled, and media addresses at which nothing is: of either family, and between them.
+fn calls(entries: &mut Vec<Entry>) {
+    let anchor = |remote: SocketAddr, at: SocketAddr, from: SocketAddr, to: SocketAddr, flags: u8| FlowSpec {
+        flags: FLAG_MEDIA_ONLY | flags,
+        ..forward(key(remote, at, CHANNEL_NONE), from, to, CHANNEL_NONE)
+    };
+    for v6 in [false, true] {
+        // The legs 0 and 1 are of one family, 2 and 5 of different ones.
+        entries.push(anchor(party(v6, 0), media(v6, 0), media(v6, 1), party(v6, 1), 0).into());
+        let marked = anchor(party(v6, 1), media(v6, 1), media(v6, 0), party(v6, 0), 0);
+        entries.push(FlowSpec { dscp: 46, ..marked }.into());
+        let out = anchor(party(v6, 2), media(v6, 2), media(v6, 3), media(v6, 4), FLAG_LOCAL_DESTINATION);
+        entries.push(out.into());
+        entries.push(anchor(media(v6, 3), media(v6, 4), media(!v6, 5), party(!v6, 5), 0).into());
+        let relayed = relayed(v6, u16::from(v6));
+        let channel = forward(key(client(v6), listener(v6), channel::MEDIA), relayed, media(v6, 6), CHANNEL_NONE);
+        entries.push(FlowSpec { flags: FLAG_LOCAL_DESTINATION, ..channel }.into());
+        entries.push(anchor(relayed, media(v6, 6), media(v6, 1), party(v6, 6), 0).into());
+        for number in 0..8 {
+            let any = FlowKey { remote: [0; 16], remote_port: 0, ..key(stranger(v6), media(v6, number), CHANNEL_NONE) };
+            entries.push(FlowSpec { key: any, action: Action::Worker, ..FlowSpec::default() }.into());
+        }
+    }
 }
 
 fn hairpin(entries: &mut Vec<Entry>, c: bool, p: bool) {
@@ -273,6 +314,8 @@ pub fn write_policers(policers: &[Policer]) {
 pub fn write_settings(settings: &Settings) {
     settings.relay_port_first.store(FIRST_RELAY_PORT, Relaxed);
     settings.relay_port_last.store(LAST_RELAY_PORT, Relaxed);
+    settings.media_port_first.store(FIRST_MEDIA_PORT, Relaxed);
+    settings.media_port_last.store(LAST_MEDIA_PORT, Relaxed);
     settings.listen_ports[0].store(LISTEN_PORT, Relaxed);
     settings.listen_ports[7].store(3479, Relaxed);
     settings.stun_request_cost_ns.store(HOUR_NS, Relaxed);
