@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use raceway_units::Endpoint;
 
 use crate::address::{self, NAME_MAX};
@@ -235,6 +236,13 @@ impl PacketIo for Mmsg {
     #[inline]
     fn memory(&mut self, buffer: &Buffer) -> &mut [u8] {
         self.memory.of(buffer)
+    }
+
+    fn memories<'a, 'b, const N: usize>(
+        &'a mut self,
+        buffers: impl Iterator<Item = &'b mut Buffer>,
+    ) -> ArrayVec<&'a mut [u8], N> {
+        self.memory.of_each(buffers)
     }
 
     fn send(&mut self, from: RawFd, to: Endpoint, traffic_class: u8, buffer: Buffer, payload: Range<usize>) {

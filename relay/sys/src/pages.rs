@@ -41,6 +41,32 @@ impl Pages {
     }
 }
 
+/// Parts of pages, each to be given out once.
+pub(crate) struct Parts<'a> {
+    pages: &'a mut Pages,
+    stride: usize,
+}
+
+impl Pages {
+    /// The pages as parts of `stride` octets.
+    pub(crate) fn parts(&mut self, stride: usize) -> Parts<'_> {
+        Parts { pages: self, stride }
+    }
+}
+
+impl<'a> Parts<'a> {
+    /// The part with this number.
+    ///
+    /// # Safety
+    /// No part is asked for twice.
+    pub(crate) unsafe fn part(&mut self, number: usize) -> &'a mut [u8] {
+        let part: *mut [u8] = self.pages.slice_mut(number * self.stride, self.stride);
+        // SAFETY: `slice_mut` saw that it is inside the pages, which are borrowed for 'a by this alone; parts of different
+        // numbers do not overlap, and by the caller's promise this number comes once.
+        unsafe { &mut *part }
+    }
+}
+
 impl Drop for Pages {
     fn drop(&mut self) {
         // SAFETY: exactly the range that `new` got; no borrow outlives `self`.

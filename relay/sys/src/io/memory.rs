@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
+
 use crate::address::NAME_MAX;
 use crate::pages::Pages;
 
@@ -44,6 +46,17 @@ impl Memory {
     #[inline]
     pub(crate) fn of(&mut self, buffer: &Buffer) -> &mut [u8] {
         self.0.slice_mut(usize::from(buffer.0) * STRIDE, STRIDE)
+    }
+
+    /// The whole of several buffers, in their order.
+    pub(crate) fn of_each<'a, 'b, const N: usize>(
+        &'a mut self,
+        buffers: impl Iterator<Item = &'b mut Buffer>,
+    ) -> ArrayVec<&'a mut [u8], N> {
+        let mut parts = self.0.parts(STRIDE);
+        // SAFETY: a number is in one `Buffer` alone, which cannot be copied, and each of them is here by an exclusive
+        // borrow: none comes twice.
+        buffers.map(|buffer| unsafe { parts.part(usize::from(buffer.0)) }).collect()
     }
 
     /// Where a buffer starts.

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use raceway_units::Endpoint;
 
 pub use memory::{Buffer, HEADROOM, OWN_MAX, PAYLOAD_MAX};
@@ -42,6 +43,15 @@ pub trait PacketIo {
 
     /// The whole memory of a buffer; a payload is received at [`HEADROOM`].
     fn memory(&mut self, buffer: &Buffer) -> &mut [u8];
+
+    /// That of several buffers, in their order.
+    ///
+    /// # Panics
+    /// There are more than `N`.
+    fn memories<'a, 'b, const N: usize>(
+        &'a mut self,
+        buffers: impl Iterator<Item = &'b mut Buffer>,
+    ) -> ArrayVec<&'a mut [u8], N>;
 
     /// Queues a datagram: `payload` of `buffer`, from one socket to `to`. Consecutive datagrams of one size between the
     /// same two ends become one segmented send.

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use arrayvec::ArrayVec;
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 use raceway_units::Endpoint;
@@ -63,6 +64,13 @@ impl Buffers {
     #[inline]
     pub(super) fn memory(&mut self, buffer: &Buffer) -> &mut [u8] {
         self.memory.of(buffer)
+    }
+
+    pub(super) fn memories<'a, 'b, const N: usize>(
+        &'a mut self,
+        buffers: impl Iterator<Item = &'b mut Buffer>,
+    ) -> ArrayVec<&'a mut [u8], N> {
+        self.memory.of_each(buffers)
     }
 
     /// Takes over a buffer that the kernel filled with `octets` octets.

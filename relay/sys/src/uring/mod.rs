@@ -17,6 +17,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use raceway_units::Endpoint;
 
@@ -304,6 +305,13 @@ impl PacketIo for Uring {
     #[inline]
     fn memory(&mut self, buffer: &Buffer) -> &mut [u8] {
         self.buffers.memory(buffer)
+    }
+
+    fn memories<'a, 'b, const N: usize>(
+        &'a mut self,
+        buffers: impl Iterator<Item = &'b mut Buffer>,
+    ) -> ArrayVec<&'a mut [u8], N> {
+        self.buffers.memories(buffers)
     }
 
     #[inline]
