@@ -9,7 +9,7 @@ use raceway_abi::{
     Action, CHANNEL_INDICATION, CHANNEL_NONE, Counter, Direction, DropReason, Flow, FlowKey, KEEP_DSCP, Policer,
 };
 use raceway_datapath::channel::CHANNEL_DATA_OCTETS;
-use raceway_datapath::{ChannelHeader, Protocol, measure, police};
+use raceway_datapath::{ChannelHeader, Protocol, decide, measure, police};
 use raceway_stun::{Class, DATA_HEADER_MAX, Header, data_header, header, padding, send_indication};
 use raceway_units::{Endpoint, Instant, PrefixBudget};
 
@@ -60,6 +60,7 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
         let outcome = match datagram.arrival {
             Arrival::Listener => self.client_datagram(now, datagram),
             Arrival::Relayed => self.peer_datagram(now, datagram),
+            Arrival::Media => self.party_datagram(now, datagram),
         };
         outcome.unwrap_or_else(|reason| self.dropped(reason))
     }
@@ -84,7 +85,7 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
                     Class::Response => Err(DropReason::UnknownProtocol),
                 }
             }
-            Protocol::Other => Err(DropReason::UnknownProtocol),
+            Protocol::Dtls | Protocol::Media | Protocol::Other => Err(DropReason::UnknownProtocol),
         }
     }
 
@@ -140,6 +141,19 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
             .look_up(&exact, now)
             .or_else(|missing| self.table.look_up(&exact.any_port(), now).map_err(|other| missing.or(other)))
             .map_err(|missing| missing.reason(DropReason::NoPermission))?;
+        self.follow(now, buffer, Matched { slot, flow, remote, data: payload })
+    }
+
+    /// By an exact flow, as XDP would have it; else by a leg.
+    fn party_datagram(&self, now: Instant, datagram: Datagram<'_>) -> Result<Verdict, DropReason> {
+        let Datagram { local, remote, buffer, payload, .. } = datagram;
+        let data = buffer.get(payload.clone()).ok_or(DropReason::Oversized)?;
+        let Some((slot, flow)) = self.table.live(&key(remote, local, CHANNEL_NONE), now) else {
+            return Ok(Verdict::Leg);
+        };
+        if !decide::takes(flow, data.first().copied().unwrap_or_default(), data.len()) {
+            return Ok(Verdict::Leg);
+        }
         self.follow(now, buffer, Matched { slot, flow, remote, data: payload })
     }
 

@@ -9,6 +9,40 @@ pub const CHAIN_MAX: usize = 64;
 /// How long a slot rests before it is reused: an XDP program that read the old index entry is over long before.
 pub const QUARANTINE: Duration = Duration::from_millis(100);
 
+/// Datagrams of legs that are worked on together.
+pub const LEG_BATCH: usize = 64;
+
+/// Things that happened on the legs of a worker and that wait to be told. 24 KiB.
+pub const NEWS_MAX: usize = 256;
+
+/// STUN and DTLS datagrams a second that a leg may hand to control.
+pub const LEG_PUNTS_PER_SECOND: u64 = 100;
+
+/// STUN and DTLS datagrams that a leg may hand to control at once: the checks of all candidate pairs, a whole flight.
+pub const LEG_PUNT_BURST: u64 = 100;
+
+/// Streams (SSRCs) of a leg that SRTP keeps contexts for in each direction, about 3 KiB.
+pub const SRTP_STREAMS: usize = 32;
+
+/// How long packets of the key before are taken after another came: those that were on their way.
+pub const PREVIOUS_KEY: Duration = Duration::from_secs(3);
+
+/// Sequence numbers after a cycle at which the rollover counter is looked at.
+pub const ROLLOVER_LOOK: u16 = 1024;
+
+/// Sender reports to a party of which the round trip is still known.
+pub const REPORTS_KEPT: usize = 4;
+
+/// Packets that must come from elsewhere before media is handed over to there, and how long nothing must have come from
+/// where it was; packets that are authentic hand over at once.
+pub const HANDOVER_PACKETS: u8 = 5;
+
+/// See [`HANDOVER_PACKETS`].
+pub const HANDOVER_SILENCE: Duration = Duration::from_millis(250);
+
+/// A key of which nothing was heard for so long is up (RFC 4733 section 2.5.1.4 repeats at least every 50 ms).
+pub const DTMF_SILENCE: Duration = Duration::from_millis(500);
+
 /// Pairs of own addresses (internal, external) that relayed transport addresses are made on, and listener addresses.
 pub const OWN_ADDRESSES_MAX: usize = 256;
 
@@ -20,3 +54,5 @@ pub const ICMP_PER_SECOND: u64 = 10;
 
 /// ICMP reports at once to one client prefix.
 pub const ICMP_BURST: u64 = 20;
+
+const _: () = assert!(LEG_BATCH <= raceway_srtp::limits::TOGETHER);

@@ -12,6 +12,8 @@ pub enum Arrival {
     Listener,
     /// A relayed transport address, which peers send to.
     Relayed,
+    /// A media address, which a party of a call sends to.
+    Media,
 }
 
 /// A datagram as it arrived.
@@ -51,6 +53,8 @@ pub enum Verdict {
     Forward(Forward),
     /// Control decides.
     Punt,
+    /// No flow takes it: it is for the legs of its media address.
+    Leg,
     /// Nothing; the reason has been counted.
     Drop(DropReason),
 }

@@ -153,3 +153,75 @@ fn families_cross() {
     assert_eq!(verdict, forward(FROM_RELAYED_V6, peer, HEADROOM + 4..HEADROOM + 7));
     assert_eq!(sent, b"six");
 }
+
+/// A flow of an anchored leg: from [`PEER`] to `MEDIA`, sent on to [`CLIENT`].
+fn anchor() -> FlowSpec {
+    FlowSpec {
+        flags: FLAG_MEDIA_ONLY,
+        dscp: 46,
+        ..spec(key(PEER, MEDIA, CHANNEL_NONE), Action::Forward, OTHER_MEDIA, CLIENT)
+    }
+}
+
+const MEDIA: Endpoint = v4([10, 0, 0, 2], 30_000);
+const OTHER_MEDIA: Endpoint = v4([10, 0, 0, 2], 30_002);
+const FROM_MEDIA: u32 = 4;
+
+fn at_media(world: &mut World, remote: Endpoint, payload: &[u8]) -> Verdict {
+    world.take(Arrival::Media, remote, MEDIA, payload).0
+}
+
+#[test]
+fn an_anchored_leg_is_passed_by_its_rtp_and_rtcp_and_by_nothing_else() {
+    let mut world = World::new();
+    world.put(anchor(), [FROM_MEDIA, 0]);
+    for first_octet in 0..=255 {
+        let payload = [first_octet; 40];
+        let verdict = at_media(&mut world, PEER, &payload);
+        if (128..=191).contains(&first_octet) {
+            let forward = Forward {
+                egress: FROM_MEDIA,
+                to: CLIENT,
+                payload: HEADROOM..HEADROOM + 40,
+                dont_fragment: false,
+                dscp: 46,
+            };
+            assert_eq!(verdict, Verdict::Forward(forward));
+        } else {
+            assert_eq!(verdict, Verdict::Leg, "{first_octet}");
+        }
+    }
+    assert_eq!(at_media(&mut world, PEER, &[]), Verdict::Leg);
+    assert_eq!(world.flow(&anchor().key).measured.packets.load(Relaxed), 64);
+}
+
+#[test]
+fn what_no_live_flow_takes_at_a_media_address_is_for_the_legs() {
+    let mut world = World::new();
+    assert_eq!(at_media(&mut world, PEER, &[0x80; 40]), Verdict::Leg);
+    world.put(anchor(), [FROM_MEDIA, 0]);
+    let stranger = Endpoint { port: 9, ..PEER };
+    assert_eq!(at_media(&mut world, stranger, &[0x80; 40]), Verdict::Leg);
+    world.expire(&anchor().key);
+    assert_eq!(at_media(&mut world, PEER, &[0x80; 40]), Verdict::Leg, "the stream comes back to its leg");
+}
+
+#[test]
+fn a_blocked_stream_is_dropped_before_its_leg() {
+    let mut world = World::new();
+    world.put(FlowSpec { action: Action::Drop, flags: 0, ..anchor() }, [0, 0]);
+    assert_eq!(at_media(&mut world, PEER, &[0x80; 40]), Verdict::Drop(DropReason::FlowDrops));
+}
+
+#[test]
+fn an_anchored_leg_that_leads_to_another_address_of_ours_needs_one_that_is_open() {
+    let mut world = World::new();
+    let inner = v4([10, 0, 0, 2], 30_004);
+    let hairpin = FlowSpec { destination_port: inner.port, destination: inner.address, ..to_own(anchor()) };
+    let hairpin = FlowSpec { flags: hairpin.flags | FLAG_MEDIA_ONLY, ..hairpin };
+    world.put(hairpin, [FROM_MEDIA, 0]);
+    assert_eq!(at_media(&mut world, PEER, &[0x80; 40]), Verdict::Drop(DropReason::NoPermission));
+    let gate = key(inner, inner, CHANNEL_NONE).any_remote();
+    world.put(spec(gate, Action::Worker, inner, Endpoint::default()), [0, 0]);
+    assert!(matches!(at_media(&mut world, PEER, &[0x80; 40]), Verdict::Forward(forward) if forward.to == inner));
+}

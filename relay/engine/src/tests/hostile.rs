@@ -53,7 +53,7 @@ proptest! {
                 prop_assert_eq!(packets, 1);
                 prop_assert!(sent.len() <= payload.len() + 51);
             }
-            Verdict::Punt => prop_assert_eq!(total, 0),
+            Verdict::Punt | Verdict::Leg => prop_assert_eq!(total, 0),
             Verdict::Drop(reason) => {
                 prop_assert_eq!(world.drops(reason), 1);
                 prop_assert_eq!(total, 1);

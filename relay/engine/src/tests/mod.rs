@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use raceway_abi::{
-    Action, CHANNEL_INDICATION, CHANNEL_NONE, Counter, Direction, DropReason, FLAG_LOCAL_DESTINATION, Flow, FlowKey,
-    FlowSpec, KEEP_DSCP, NO_POLICER, Policer,
+    Action, CHANNEL_INDICATION, CHANNEL_NONE, Counter, Direction, DropReason, FLAG_LOCAL_DESTINATION, FLAG_MEDIA_ONLY,
+    Flow, FlowKey, FlowSpec, KEEP_DSCP, NO_POLICER, Policer,
 };
 use raceway_units::{Endpoint, Instant};
 
@@ -25,7 +25,7 @@ type Policers = Box<[Policer]>;
 
 /// Where payloads start in test buffers.
 const HEADROOM: usize = 64;
-const NOW: Instant = Instant::from_ns(1_000_000_000);
+pub(crate) const NOW: Instant = Instant::from_ns(1_000_000_000);
 const LATER: Instant = Instant::from_ns(2_000_000_000);
 
 const CLIENT: Endpoint = v4([10, 0, 0, 9], 4000);
@@ -39,7 +39,7 @@ const FROM_LISTENER: u32 = 1;
 const FROM_RELAYED: u32 = 2;
 const FROM_RELAYED_V6: u32 = 3;
 
-const fn v4([a, b, c, d]: [u8; 4], port: u16) -> Endpoint {
+pub(crate) const fn v4([a, b, c, d]: [u8; 4], port: u16) -> Endpoint {
     Endpoint { address: raceway_abi::mapped([a, b, c, d]), port }
 }
 
@@ -121,7 +121,7 @@ impl World {
         let verdict = self.forwarder.handle(NOW, datagram);
         let sent = match &verdict {
             Verdict::Forward(forward) => buffer[forward.payload.clone()].to_vec(),
-            Verdict::Punt | Verdict::Drop(_) => Vec::new(),
+            Verdict::Punt | Verdict::Leg | Verdict::Drop(_) => Vec::new(),
         };
         (verdict, sent)
     }

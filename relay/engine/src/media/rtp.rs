@@ -1,0 +1,304 @@
+//! The parts of RTP and RTCP packets (RFC 3550 sections 5.1 and 6.4).
+
+use core::ops::Range;
+
+use raceway_datapath::measure::{RTP_OCTETS, RtpHeader};
+
+/// What a datagram is whose first octet says media (RFC 7983), by RFC 5761 section 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// RTP.
+    Rtp,
+    /// RTCP.
+    Rtcp,
+}
+
+impl Kind {
+    /// By the octet that holds the payload type. Nothing for a datagram without one.
+    #[inline]
+    #[must_use]
+    pub fn of(datagram: &[u8]) -> Option<Self> {
+        match *datagram.get(1)? {
+            192..=223 => Some(Self::Rtcp),
+            _ => Some(Self::Rtp),
+        }
+    }
+}
+
+/// An RTP packet whose header fits it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RtpPacket {
+    /// Its fixed header.
+    pub header: RtpHeader,
+    /// The marker bit.
+    pub marker: bool,
+    /// Where its payload is, without padding.
+    pub payload: Range<usize>,
+}
+
+/// In the first octet: padding, a header extension, how many contributing sources.
+const PADDING: u8 = 0x20;
+const EXTENSION: u8 = 0x10;
+const SOURCES: u8 = 0x0f;
+/// In the second octet.
+const MARKER: u8 = 0x80;
+
+impl RtpPacket {
+    /// Reads a packet that is not encrypted. Nothing when it is not RTP, or lies about its lengths.
+    #[inline]
+    #[must_use]
+    pub fn of(packet: &[u8]) -> Option<Self> {
+        let header = RtpHeader::of(packet)?;
+        let start = header_octets(packet)?;
+        let padding = if packet[0] & PADDING == 0 { 0 } else { usize::from(*packet.last()?).max(1) };
+        let end = packet.len().checked_sub(padding).filter(|end| *end >= start)?;
+        Some(Self { header, marker: packet[1] & MARKER != 0, payload: start..end })
+    }
+
+    /// Reads a packet that is encrypted, as far as that can be: its padding is part of the payload.
+    #[must_use]
+    pub fn of_encrypted(packet: &[u8]) -> Option<Self> {
+        let header = RtpHeader::of(packet)?;
+        Some(Self { header, marker: packet[1] & MARKER != 0, payload: header_octets(packet)?..packet.len() })
+    }
+
+    /// Whether the packet is RTP as far as can be said while it is encrypted: its header fits.
+    #[inline]
+    #[must_use]
+    pub fn is_whole(packet: &[u8]) -> bool {
+        RtpHeader::of(packet).is_some() && header_octets(packet).is_some()
+    }
+}
+
+/// Octets of the header with contributing sources and extension.
+#[inline]
+fn header_octets(packet: &[u8]) -> Option<usize> {
+    let first = *packet.first()?;
+    let mut octets = RTP_OCTETS + 4 * usize::from(first & SOURCES);
+    if first & EXTENSION != 0 {
+        let &[high, low] = packet.get(octets + 2..octets + 4)?.first_chunk()?;
+        octets += 4 + 4 * usize::from(u16::from_be_bytes([high, low]));
+    }
+    (octets <= packet.len()).then_some(octets)
+}
+
+/// Changes the payload type of a packet.
+#[inline]
+pub fn set_payload_type(packet: &mut [u8], payload_type: u8) {
+    if let Some(octet) = packet.get_mut(1) {
+        *octet = *octet & MARKER | payload_type & !MARKER;
+    }
+}
+
+/// Puts another payload, no longer than the one before, in its place; the length of the packet then. There is no padding
+/// any more.
+pub fn set_payload(packet: &mut [u8], at: &Range<usize>, octets: impl ExactSizeIterator<Item = u8>) -> usize {
+    packet[0] &= !PADDING;
+    let end = at.start + octets.len().min(at.len());
+    packet[at.start..end].iter_mut().zip(octets).for_each(|(place, octet)| *place = octet);
+    end
+}
+
+/// RTCP packet types (RFC 3550 section 12.1, RFC 4585 section 9, RFC 3611 section 5).
+pub mod packet_type {
+    /// Sender report.
+    pub const SENDER_REPORT: u8 = 200;
+    /// Receiver report.
+    pub const RECEIVER_REPORT: u8 = 201;
+    /// Transport layer feedback.
+    pub const TRANSPORT_FEEDBACK: u8 = 205;
+    /// Payload-specific feedback.
+    pub const PAYLOAD_FEEDBACK: u8 = 206;
+}
+
+/// An RTCP packet of a compound one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RtcpPacket<'a> {
+    /// One of [`packet_type`], or another.
+    pub kind: u8,
+    /// Reports or sources in it, or the format of the feedback.
+    pub count: u8,
+    /// The whole packet.
+    pub octets: &'a [u8],
+}
+
+impl<'a> RtcpPacket<'a> {
+    /// The first of what `rest` holds, and what is behind it.
+    fn split(rest: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let &[first, kind, high, low] = rest.first_chunk()?;
+        let octets = 4 + 4 * usize::from(u16::from_be_bytes([high, low]));
+        let (packet, rest) = rest.split_at_checked(octets)?;
+        (first & 0xc0 == 0x80).then_some((Self { kind, count: first & 0x1f, octets: packet }, rest))
+    }
+
+    /// Whether it is feedback, which AVP profiles do not have (RFC 4585).
+    #[must_use]
+    pub const fn is_feedback(&self) -> bool {
+        matches!(self.kind, packet_type::TRANSPORT_FEEDBACK | packet_type::PAYLOAD_FEEDBACK)
+    }
+
+    /// Of a sender report: whose it is, and the middle of its NTP timestamp.
+    #[must_use]
+    pub fn sender_report(&self) -> Option<(u32, u32)> {
+        (self.kind == packet_type::SENDER_REPORT).then_some(())?;
+        let middle = self.octets.get(10..14)?;
+        Some((word(self.octets, 4)?, u32::from_be_bytes(*middle.first_chunk()?)))
+    }
+
+    /// Reception reports in a sender or receiver report: source, last sender report, delay since it.
+    pub fn reception_reports(&self) -> impl Iterator<Item = (u32, u32, u32)> {
+        let start = match self.kind {
+            packet_type::SENDER_REPORT => 28,
+            packet_type::RECEIVER_REPORT => 8,
+            _ => self.octets.len(),
+        };
+        let blocks = self.octets.get(start..).unwrap_or_default().chunks_exact(24).take(self.count.into());
+        blocks.filter_map(|block| Some((word(block, 0)?, word(block, 16)?, word(block, 20)?)))
+    }
+}
+
+fn word(octets: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(*octets.get(at..)?.first_chunk()?))
+}
+
+/// Packets of a compound one, as far as they are whole.
+pub fn rtcp(compound: &[u8]) -> impl Iterator<Item = RtcpPacket<'_>> {
+    let mut rest = compound;
+    core::iter::from_fn(move || {
+        let (packet, after) = RtcpPacket::split(rest)?;
+        rest = after;
+        Some(packet)
+    })
+}
+
+/// Whether a datagram is RTCP packets and nothing else (RFC 3550 appendix A.2; RFC 5506 lets any of them be first).
+#[must_use]
+pub fn is_rtcp(compound: &[u8]) -> bool {
+    !compound.is_empty() && rtcp(compound).map(|packet| packet.octets.len()).sum::<usize>() == compound.len()
+}
+
+/// Takes feedback out of a compound packet; how long it is then, zero if nothing is left.
+pub fn without_feedback(compound: &mut [u8]) -> usize {
+    let (mut from, mut to) = (0, 0);
+    while let Some((packet, _)) = RtcpPacket::split(&compound[from..]) {
+        let (feedback, octets) = (packet.is_feedback(), packet.octets.len());
+        if !feedback {
+            compound.copy_within(from..from + octets, to);
+            to += octets;
+        }
+        from += octets;
+    }
+    to
+}
+
+/// Fuzz entry: what is read lies inside, and what is rewritten is still well formed.
+pub fn fuzz(data: &[u8]) {
+    if let Some(packet) = RtpPacket::of(data) {
+        assert!(packet.payload.start <= packet.payload.end && packet.payload.end <= data.len());
+        assert!(RtpPacket::is_whole(data));
+        let mut changed = data.to_vec();
+        set_payload_type(&mut changed, 101);
+        let octets = set_payload(&mut changed, &packet.payload, core::iter::repeat_n(7, packet.payload.len()));
+        let again = RtpPacket::of(&changed[..octets]).expect("still RTP");
+        assert_eq!((again.header.payload_type, again.payload), (101, packet.payload));
+    }
+    let mut compound = data.to_vec();
+    let whole = is_rtcp(&compound);
+    let octets = without_feedback(&mut compound);
+    assert!(octets <= data.len());
+    assert!(rtcp(&compound[..octets]).all(|packet| !packet.is_feedback()));
+    assert!(!whole || octets == 0 || is_rtcp(&compound[..octets]));
+    rtcp(data).for_each(|packet| {
+        assert!(packet.reception_reports().count() <= 31);
+        let _ = packet.sender_report();
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rtcp_packet(kind: u8, count: u8, words: u16) -> Vec<u8> {
+        let mut packet = vec![0x80 | count, kind];
+        packet.extend_from_slice(&words.to_be_bytes());
+        packet.extend((0..4 * words).map(|octet| octet as u8));
+        packet
+    }
+
+    #[test]
+    fn a_payload_starts_behind_sources_and_extension_and_ends_before_padding() {
+        let mut packet = vec![0x80 | PADDING | EXTENSION | 2, 0x80 | 96, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+        packet.extend_from_slice(&[0; 8]);
+        packet.extend_from_slice(&[0xbe, 0xde, 0, 1, 9, 9, 9, 9]);
+        packet.extend_from_slice(&[1, 2, 3, 0, 2]);
+        let read = RtpPacket::of(&packet).expect("RTP");
+        assert_eq!((read.payload, read.marker), (28..31, true));
+        assert_eq!(read.header, RtpHeader { payload_type: 96, sequence: 1, timestamp: 2, ssrc: 3 });
+    }
+
+    #[test]
+    fn what_lies_about_its_lengths_is_no_rtp() {
+        let plain = [0x80, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+        assert!(RtpPacket::of(&plain).is_some());
+        let with = |first: u8, rest: &[u8]| RtpPacket::of(&[&[first], &plain[1..], rest].concat());
+        assert_eq!(with(0x81, &[]), None, "a source that is not there");
+        assert_eq!(with(0x90, &[0, 0, 0]), None, "half an extension header");
+        assert_eq!(with(0x90, &[0, 0, 0, 2, 0, 0, 0, 0]), None, "an extension that runs out");
+        assert_eq!(with(0xa0, &[1, 9]), None, "more padding than payload");
+        assert_eq!(with(0xa0, &[1, 0]).map(|packet| packet.payload), Some(12..13), "padding of none is one octet");
+        assert_eq!(RtpPacket::of(&plain[..11]), None);
+        assert_eq!(RtpPacket::of(&[0x40; 12]), None);
+    }
+
+    #[test]
+    fn payload_types_64_to_95_are_rtcp() {
+        assert_eq!(Kind::of(&[0x80, 200]), Some(Kind::Rtcp));
+        assert_eq!(Kind::of(&[0x80, 0x80 | 96]), Some(Kind::Rtp));
+        assert_eq!(Kind::of(&[0x80, 63]), Some(Kind::Rtp));
+        assert_eq!(Kind::of(&[0x80]), None);
+    }
+
+    #[test]
+    fn feedback_is_taken_out_wherever_it_stands() {
+        let report = rtcp_packet(201, 1, 7);
+        let (nack, pli) = (rtcp_packet(205, 1, 3), rtcp_packet(206, 1, 2));
+        let bye = rtcp_packet(203, 1, 1);
+        let mut compound = [&report[..], &nack, &bye, &pli].concat();
+        assert!(is_rtcp(&compound));
+        let octets = without_feedback(&mut compound);
+        assert_eq!(compound[..octets], [&report[..], &bye].concat());
+        assert_eq!(without_feedback(&mut [nack, pli].concat()), 0);
+    }
+
+    #[test]
+    fn reports_tell_sources_and_times() {
+        let mut sender = rtcp_packet(200, 1, 12);
+        sender[4..8].copy_from_slice(&7u32.to_be_bytes());
+        sender[8..16].copy_from_slice(&0x1111_2222_3333_4444_u64.to_be_bytes());
+        sender[28..32].copy_from_slice(&9u32.to_be_bytes());
+        sender[44..48].copy_from_slice(&10u32.to_be_bytes());
+        sender[48..52].copy_from_slice(&11u32.to_be_bytes());
+        let packet = rtcp(&sender).next().expect("one");
+        assert_eq!(packet.sender_report(), Some((7, 0x2222_3333)));
+        assert_eq!(packet.reception_reports().collect::<Vec<_>>(), [(9, 10, 11)]);
+    }
+
+    #[test]
+    fn what_is_behind_the_last_whole_packet_makes_it_no_rtcp() {
+        let mut compound = rtcp_packet(201, 0, 1);
+        assert!(is_rtcp(&compound));
+        compound.push(0);
+        assert!(!is_rtcp(&compound) && !is_rtcp(&[]));
+    }
+
+    proptest! {
+        #[test]
+        fn anything_is_read_without_harm(mut data in prop::collection::vec(any::<u8>(), 0..200), first in 0x80..=0xbf_u8) {
+            if let Some(octet) = data.first_mut() {
+                *octet = first;
+            }
+            fuzz(&data);
+        }
+    }
+}
