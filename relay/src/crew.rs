@@ -12,6 +12,7 @@ use raceway_sys::io::PacketIo;
 use raceway_sys::mmsg::Mmsg;
 use raceway_sys::uring::Uring;
 
+use crate::limits::COPIES_MAX;
 use crate::random::random;
 use crate::shared::Shared;
 use crate::worker::Worker;
@@ -80,7 +81,7 @@ impl Member {
         let waker = self.shared.workers[self.number].waker.clone();
         let uring = match back_end {
             BackEnd::Mmsg => None,
-            BackEnd::Auto | BackEnd::IoUring => Some(Uring::new(places, 0, waker.clone())),
+            BackEnd::Auto | BackEnd::IoUring => Some(Uring::new(places, COPIES_MAX, waker.clone())),
         };
         match (uring, back_end) {
             (Some(Ok(uring)), _) => self.go(uring, started),
@@ -94,7 +95,7 @@ impl Member {
     }
 
     fn go_without(self, waker: raceway_sys::io::Waker, places: u32, started: &Sender<io::Result<()>>) {
-        match Mmsg::new(places, 0, waker) {
+        match Mmsg::new(places, COPIES_MAX, waker) {
             Ok(mmsg) => self.go(mmsg, started),
             Err(error) => tell(started, Err(error)),
         }

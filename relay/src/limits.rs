@@ -40,6 +40,15 @@ pub const PUNTS_MAX: usize = 1024;
 /// Commands that may wait for a worker; more wait in the link thread.
 pub const COMMANDS_MAX: usize = 1024;
 
+/// Things that happened on the legs of a worker that may wait for the link thread. 128 KiB a worker.
+pub const NEWS_MAX: usize = 2048;
+
+/// Buffers of a worker for copies of datagrams that go to several legs, in one turn. 1 MiB.
+pub const COPIES_MAX: u16 = 256;
+
+/// Names of flows from here on are the relay's own: those of the media addresses of a session.
+pub const OWN_FLOW_IDS: u32 = 0xffff_0000;
+
 /// Octets that may wait for control before punts stay with the workers.
 pub const OUTGOING_BUSY: usize = 1 << 20;
 

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 use raceway_abi::{Flow, Policer};
-use raceway_engine::{Arrival, Counters, OwnAddresses, Quiescence, RequestBudget, Table};
+use raceway_engine::{Arrival, Counters, Leg, LegNews, OwnAddresses, Quiescence, RequestBudget, Table};
 use raceway_sys::io::Waker;
 use raceway_sys::shared::SharedArray;
 use raceway_units::Endpoint;
 
-use crate::limits::{COMMANDS_MAX, LISTENER_PLACES, PUNT_MAX, PUNTS_MAX};
+use crate::limits::{COMMANDS_MAX, LISTENER_PLACES, NEWS_MAX, PUNT_MAX, PUNTS_MAX};
 
 /// Flow records: a mapped BPF array, or ordinary memory.
 #[derive(Clone)]
@@ -56,6 +56,14 @@ pub struct Shared {
     pub failed: AtomicBool,
 }
 
+impl Shared {
+    /// Legs of a worker, at most: each has a socket of its own, or shares one with others of a bundle.
+    #[must_use]
+    pub fn legs_max(&self) -> usize {
+        (self.sockets.places() - LISTENER_PLACES) as usize
+    }
+}
+
 /// A place for a socket: listeners come first, relayed transport addresses after.
 ///
 /// This is what flows name as their egress: for a listener, each worker has its own socket in the same place.
@@ -69,13 +77,13 @@ impl Place {
         Self(number)
     }
 
-    /// Of a relayed transport address.
+    /// Of a relayed transport address or a media address.
     #[must_use]
     pub const fn relayed(number: u32) -> Self {
         Self(LISTENER_PLACES + number)
     }
 
-    /// Number of a relayed transport address; `None` for a listener.
+    /// Number of a relayed transport address or media address; `None` for a listener.
     #[must_use]
     pub const fn relayed_number(self) -> Option<u32> {
         self.0.checked_sub(LISTENER_PLACES)
@@ -126,7 +134,6 @@ impl Sockets {
 }
 
 /// What the link thread tells a worker.
-#[derive(Clone, Copy, Debug)]
 pub enum Command {
     /// Receive from the socket of a place.
     Receive {
@@ -139,6 +146,32 @@ pub enum Command {
     },
     /// Receive no more; the worker answers through [`Port::stopped`].
     Stop(Place),
+    /// Take over a leg; the one that has the number comes back through [`Port::returned`].
+    PutLeg {
+        /// Its number.
+        number: u32,
+        /// The leg.
+        leg: Box<Leg>,
+    },
+    /// Give a leg back through [`Port::returned`].
+    RemoveLeg(u32),
+    /// Lead a route of a leg to another leg.
+    SetRoute {
+        /// Number of the leg.
+        leg: u32,
+        /// Which of its routes.
+        route: u8,
+        /// Number of the other leg.
+        to: u32,
+    },
+}
+
+/// What a worker gives back, since it frees nothing.
+pub enum Returned {
+    /// A leg that another one took the place of.
+    Replaced(Box<Leg>),
+    /// The leg with this number, which is free now.
+    Removed(u32, Option<Box<Leg>>),
 }
 
 /// A datagram on its way to control.
@@ -184,6 +217,10 @@ pub struct Port {
     pub punts: ArrayQueue<Box<Punt>>,
     /// Places that the worker receives from no more.
     pub stopped: ArrayQueue<Place>,
+    /// What happened on legs.
+    pub news: ArrayQueue<LegNews>,
+    /// Legs that the worker has no use for any more.
+    pub returned: ArrayQueue<Returned>,
     /// Wakes the worker.
     pub waker: Waker,
     /// What it counts.
@@ -208,6 +245,8 @@ impl Port {
             free,
             punts: ArrayQueue::new(PUNTS_MAX),
             stopped: ArrayQueue::new(places as usize),
+            news: ArrayQueue::new(NEWS_MAX),
+            returned: ArrayQueue::new(COMMANDS_MAX),
             waker: Waker::new()?,
             counters: Arc::default(),
             thread: AtomicU32::new(0),

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use raceway_abi::{DropReason, KEEP_DSCP};
-use raceway_engine::{Arrival, Datagram, Forward, Forwarder, Icmp, Verdict};
+use raceway_engine::limits::LEG_BATCH;
+use raceway_engine::{Arrival, Buffers, Came, Datagram, Forward, Forwarder, Icmp, Media, Verdict};
 use raceway_sys::io::{Buffer, Event, HEADROOM, PacketIo, Wait};
 use raceway_sys::socket;
 use raceway_units::{Endpoint, Instant};
 
 use crate::clock;
 use crate::limits::NETWORK_ERRORS_MAX;
-use crate::shared::{Command, Place, Policers, Port, Records, Shared};
+use crate::shared::{Command, Place, Policers, Port, Records, Returned, Shared};
 
 /// Turns at a shorter distance mean load.
 const BUSY: Duration = Duration::from_micros(100);
@@ -28,12 +30,48 @@ pub struct Worker<I> {
     shared: Arc<Shared>,
     io: I,
     forwarder: Forwarder<Records, Policers>,
+    media: Media<Buffer, Policers>,
     sockets: Box<[Option<Source>]>,
     sends_failed: u64,
     ring_link: bool,
     turned_at: Instant,
     /// Turns follow each other so closely, with so little in each, that it pays to let datagrams gather.
     gather: bool,
+}
+
+/// What legs reach the world through.
+struct Way<'a, I> {
+    io: &'a mut I,
+    shared: &'a Shared,
+    number: usize,
+}
+
+impl<I: PacketIo> Buffers for Way<'_, I> {
+    type Buffer = Buffer;
+
+    fn memory(&mut self, buffer: &Buffer) -> &mut [u8] {
+        self.io.memory(buffer)
+    }
+
+    fn memories<'a, 'b>(
+        &'a mut self,
+        buffers: impl Iterator<Item = &'b mut Buffer>,
+    ) -> ArrayVec<&'a mut [u8], LEG_BATCH> {
+        self.io.memories(buffers)
+    }
+
+    fn originate(&mut self) -> Option<Buffer> {
+        self.io.originate()
+    }
+
+    fn send(&mut self, socket: u32, to: Endpoint, traffic_class: u8, buffer: Buffer, payload: Range<usize>) {
+        let fd = self.shared.sockets.fd(Place(socket), self.number);
+        self.io.send(fd, to, traffic_class, buffer, payload);
+    }
+
+    fn release(&mut self, buffer: Buffer) {
+        self.io.release(buffer);
+    }
 }
 
 /// A socket that this worker receives from.
@@ -60,10 +98,13 @@ impl<I: PacketIo> Worker<I> {
             seed,
         );
         let sockets = vec![None; places as usize].into();
+        let (policers, counters) = (Arc::clone(&shared.policers), Arc::clone(&port.counters));
+        let media = Media::new(shared.legs_max(), places as usize, policers, counters);
         Self {
             number,
             io,
             forwarder,
+            media,
             sockets,
             sends_failed: 0,
             ring_link: false,
@@ -94,15 +135,21 @@ impl<I: PacketIo> Worker<I> {
         self.shared.quiescence.pass(self.number);
         self.count_failed_sends();
         // After `wait`: whoever made a datagram arrive in this batch had its command queued before.
-        while let Some(command) = self.port().commands.pop() {
-            self.obey(command);
-        }
         let now = clock::now();
+        // What comes back must find room: the link thread fetches it, and this goes on.
+        while !self.port().returned.is_full()
+            && let Some(command) = self.port().commands.pop()
+        {
+            self.obey(now, command);
+        }
         let mut events = 0;
         while let Some(event) = self.io.next_event() {
             self.deal_with(now, event);
             events += 1;
         }
+        let Self { media, io, shared, number, .. } = self;
+        media.flush(now, &mut Way { io, shared, number: *number });
+        self.tell_news();
         self.gather = now.since(self.turned_at) < BUSY && events < ENOUGH;
         self.turned_at = now;
         if self.ring_link {
@@ -124,8 +171,33 @@ impl<I: PacketIo> Worker<I> {
         self.sends_failed = failed;
     }
 
-    fn obey(&mut self, command: Command) {
+    /// Tells the link thread what happened on legs; what there is no room for is in their figures.
+    #[inline]
+    fn tell_news(&mut self) {
+        while let Some(news) = self.media.poll_news() {
+            let _ = self.port().news.push(news);
+            self.ring_link = true;
+        }
+    }
+
+    fn give_back(&mut self, returned: Returned) {
+        // Room was looked for.
+        let _ = self.port().returned.push(returned);
+        self.ring_link = true;
+    }
+
+    fn obey(&mut self, now: Instant, command: Command) {
         match command {
+            Command::PutLeg { number, leg } => {
+                if let Some(before) = self.media.put(now, number, leg) {
+                    self.give_back(Returned::Replaced(before));
+                }
+            }
+            Command::RemoveLeg(number) => {
+                let leg = self.media.remove(number);
+                self.give_back(Returned::Removed(number, leg));
+            }
+            Command::SetRoute { leg, route, to } => self.media.set_route(leg, route.into(), to),
             Command::Receive { place, local, arrival } => {
                 let fd = self.shared.sockets.fd(place, self.number);
                 if let Some(socket) = self.sockets.get_mut(place.0 as usize) {
@@ -145,7 +217,7 @@ impl<I: PacketIo> Worker<I> {
                 match (source, remote) {
                     _ if truncated => self.refuse(buffer, DropReason::Oversized),
                     (Some(source), Some(remote)) => {
-                        self.received(now, source, remote, buffer, length, traffic_class);
+                        self.received(now, (socket, source), remote, buffer, length, traffic_class);
                     }
                     _ => self.refuse(buffer, DropReason::MalformedPacket),
                 }
@@ -172,7 +244,7 @@ impl<I: PacketIo> Worker<I> {
     fn received(
         &mut self,
         now: Instant,
-        source: Source,
+        (socket, source): (u32, Source),
         remote: Endpoint,
         buffer: Buffer,
         length: usize,
@@ -189,6 +261,15 @@ impl<I: PacketIo> Worker<I> {
         match self.forwarder.handle(now, datagram) {
             Verdict::Forward(forward) => self.send(now, forward, buffer, traffic_class),
             Verdict::Punt => self.punt(now, source, remote, buffer, payload),
+            Verdict::Leg => {
+                let came = Came { socket, remote, traffic_class };
+                let Self { media, io, shared, number, .. } = self;
+                let for_control =
+                    media.handle(now, &mut Way { io, shared, number: *number }, came, buffer, payload.clone());
+                if let Some(buffer) = for_control {
+                    self.punt(now, source, remote, buffer, payload);
+                }
+            }
             Verdict::Drop(_) => self.io.release(buffer),
         }
     }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raceway_abi::{Counter, Direction, DropReason};
-use raceway_api::{Destination, Flow, FlowAction, FlowId, Framing, Listener, Match, Operation, Remote, SessionId};
+use raceway_api::{
+    Destination, Flow, FlowAction, FlowId, Framing, Learning, Leg, LegId, LegRules, Listener, Match, MediaPath,
+    Operation, Punts, Remote, Route, Secret, Security, SessionId, SrtpKey, Suite,
+};
 use raceway_engine::{Counters, OwnAddresses, Quiescence, RequestBudget, Table};
 use raceway_relay::clock;
 use raceway_relay::fast_path::FastPath;
-use raceway_relay::limits::{LISTENER_PLACES, relayed_max};
+use raceway_relay::limits::{COPIES_MAX, LISTENER_PLACES, relayed_max};
 use raceway_relay::link::State;
 use raceway_relay::shared::{LinkBell, Port, Records, Shared, Sockets};
 use raceway_relay::worker::Worker;
@@ -94,6 +97,33 @@ impl Ends {
         ]
     }
 
+    /// A call between the client, who speaks SRTP, and the peer, with a third leg that gets copies of what the client sends.
+    fn call(&self, media: &[SocketAddr; 3], copies: SocketAddr) -> Vec<Operation<'static>> {
+        let expires_at_ns = clock::now().after(Duration::from_secs(600)).as_ns();
+        let leg = |id: u32, remote, to: &[u32]| Leg {
+            to: to.iter().map(|leg| Route::to(LegId(*leg))).collect(),
+            learning: Learning::Delayed,
+            rules: LegRules { detect_dtmf: true, ..LegRules::default() },
+            punt: Punts { stun: true, dtls: true },
+            ..Leg::new(LegId(id), MediaPath { local: media[id as usize], remote: Some(remote) })
+        };
+        let key = SrtpKey {
+            suite: Suite::AesCm128HmacSha1_80,
+            key: Secret::new(&[1; 16]),
+            salt: Secret::new(&[2; 14]),
+            mki: Vec::new(),
+            lifetime: None,
+        };
+        let client = leg(0, self.client.local_addr().unwrap(), &[1, 2]);
+        let client = Leg { send: Security::Srtp(key), ..client };
+        let mut operations =
+            vec![Operation::PutSession { worker: 0, expires_at_ns, bits_per_second: 0, blob: Vec::new().into() }];
+        operations.extend(media.map(|address| Operation::OpenMedia { address, external: address }));
+        let others = [leg(1, self.peer.local_addr().unwrap(), &[0]), leg(2, copies, &[])];
+        operations.extend([client].into_iter().chain(others).map(|leg| Operation::PutLeg(Box::new(leg))));
+        operations
+    }
+
     /// One datagram of every kind; how many answers the client and the peer get.
     fn send_all(&self, stranger: &UdpSocket) -> (usize, usize) {
         let to_listener = |payload: &[u8]| self.client.send_to(payload, self.listener).unwrap();
@@ -131,6 +161,28 @@ fn send_indication(peer: SocketAddr, dont_fragment: bool) -> Vec<u8> {
     out
 }
 
+/// Media of every kind at the legs of the client (0) and the peer (1); how many the client and the peer get.
+fn send_media(ends: &Ends, media: &[SocketAddr; 3], round: u16) -> (usize, usize) {
+    let rtp = |payload_type: u8, sequence: u16| {
+        let mut packet = vec![0x80, payload_type];
+        packet.extend_from_slice(&sequence.to_be_bytes());
+        packet.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 9]);
+        packet.extend_from_slice(&[1; 160]);
+        packet
+    };
+    let report = [0x80, 201, 0, 1, 0, 0, 0, 9];
+    let from_client = |payload: &[u8]| ends.client.send_to(payload, media[0]).unwrap();
+    from_client(&rtp(0, 2 * round));
+    from_client(&rtp(101, 2 * round + 1));
+    from_client(&report);
+    from_client(&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    from_client(&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    from_client(&[0x80, 200, 0, 99, 0, 0, 0, 9]);
+    ends.peer.send_to(&rtp(0, round), media[1]).unwrap();
+    ends.peer.send_to(&report, media[1]).unwrap();
+    (2, 3)
+}
+
 /// Lets the worker work on what is there, and counts what it allocates meanwhile.
 fn turn<I: PacketIo>(worker: &mut Worker<I>, shared: &Shared) -> u64 {
     shared.workers[0].waker.wake();
@@ -152,12 +204,12 @@ fn take_punts(shared: &Shared) -> usize {
 
 #[test]
 fn a_warm_worker_over_io_uring_allocates_nothing_whatever_arrives() {
-    allocates_nothing(|places, waker| Uring::new(places, 0, waker).expect("io_uring"));
+    allocates_nothing(|places, waker| Uring::new(places, COPIES_MAX, waker).expect("io_uring"));
 }
 
 #[test]
 fn a_warm_worker_over_system_calls_allocates_nothing_whatever_arrives() {
-    allocates_nothing(|places, waker| Mmsg::new(places, 0, waker).expect("epoll"));
+    allocates_nothing(|places, waker| Mmsg::new(places, COPIES_MAX, waker).expect("epoll"));
 }
 
 fn allocates_nothing<I: PacketIo>(back_end: impl FnOnce(u32, Waker) -> I) {
@@ -167,19 +219,25 @@ fn allocates_nothing<I: PacketIo>(back_end: impl FnOnce(u32, Waker) -> I) {
     let ends = Ends::new();
     assert!(state.listen(&[Listener { address: ends.listener }]).is_empty());
     state.apply(clock::now(), SessionId(1), &ends.operations()).unwrap();
-    state.settle();
     let stranger = any("127.0.0.9");
+    let copies = any("127.0.0.9");
+    let media = [0; 3].map(|_| any("127.0.0.2")).map(|socket| socket.local_addr().unwrap());
+    state.apply(clock::now(), SessionId(2), &ends.call(&media, copies.local_addr().unwrap())).unwrap();
+    state.settle();
     turn(&mut worker, &shared);
     let (mut allocated, mut punts) = (0, 0);
     let mut buffer = [0; 2048];
     for round in 0..ROUNDS {
         let (at_client, at_peer) = ends.send_all(&stranger);
+        let (to_client, to_peer) = send_media(&ends, &media, round as u16);
+        let (at_client, at_peer) = (at_client + to_client, at_peer + to_peer);
         let mut in_round = 0;
         // What was sent is there; a second turn hands over what the first one queued.
         for _ in 0..3 {
             in_round += turn(&mut worker, &shared);
         }
         punts += take_punts(&shared);
+        while shared.workers[0].news.pop().is_some() {}
         for _ in 0..at_client {
             ends.client.recv(&mut buffer).expect("a datagram for the client");
         }
@@ -194,10 +252,10 @@ fn allocates_nothing<I: PacketIo>(back_end: impl FnOnce(u32, Waker) -> I) {
         }
     }
     assert_eq!(allocated, 0, "allocations after warm-up");
-    assert_eq!(punts, ROUNDS);
+    assert_eq!(punts, 3 * ROUNDS, "a Binding request, a check of ICE and a flight of DTLS in each");
     let counted = shared.workers[0].counters.values();
     let of = |counter: Counter| counted[counter.index() as usize] as usize;
-    assert_eq!(of(Counter::packets(Direction::ClientToPeer)), 6 * ROUNDS);
+    assert_eq!(of(Counter::packets(Direction::ClientToPeer)), (6 + 5) * ROUNDS);
     assert_eq!(of(Counter::packets(Direction::PeerToClient)), 2 * ROUNDS);
     for reason in [DropReason::UnboundChannel, DropReason::UnknownProtocol, DropReason::Oversized] {
         assert_eq!(of(Counter::drops(reason)), ROUNDS, "{reason:?}");

@@ -19,6 +19,8 @@ const SPARE_MAX: usize = 8;
 pub struct Connection {
     socket: Socket,
     incoming: Box<[u8]>,
+    /// Octets of the last frame in it.
+    used: usize,
     writer: FrameWriter,
     outgoing: VecDeque<Vec<u8>>,
     outgoing_octets: usize,
@@ -38,6 +40,7 @@ impl Connection {
             socket,
             // One more than allowed, so that a longer frame is seen to be longer.
             incoming: vec![0; FRAME_MAX + 1].into(),
+            used: 0,
             writer: FrameWriter::new(),
             outgoing: VecDeque::new(),
             outgoing_octets: 0,
@@ -50,9 +53,14 @@ impl Connection {
     /// # Errors
     /// `UnexpectedEof` when control is gone, or what the kernel says.
     pub fn receive(&mut self) -> io::Result<Option<&[u8]>> {
+        // There may have been keys in the one before.
+        self.incoming[..std::mem::take(&mut self.used)].fill(0);
         match self.socket.read(&mut self.incoming) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(octets) => Ok(Some(&self.incoming[..octets])),
+            Ok(octets) => {
+                self.used = octets;
+                Ok(Some(&self.incoming[..octets]))
+            }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
             Err(error) => Err(error),
         }
@@ -96,10 +104,12 @@ impl Connection {
                 Err(error) => return Err(error),
             }
             self.outgoing_octets -= frame.len();
-            if let Some(frame) = self.outgoing.pop_front()
-                && self.spare.len() < SPARE_MAX
-            {
-                self.spare.push(frame);
+            if let Some(mut frame) = self.outgoing.pop_front() {
+                // There may be keys in it.
+                frame.fill(0);
+                if self.spare.len() < SPARE_MAX {
+                    self.spare.push(frame);
+                }
             }
         }
         if self.outgoing_octets > OUTGOING_MAX {

@@ -3,11 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use raceway_abi::{
-    Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_LOCAL_DESTINATION, FlowKey, FlowSpec, KEEP_DSCP,
-    NO_POLICER,
+    Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_LOCAL_DESTINATION, FLAG_MEDIA_ONLY, FlowKey, FlowSpec,
+    KEEP_DSCP, NO_POLICER,
 };
 use raceway_api::{Destination, Flow, FlowAction, FlowId, Framing, Match, OperationError, Remote, SessionId};
 use raceway_units::Endpoint;
+
+use crate::limits::OWN_FLOW_IDS;
 
 /// Channel numbers that a client may bind (RFC 5766 section 11; RFC 8656 section 12 keeps to the first quarter).
 const CHANNEL_NUMBERS: std::ops::RangeInclusive<u16> = 0x4000..=0x7fff;
@@ -63,7 +65,19 @@ pub fn to_spec(session: SessionId, flow: &Flow, around: Surroundings) -> Result<
             spec.action = Action::Worker;
             spec.direction = Direction::ClientToPeer;
         }
-        FlowAction::Anchor { .. } => return Err(OperationError::Invalid),
+        FlowAction::Anchor { towards, from, to, dscp, local_destination } => {
+            let proper = from.is_ipv4() == to.is_ipv4() && concrete(from) && concrete(to);
+            let exact = matches!(flow.matches.remote, Remote::Exact(_)) && flow.matches.framing == Framing::Plain;
+            if !proper || !exact || dscp.is_some_and(|dscp| dscp > 63) {
+                return Err(OperationError::Invalid);
+            }
+            source(from);
+            (spec.destination, spec.destination_port) = parts(to);
+            spec.direction = direction(towards);
+            spec.action = Action::Forward;
+            spec.dscp = dscp.unwrap_or(KEEP_DSCP);
+            spec.flags = FLAG_MEDIA_ONLY | if local_destination { FLAG_LOCAL_DESTINATION } else { 0 };
+        }
         FlowAction::Drop => spec.action = Action::Drop,
         FlowAction::Refuse => {
             source(around.external.unwrap_or(flow.matches.local));
@@ -77,6 +91,25 @@ pub fn to_spec(session: SessionId, flow: &Flow, around: Surroundings) -> Result<
         spec.policer = policers[spec.direction as usize];
     }
     Ok(spec)
+}
+
+/// The record of a media address at all, `number` of those of its session: what no exact flow takes there is the legs'.
+#[must_use]
+pub fn gate(session: SessionId, number: u32, local: SocketAddr, external: SocketAddr) -> FlowSpec {
+    let (local, local_port) = parts(local);
+    let (source, source_port) = parts(external);
+    FlowSpec {
+        session: session.0,
+        id: OWN_FLOW_IDS + number,
+        key: FlowKey { local, local_port, ..FlowKey::default() },
+        source,
+        source_port,
+        action: Action::Worker,
+        direction: Direction::PeerToClient,
+        dscp: KEEP_DSCP,
+        policer: NO_POLICER,
+        ..FlowSpec::default()
+    }
 }
 
 /// The description of a record.
@@ -96,11 +129,15 @@ pub fn from_spec(spec: &FlowSpec, expires_at_ns: u64) -> Flow {
             relayed_v4: (spec.source_port != 0).then_some(source),
             relayed_v6: (spec.destination_port != 0).then_some(destination),
         },
+        Action::Forward if spec.flags & FLAG_MEDIA_ONLY != 0 => FlowAction::Anchor {
+            towards: towards(spec.direction),
+            from: source,
+            to: destination,
+            dscp: (spec.dscp != KEEP_DSCP).then_some(spec.dscp),
+            local_destination: spec.flags & FLAG_LOCAL_DESTINATION != 0,
+        },
         Action::Forward | Action::Worker => FlowAction::Forward {
-            towards: match spec.direction {
-                Direction::ClientToPeer => Destination::Peer,
-                Direction::PeerToClient => Destination::Client,
-            },
+            towards: towards(spec.direction),
             from: source,
             to: destination,
             framing: from_channel(spec.push_channel),
@@ -159,6 +196,13 @@ const fn direction(towards: Destination) -> Direction {
     }
 }
 
+const fn towards(direction: Direction) -> Destination {
+    match direction {
+        Direction::ClientToPeer => Destination::Peer,
+        Direction::PeerToClient => Destination::Client,
+    }
+}
+
 fn to_channel(framing: Framing) -> Result<u16, OperationError> {
     match framing {
         Framing::Plain => Ok(CHANNEL_NONE),
@@ -199,6 +243,13 @@ mod tests {
             framing,
             local_destination,
         };
+        let anchor = |dscp, local_destination| FlowAction::Anchor {
+            towards: Destination::Client,
+            from: listener,
+            to: client,
+            dscp,
+            local_destination,
+        };
         let any_port = Match { remote: Remote::AnyPort(peer.ip()), local: relayed, framing: Framing::Plain };
         vec![
             flow(
@@ -216,6 +267,8 @@ mod tests {
             ),
             flow(Match { remote: Remote::Any, local: relayed, framing: Framing::Plain }, FlowAction::Refuse),
             flow(exact(peer, relayed, Framing::Plain), FlowAction::Drop),
+            flow(exact(peer, relayed, Framing::Plain), anchor(None, true)),
+            flow(exact(peer, relayed, Framing::Plain), anchor(Some(46), false)),
         ]
     }
 
@@ -232,13 +285,13 @@ mod tests {
         let around = Surroundings { policers: Some([4, 5]), external: None };
         let policers: Vec<u32> =
             samples().iter().map(|flow| to_spec(SessionId(3), flow, around).unwrap().policer).collect();
-        assert_eq!(policers, [4, 5, 5, 4, NO_POLICER, NO_POLICER]);
+        assert_eq!(policers, [4, 5, 5, 4, NO_POLICER, NO_POLICER, 5, 5]);
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
         let all = samples();
-        let (out, unwrap, refuse) = (all[0], all[3], all[4]);
+        let (out, unwrap, refuse, anchor) = (all[0], all[3], all[4], all[6]);
         let refused = |change: &dyn Fn(&mut Flow), of: &Flow| {
             let mut flow = *of;
             change(&mut flow);
@@ -248,6 +301,8 @@ mod tests {
         assert!(refused(&|f| f.matches.local = at("[::1]:3478"), &out));
         assert!(refused(&|f| f.matches.local.set_port(0), &out));
         assert!(refused(&|f| f.matches.remote = Remote::Any, &out));
+        assert!(refused(&|f| f.matches.framing = Framing::Channel(0x4000), &anchor));
+        assert!(refused(&|f| f.matches.remote = Remote::AnyPort(at("[2001:db8::7]:1").ip()), &anchor));
         assert!(refused(&|f| f.matches.framing = Framing::Plain, &unwrap));
         assert!(refused(&|f| f.matches.local = at("[::ffff:127.0.0.1]:1"), &refuse));
         let to = |to| FlowAction::Forward {

@@ -12,6 +12,7 @@ use raceway_units::Instant;
 use super::describe;
 use super::timers::Timers;
 use crate::fast_path::FastPath;
+use crate::limits::OWN_FLOW_IDS;
 use crate::shared::{Records, Shared};
 
 /// What a flow is called.
@@ -261,6 +262,13 @@ impl FlowBook {
     /// Slots of a session's flows.
     pub fn of_session(&self, session: SessionId) -> impl Iterator<Item = u32> {
         self.slots.range(names_of(session)).map(|(_, slot)| *slot)
+    }
+
+    /// Names of the relay's own flows in a session: those of its media addresses.
+    #[must_use]
+    pub fn own_of_session(&self, session: SessionId) -> Vec<FlowId> {
+        let own = (session, FlowId(OWN_FLOW_IDS))..=(session, FlowId(u32::MAX));
+        self.slots.range(own).map(|((_, id), _)| *id).collect()
     }
 
     /// Slots of all flows, orphans among them.

@@ -2,7 +2,9 @@
 
 mod connection;
 mod describe;
+mod describe_leg;
 mod flows;
+mod legs;
 mod listen;
 mod policers;
 mod report;
@@ -21,7 +23,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use raceway_abi::{Counter, DropReason};
-use raceway_api::{Datagram, DecodeError, FromRelay, Operation, Punt, ToRelay, decode};
+use raceway_api::{Datagram, DecodeError, FromRelay, LegId, Operation, Punt, SessionId, ToRelay, decode};
 use raceway_units::Instant;
 
 use connection::Connection;
@@ -32,6 +34,7 @@ pub use listen::Door;
 pub use state::{Failure, State};
 
 use crate::clock;
+use crate::limits::NEWS_MAX;
 use crate::log::{LevelSwitch, Private};
 use crate::shared::Shared;
 
@@ -155,7 +158,7 @@ impl Link {
 
     fn sleep_for(&self, waits: bool) -> Duration {
         let can_write = self.connection.as_ref().is_some_and(|connection| !connection.is_busy());
-        let punts = || self.shared.workers.iter().any(|port| !port.punts.is_empty());
+        let punts = || self.shared.workers.iter().any(|port| !port.punts.is_empty() || !port.news.is_empty());
         if can_write && (self.reports.is_pending() || punts()) {
             return Duration::ZERO;
         }
@@ -198,6 +201,7 @@ impl Link {
         let Some(mut connection) = self.connection.take() else { return Ok(()) };
         self.listen_to(now, &mut connection)?;
         self.pass_punts(now, &mut connection);
+        self.pass_news(&mut connection);
         self.reports.advance(&self.state, &mut connection);
         connection.flush()?;
         self.connection = Some(connection);
@@ -255,18 +259,12 @@ impl Link {
                 tracing::info!(%version, "control is here");
                 answers.push(self.hello());
             }
-            ToRelay::Configure {
-                listeners,
-                relay_addresses,
-                relay_ports,
-                media_ports: _,
-                stun_requests_per_second,
-            } => {
+            ToRelay::Configure { listeners, relay_addresses, relay_ports, media_ports, stun_requests_per_second } => {
                 let mut problems = self.state.listen(&listeners);
                 problems.extend(self.state.relay_on(&relay_addresses));
                 self.shared.requests.set_rate(stun_requests_per_second);
                 let fast_path = &mut self.state.flows.fast_path;
-                problems.extend(fast_path.configure(&listeners, relay_ports, stun_requests_per_second));
+                problems.extend(fast_path.configure(&listeners, relay_ports, media_ports, stun_requests_per_second));
                 problems.iter().for_each(|problem| tracing::error!("{problem}"));
                 answers.extend(problems.into_iter().map(|problem| FromRelay::Problem(problem.into())));
             }
@@ -290,8 +288,8 @@ impl Link {
                 }
             }
             ToRelay::Send(datagram) => datagrams.push(datagram),
-            ToRelay::Snapshot => self.reports.begin(&self.state, None),
-            ToRelay::Report { session } => self.reports.begin(&self.state, session),
+            ToRelay::Snapshot => self.reports.begin(&self.state, None, true),
+            ToRelay::Report { session } => self.reports.begin(&self.state, session, false),
             ToRelay::Synchronised => {
                 let orphans = self.state.forget_orphans(now);
                 if orphans > 0 {
@@ -341,6 +339,24 @@ impl Link {
                     payload: punt.payload().into(),
                 }));
                 let _ = port.free.push(punt);
+            }
+        }
+    }
+
+    /// Tells what happened on legs. Before any control was there nobody listened: a report has the state.
+    fn pass_news(&self, connection: &mut Connection) {
+        for port in &self.shared.workers {
+            for _ in 0..NEWS_MAX {
+                if connection.is_busy() {
+                    return;
+                }
+                let Some(news) = port.news.pop() else { break };
+                connection.push(&FromRelay::Leg {
+                    session: SessionId(news.session),
+                    leg: LegId(news.leg),
+                    at_ns: news.at.as_ns(),
+                    event: describe_leg::to_event(news.what),
+                });
             }
         }
     }

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 
 use raceway_abi::{Action, Flow};
+use raceway_api::limits::PUT_LEGS_MAX;
 use raceway_api::{FlowReport, FromRelay, SessionId, SessionReport};
 
 use super::connection::Connection;
 use super::state::State;
+use crate::limits::OWN_FLOW_IDS;
 
 /// Flows in one message: far below what fits a frame.
 const FLOWS_A_MESSAGE: usize = 256;
@@ -17,17 +19,24 @@ const SESSIONS_A_TURN: usize = 512;
 /// Reports that are being given.
 #[derive(Default)]
 pub struct Reports {
-    waiting: VecDeque<VecDeque<SessionId>>,
+    waiting: VecDeque<Report>,
+}
+
+/// A report that is being given.
+struct Report {
+    sessions: VecDeque<SessionId>,
+    /// A snapshot: legs are described whole.
+    whole: bool,
 }
 
 impl Reports {
-    /// Begins a report of one session or of all.
-    pub fn begin(&mut self, state: &State, session: Option<SessionId>) {
+    /// Begins a report of one session or of all; a snapshot is `whole`.
+    pub fn begin(&mut self, state: &State, session: Option<SessionId>, whole: bool) {
         let sessions = match session {
             Some(session) => VecDeque::from([session]),
             None => state.sessions.keys().copied().collect(),
         };
-        self.waiting.push_back(sessions);
+        self.waiting.push_back(Report { sessions, whole });
     }
 
     /// Goes on, as long as control keeps up. True when there is more.
@@ -36,9 +45,9 @@ impl Reports {
             if connection.is_busy() {
                 break;
             }
-            let Some(sessions) = self.waiting.front_mut() else { return false };
+            let Some(Report { sessions, whole }) = self.waiting.front_mut() else { return false };
             match sessions.pop_front() {
-                Some(session) => state.report(session, connection),
+                Some(session) => state.report(session, *whole, connection),
                 None => {
                     connection.push(&FromRelay::SnapshotEnd);
                     self.waiting.pop_front();
@@ -61,7 +70,7 @@ impl Reports {
 }
 
 impl State {
-    fn report(&self, id: SessionId, connection: &mut Connection) {
+    fn report(&self, id: SessionId, whole: bool, connection: &mut Connection) {
         let Some(session) = self.sessions.get(&id) else { return };
         let mut flows: Vec<FlowReport> = self.flows.of_session(id).map(|slot| self.flow_report(slot)).collect();
         let mut message = SessionReport {
@@ -70,18 +79,23 @@ impl State {
             expires_at_ns: session.expires_at_ns,
             blob: (&*session.blob).into(),
             relayed: session.relayed.iter().map(|relayed| (relayed.address, relayed.external)).collect(),
-            media: Vec::new(),
+            media: session.media.iter().map(|media| (media.address, media.external)).collect(),
             flows: Vec::new(),
             legs: Vec::new(),
         };
+        let mut legs = self.legs.reports(id, whole).peekable();
+        // Of the relay's own flows nobody else knows.
+        flows.retain(|report| report.flow.id.0 < OWN_FLOW_IDS);
         loop {
             let rest = flows.split_off(flows.len().min(FLOWS_A_MESSAGE));
             message.flows = std::mem::replace(&mut flows, rest);
+            message.legs = legs.by_ref().take(PUT_LEGS_MAX).collect();
             connection.push(&FromRelay::Session(message.clone()));
-            if flows.is_empty() {
+            if flows.is_empty() && legs.peek().is_none() {
                 return;
             }
             message.relayed.clear();
+            message.media.clear();
         }
     }
 
@@ -98,7 +112,7 @@ impl State {
             rtp_received: measured.rtp.received.load(Relaxed),
             rtp_lost: measured.rtp.lost.load(Relaxed),
             rtp_reordered: measured.rtp.reordered.load(Relaxed),
-            rtp_jitter_us: jitter_us(record),
+            rtp_jitter_us: jitter_of(record),
             rtp_ssrc: measured.rtp.ssrc.load(Relaxed),
             rtp_payload_type: measured.rtp.payload_type.load(Relaxed) as u8,
         }
@@ -110,10 +124,14 @@ pub(super) fn forwards_in_xdp(record: &Flow) -> bool {
     matches!(record.action(), Action::Forward | Action::Drop | Action::Refuse)
 }
 
-/// Jitter (RFC 3550) in microseconds, once the clock rate is known.
-pub(super) fn jitter_us(record: &Flow) -> Option<u32> {
+/// Jitter (RFC 3550) of a flow in microseconds, once the clock rate is known.
+pub(super) fn jitter_of(record: &Flow) -> Option<u32> {
     let rtp = &record.measured.rtp;
-    let clock = u64::from(rtp.clock_hz.load(Relaxed));
-    let jitter = u64::from(rtp.jitter_q4.load(Relaxed));
-    (clock > 0).then(|| u32::try_from(jitter * 1_000_000 / 16 / clock).unwrap_or(u32::MAX))
+    jitter_us(rtp.jitter_q4.load(Relaxed), rtp.clock_hz.load(Relaxed))
+}
+
+/// The same of figures: jitter times 16, clock rate.
+pub(super) fn jitter_us(jitter_q4: u32, clock_hz: u32) -> Option<u32> {
+    let us = (u64::from(jitter_q4) * 1_000_000 / 16).checked_div(clock_hz.into())?;
+    Some(u32::try_from(us).unwrap_or(u32::MAX))
 }

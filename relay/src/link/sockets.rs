@@ -45,7 +45,7 @@ impl SocketBook {
             free: (0..relayed_max).rev().collect(),
             closing_listeners: HashMap::new(),
             resting: Quarantine::default(),
-            commands: vec![VecDeque::new(); workers],
+            commands: (0..workers).map(|_| VecDeque::new()).collect(),
             worker_of: vec![0; relayed_max as usize],
             past_queue_drops: 0,
         }
@@ -104,11 +104,11 @@ impl SocketBook {
         }
     }
 
-    /// Opens a relayed transport address, received from by `worker`.
+    /// Opens a relayed transport address or a media address, received from by `worker`.
     ///
     /// # Errors
     /// As the kernel says it; [`OperationError::OpenFiles`] also when as many are open as the relay has places for.
-    pub fn open_relayed(&mut self, address: SocketAddr, worker: u16) -> Result<Place, OperationError> {
+    pub fn open(&mut self, address: SocketAddr, worker: u16, arrival: Arrival) -> Result<Place, OperationError> {
         let number = *self.free.last().ok_or(OperationError::OpenFiles)?;
         let socket = socket::open(address, Purpose::Relayed).map_err(|error| operation_error(&error))?;
         self.free.pop();
@@ -116,12 +116,12 @@ impl SocketBook {
         self.shared.sockets.set(place, 0, socket.as_raw_fd());
         self.relayed[number as usize] = Some(socket);
         self.worker_of[number as usize] = worker;
-        self.receive(usize::from(worker), place, address, Arrival::Relayed);
+        self.receive(usize::from(worker), place, address, arrival);
         Ok(place)
     }
 
-    /// Begins to close a relayed transport address that no flow names any more.
-    pub fn close_relayed(&mut self, place: Place) {
+    /// Begins to close what [`open`](Self::open) opened and no flow or leg names any more.
+    pub fn close_opened(&mut self, place: Place) {
         if let Some(number) = place.relayed_number() {
             self.command(usize::from(self.worker_of[number as usize]), Command::Stop(place));
         }
@@ -179,9 +179,8 @@ impl SocketBook {
         self.past_queue_drops + all.map(queue_drops).sum::<u64>()
     }
 
-    /// Sends a datagram from a listener.
-    pub fn send(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> bool {
-        let Some(place) = self.listener(from) else { return false };
+    /// Sends a datagram from a place, whose address is `from`.
+    pub fn send(&self, place: Place, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> bool {
         from.is_ipv4() == to.is_ipv4() && socket::send_to(self.shared.sockets.fd(place, 0), to.into(), payload).is_ok()
     }
 
@@ -189,7 +188,8 @@ impl SocketBook {
         self.command(worker, Command::Receive { place, local: local.into(), arrival });
     }
 
-    fn command(&mut self, worker: usize, command: Command) {
+    /// Tells a worker something, after all that it was told before, once it is [settled](Self::settle).
+    pub fn command(&mut self, worker: usize, command: Command) {
         self.commands[worker].push_back(command);
     }
 
@@ -205,6 +205,15 @@ impl SocketBook {
                     break;
                 }
             }
+            port.waker.wake();
+        }
+    }
+}
+
+impl SocketBook {
+    /// Wakes the workers that have not yet read all that they were told.
+    pub fn ring(&self) {
+        for port in self.shared.workers.iter().filter(|port| !port.commands.is_empty()) {
             port.waker.wake();
         }
     }

@@ -5,12 +5,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use raceway_abi::{Counter, DropReason, FlowKey};
-use raceway_api::{Datagram, Flow, FlowAction, Listener, Operation, OperationError, RelayAddress, Remote, SessionId};
-use raceway_engine::{NO_EGRESS, TableWriter};
+use raceway_api::{
+    Datagram, Flow, FlowAction, FlowId, Leg, LegId, Listener, Operation, OperationError, RelayAddress, Remote,
+    SessionId,
+};
+use raceway_engine::{Arrival, NO_EGRESS, TableWriter};
 use raceway_units::{Endpoint, Instant};
 
 use super::describe::{self, Surroundings, concrete};
+use super::describe_leg::Places;
 use super::flows::FlowBook;
+use super::legs::LegBook;
 use super::policers::PolicerPool;
 use super::sockets::SocketBook;
 use super::timers::Timers;
@@ -25,7 +30,9 @@ pub struct State {
     pub(super) flows: FlowBook,
     pub(super) sockets: SocketBook,
     policers: PolicerPool,
-    relayed: HashMap<SocketAddr, SessionId>,
+    pub(super) legs: LegBook,
+    /// Relayed transport addresses and media addresses; of the latter, their places.
+    opened: HashMap<SocketAddr, Option<Place>>,
     timers: Timers<SessionId>,
     sessions_max: usize,
     /// The most that was told of RTP packets lost: the sum never goes down.
@@ -39,15 +46,16 @@ pub struct Session {
     bits_per_second: u64,
     pub(super) blob: Box<[u8]>,
     policers: Option<[u32; 2]>,
-    pub(super) relayed: Vec<Relayed>,
+    pub(super) relayed: Vec<Opened>,
+    pub(super) media: Vec<Opened>,
 }
 
-/// An open relayed transport address.
+/// An open relayed transport address or media address.
 #[derive(Clone, Copy, Debug)]
-pub struct Relayed {
+pub struct Opened {
     pub(super) address: SocketAddr,
     pub(super) external: SocketAddr,
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// An `Apply` that stopped.
@@ -74,7 +82,8 @@ impl State {
             policers: PolicerPool::new(Arc::clone(&shared), orphans.iter().map(|(_, slot)| &records[*slot as usize])),
             sockets: SocketBook::new(Arc::clone(&shared), relayed_max),
             sessions: HashMap::new(),
-            relayed: HashMap::new(),
+            legs: LegBook::new(Arc::clone(&shared)),
+            opened: HashMap::new(),
             timers: Timers::default(),
             sessions_max: limits::sessions_max(records.len() as u32),
             rtp_lost_told: 0,
@@ -131,9 +140,11 @@ impl State {
         self.sockets.settle();
     }
 
-    /// Sends a datagram to a client. What it may speak of must be [settled](Self::settle).
+    /// Sends a datagram to a client or a party. What it may speak of must be [settled](Self::settle).
     pub fn send(&self, datagram: &Datagram<'_>) {
-        if !self.sockets.send(datagram.from, datagram.to, &datagram.payload) {
+        let media = self.opened.get(&datagram.from).copied().flatten();
+        let place = media.or_else(|| self.sockets.listener(datagram.from));
+        if !place.is_some_and(|place| self.sockets.send(place, datagram.from, datagram.to, &datagram.payload)) {
             self.shared.link_counters.add(Counter::drops(DropReason::SendFailed), 1);
             tracing::debug!(to = %crate::log::Private(datagram.to), "a datagram of control could not be sent");
         }
@@ -144,7 +155,16 @@ impl State {
             Operation::PutSession { worker, expires_at_ns, bits_per_second, blob } => {
                 self.put_session(now, id, (*worker, *expires_at_ns, *bits_per_second), blob)
             }
-            Operation::OpenRelayed { address, external } => self.open_relayed(id, *address, *external),
+            Operation::OpenRelayed { address, external } => {
+                self.open(id, *address, *external, Arrival::Relayed).map(drop)
+            }
+            Operation::OpenMedia { address, external } => self.open_media(now, id, *address, *external),
+            Operation::CloseMedia { address } => self.close_media(now, id, *address),
+            Operation::PutLeg(leg) => self.put_leg(id, leg, false),
+            Operation::RemoveLeg(leg) => {
+                self.remove_leg(id, *leg);
+                Ok(())
+            }
             Operation::PutFlow(flow) => self.put_flow(now, id, flow),
             Operation::Extend { .. } if !self.sessions.contains_key(&id) => Err(OperationError::UnknownSession),
             Operation::Extend { flow, expires_at_ns } => self.flows.extend((id, *flow), *expires_at_ns),
@@ -156,10 +176,6 @@ impl State {
                 self.remove_session(now, id);
                 Ok(())
             }
-            Operation::OpenMedia { .. }
-            | Operation::CloseMedia { .. }
-            | Operation::PutLeg(_)
-            | Operation::RemoveLeg(_) => Err(OperationError::Invalid),
             // Whoever settles answers it.
             Operation::Confirm => Ok(()),
         }
@@ -183,6 +199,7 @@ impl State {
                 blob: Box::default(),
                 policers: self.policers.adopt(id, bits_per_second)?,
                 relayed: Vec::new(),
+                media: Vec::new(),
             };
             self.sessions.insert(id, session);
             self.timers.set(expires_at_ns, id);
@@ -191,7 +208,13 @@ impl State {
         if expires_at_ns < session.expires_at_ns {
             self.timers.set(expires_at_ns, id);
         }
-        session.expires_at_ns = expires_at_ns;
+        if session.expires_at_ns != expires_at_ns {
+            session.expires_at_ns = expires_at_ns;
+            for gate in self.flows.own_of_session(id) {
+                self.flows.extend((id, gate), expires_at_ns)?;
+            }
+        }
+        let session = self.sessions.get_mut(&id).ok_or(OperationError::UnknownSession)?;
         if *session.blob != *blob {
             session.blob = blob.into();
         }
@@ -206,6 +229,8 @@ impl State {
             None if bits_per_second > 0 => {
                 session.policers = Some(self.policers.take(bits_per_second).ok_or(OperationError::SessionsFull)?);
                 self.replace_flows(now, id)?;
+                let legs = self.legs.descriptions(id);
+                legs.iter().try_for_each(|leg| self.put_leg(id, leg, true))?;
             }
             Some(_) | None => {}
         }
@@ -214,55 +239,132 @@ impl State {
 
     /// Puts every flow of a session again, so that it names the session's policers.
     fn replace_flows(&mut self, now: Instant, id: SessionId) -> Result<(), OperationError> {
-        let flows: Vec<Flow> = self.flows.of_session(id).map(|slot| self.flows.describe(slot)).collect();
+        let all = self.flows.of_session(id).map(|slot| self.flows.describe(slot));
+        let flows: Vec<Flow> = all.filter(|flow| flow.id.0 < limits::OWN_FLOW_IDS).collect();
         flows.iter().try_for_each(|flow| self.put_flow(now, id, flow))
     }
 
-    fn open_relayed(&mut self, id: SessionId, address: SocketAddr, external: SocketAddr) -> Result<(), OperationError> {
+    /// Opens an address for a session; false if it is open for it already.
+    fn open(
+        &mut self,
+        id: SessionId,
+        address: SocketAddr,
+        external: SocketAddr,
+        arrival: Arrival,
+    ) -> Result<bool, OperationError> {
         let session = self.sessions.get_mut(&id).ok_or(OperationError::UnknownSession)?;
-        if session.relayed.iter().any(|relayed| relayed.address == address && relayed.external == external) {
-            return Ok(());
+        let is_media = arrival == Arrival::Media;
+        let opened = if is_media { &mut session.media } else { &mut session.relayed };
+        if opened.iter().any(|opened| opened.address == address && opened.external == external) {
+            return Ok(false);
         }
         // 1:1 NAT changes addresses only.
         let proper = concrete(address) && concrete(external) && address.port() == external.port();
         if !proper || address.is_ipv4() != external.is_ipv4() {
             return Err(OperationError::Invalid);
         }
-        if self.relayed.contains_key(&address) {
+        if self.opened.contains_key(&address) {
             return Err(OperationError::AddressInUse);
         }
         let own = self.shared.own.add(Endpoint::from(address).address, Endpoint::from(external).address);
         own.map_err(|_| OperationError::Invalid)?;
-        let place = self.sockets.open_relayed(address, session.worker)?;
-        session.relayed.push(Relayed { address, external, place });
-        self.relayed.insert(address, id);
+        let place = self.sockets.open(address, session.worker, arrival)?;
+        opened.push(Opened { address, external, place });
+        self.opened.insert(address, is_media.then_some(place));
+        Ok(true)
+    }
+
+    /// Opens a media address, and says in the flow table that it is one.
+    fn open_media(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        address: SocketAddr,
+        external: SocketAddr,
+    ) -> Result<(), OperationError> {
+        if !self.open(id, address, external, Arrival::Media)? {
+            return Ok(());
+        }
+        let expires_at_ns = self.sessions.get(&id).map_or(0, |session| session.expires_at_ns);
+        let gates: Vec<FlowId> = self.flows.own_of_session(id);
+        let free = (0..).find(|number| !gates.contains(&FlowId(limits::OWN_FLOW_IDS + number)));
+        let gate = describe::gate(id, free.unwrap_or(0), address, external);
+        let put = self.flows.put(now, &gate, expires_at_ns, [NO_EGRESS; 2]);
+        if put.is_err() {
+            self.close_media(now, id, address)?;
+        }
+        put
+    }
+
+    /// Closes a media address that no leg uses, with the flows that arrive there or leave from there.
+    fn close_media(&mut self, now: Instant, id: SessionId, address: SocketAddr) -> Result<(), OperationError> {
+        let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
+        let Some(at) = session.media.iter().position(|media| media.address == address) else { return Ok(()) };
+        if self.legs.uses(id, address) {
+            return Err(OperationError::Invalid);
+        }
+        let place = session.media.swap_remove(at).place;
+        let concerns = |flow: &Flow| {
+            flow.matches.local == address || matches!(flow.action, FlowAction::Anchor { from, .. } if from == address)
+        };
+        let flows: Vec<Flow> = self.flows.of_session(id).map(|slot| self.flows.describe(slot)).collect();
+        flows.iter().filter(|flow| concerns(flow)).for_each(|flow| self.flows.remove(now, (id, flow.id)));
+        self.opened.remove(&address);
+        self.sockets.close_opened(place);
         Ok(())
+    }
+
+    fn put_leg(&mut self, id: SessionId, leg: &Leg<'_>, again: bool) -> Result<(), OperationError> {
+        let session = self.sessions.get(&id).ok_or(OperationError::UnknownSession)?;
+        let places = Places { worker: session.worker, media: &session.media, policers: session.policers };
+        let sockets = &mut self.sockets;
+        self.legs.put(id, &places, leg, again, |command| sockets.command(session.worker.into(), command))
+    }
+
+    fn remove_leg(&mut self, id: SessionId, leg: LegId) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let sockets = &mut self.sockets;
+        self.legs.remove(id, leg, |command| sockets.command(session.worker.into(), command));
     }
 
     fn put_flow(&mut self, now: Instant, id: SessionId, flow: &Flow) -> Result<(), OperationError> {
         let session = self.sessions.get(&id).ok_or(OperationError::UnknownSession)?;
+        if flow.id.0 >= limits::OWN_FLOW_IDS {
+            return Err(OperationError::Invalid);
+        }
         let external = session.relayed.iter().find(|r| r.address == flow.matches.local).map(|r| r.external);
         let spec = describe::to_spec(id, flow, Surroundings { policers: session.policers, external })?;
         let egress = self.egress(session, flow)?;
         self.flows.put(now, &spec, flow.expires_at_ns, egress)
     }
 
-    /// Sockets that a flow sends from: one of a listener, or of a relayed transport address of its own session.
+    /// Sockets that a flow sends from: one of a listener, or of a relayed transport address of its own session; of what is
+    /// anchored, a media address of its session.
     fn egress(&self, session: &Session, flow: &Flow) -> Result<[u32; 2], OperationError> {
         let relayed = |address: SocketAddr| {
             let found = session.relayed.iter().find(|relayed| relayed.address == address);
             found.map(|relayed| relayed.place)
         };
+        let media = |address: SocketAddr| {
+            let found = session.media.iter().find(|media| media.address == address);
+            found.map(|media| media.place)
+        };
         let local = flow.matches.local;
         let plain = flow.matches.framing == raceway_api::Framing::Plain;
-        let arrives = if plain { relayed(local) } else { self.sockets.listener(local) };
+        let arrives = match flow.action {
+            FlowAction::Anchor { .. } => media(local),
+            FlowAction::Drop if plain => relayed(local).or_else(|| media(local)),
+            _ if plain => relayed(local),
+            _ => self.sockets.listener(local),
+        };
         arrives.ok_or(OperationError::Invalid)?;
         let ours = |address: SocketAddr| {
             let place = relayed(address).or_else(|| self.sockets.listener(address));
             place.map(|place| place.0).ok_or(OperationError::Invalid)
         };
         match flow.action {
-            FlowAction::Forward { from, .. } | FlowAction::Anchor { from, .. } => Ok([ours(from)?, NO_EGRESS]),
+            FlowAction::Forward { from, .. } => Ok([ours(from)?, NO_EGRESS]),
+            FlowAction::Anchor { from, .. } => Ok([media(from).ok_or(OperationError::Invalid)?.0, NO_EGRESS]),
             FlowAction::Unwrap { relayed_v4, relayed_v6 } => {
                 let of = |address: Option<SocketAddr>| address.map_or(Ok(NO_EGRESS), ours);
                 Ok([of(relayed_v4)?, of(relayed_v6)?])
@@ -275,9 +377,11 @@ impl State {
     fn remove_session(&mut self, now: Instant, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
         self.flows.remove_session(now, id);
-        for relayed in session.relayed {
-            self.relayed.remove(&relayed.address);
-            self.sockets.close_relayed(relayed.place);
+        let sockets = &mut self.sockets;
+        self.legs.remove_session(id, |command| sockets.command(session.worker.into(), command));
+        for opened in session.relayed.into_iter().chain(session.media) {
+            self.opened.remove(&opened.address);
+            self.sockets.close_opened(opened.place);
         }
         if let Some(pair) = session.policers {
             self.policers.give_back(pair, now);
@@ -314,6 +418,10 @@ impl State {
     /// Goes on with everything that waits for workers to let go. True when something still waits.
     pub fn advance(&mut self, now: Instant) -> bool {
         self.policers.collect(now);
+        if self.legs.collect() {
+            // A worker that found no room for more goes on.
+            self.sockets.ring();
+        }
         // Both, whatever the first says.
         let flows_wait = self.flows.advance(now);
         self.sockets.advance(now) || flows_wait

@@ -7,7 +7,7 @@ use raceway_abi::{Action, COUNTERS, Counter, DropReason};
 use raceway_api::Statistics;
 use raceway_units::Instant;
 
-use super::report::{forwards_in_xdp, jitter_us};
+use super::report::{forwards_in_xdp, jitter_of};
 use super::state::State;
 use crate::shared::Shared;
 
@@ -81,7 +81,7 @@ impl State {
             statistics.flows_worker += 1;
         }
         statistics.rtp_lost += u64::from(record.measured.rtp.lost.load(Relaxed));
-        let Some(jitter) = jitter_us(record) else { return };
+        let Some(jitter) = jitter_of(record) else { return };
         let bucket = JITTER_BOUNDS_US.partition_point(|bound| *bound < jitter);
         statistics.rtp_jitter_counts[bucket] += 1;
         statistics.rtp_jitter_sum_us += u64::from(jitter);

@@ -86,8 +86,18 @@ impl Relay {
 
     /// Kills it and starts another in its place.
     pub fn replace(&mut self) {
+        self.kill();
+        self.restart();
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+    }
+
+    /// Starts another in the place of one that was killed.
+    pub fn restart(&mut self) {
         self.process = Self::spawn(&self.directory, self.io);
         self.wait_until_ready();
     }

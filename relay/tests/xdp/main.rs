@@ -1,6 +1,7 @@
 //! Tests of the XDP program in the kernel. They need root and BPF: without, each says that it was skipped; with
 //! `RACEWAY_REQUIRE_BPF=1` that is a failure.
 
+mod call;
 mod differential;
 #[allow(dead_code, reason = "shared with the tests of the relay process, which use all of it")]
 #[path = "../it/harness.rs"]

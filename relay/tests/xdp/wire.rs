@@ -62,20 +62,20 @@ impl Wire {
     }
 }
 
-fn bind(host: &Host, address: SocketAddr) -> UdpSocket {
+pub fn bind(host: &Host, address: SocketAddr) -> UdpSocket {
     let socket = host.run(move || UdpSocket::bind(address)).expect("its own address");
     socket.set_read_timeout(Some(PATIENCE)).expect("a duration");
     socket
 }
 
-fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+pub fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut buffer = [0; 2048];
     let (octets, from) = socket.recv_from(&mut buffer).expect("it comes");
     (buffer[..octets].to_vec(), from)
 }
 
 /// Makes both ends of a link know each other's MAC: sends to a port that nobody listens on until the refusal is here.
-fn greet(host: &Host, targets: &[&'static str]) {
+pub fn greet(host: &Host, targets: &[&'static str]) {
     for &target in targets {
         host.run(move || {
             let any = if target.contains(':') { "[::]:0" } else { "0.0.0.0:0" };

@@ -1,0 +1,209 @@
+//! Legs by name: which there are, what control said of them, and which worker holds them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use raceway_api::limits::{LEGS_MAX, ROLLOVERS_MAX};
+use raceway_api::{Leg, LegId, LegReport, OperationError, SessionId, StreamReport, Traffic};
+use raceway_engine::{LegFigures, NO_LEG, StreamFigures, TrafficFigures};
+use raceway_units::Endpoint;
+
+use super::describe_leg::{self, Places};
+use super::report::jitter_us;
+use crate::shared::{Command, Returned, Shared};
+
+/// What a leg is called.
+type Name = (SessionId, LegId);
+
+/// Every leg. Makes them, hands them to the worker of their session, and frees what comes back.
+pub struct LegBook {
+    shared: Arc<Shared>,
+    legs: BTreeMap<Name, Known>,
+    /// Numbers that are free, by worker.
+    free: Vec<VecDeque<u32>>,
+}
+
+/// A leg that a worker holds.
+struct Known {
+    number: u32,
+    /// As control said it.
+    leg: Leg<'static>,
+    figures: Arc<LegFigures>,
+}
+
+impl LegBook {
+    /// No legs yet.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let numbers = || (0..shared.legs_max() as u32).collect();
+        let free = shared.workers.iter().map(|_| numbers()).collect();
+        Self { shared, legs: BTreeMap::new(), free }
+    }
+
+    /// Makes a leg be there as described, with the `places` of its session; `again` also if that is nothing new, because
+    /// these have changed. Calls `tell` with what the worker is to be told.
+    ///
+    /// # Errors
+    /// [`OperationError::Invalid`] for what makes no sense, [`OperationError::LegsFull`].
+    pub fn put(
+        &mut self,
+        session: SessionId,
+        places: &Places<'_>,
+        leg: &Leg<'_>,
+        again: bool,
+        mut tell: impl FnMut(Command),
+    ) -> Result<(), OperationError> {
+        let name = (session, leg.id);
+        if !again && self.legs.get(&name).is_some_and(|known| known.leg == *leg) {
+            return Ok(());
+        }
+        self.check_sockets(session, leg)?;
+        let mut setup = describe_leg::to_setup(session, places, leg)?;
+        for route in &mut setup.routes {
+            route.leg = self.legs.get(&(session, LegId(route.id))).map_or(NO_LEG, |known| known.number);
+        }
+        let known = match self.legs.get(&name) {
+            Some(known) => (known.number, Arc::clone(&known.figures)),
+            None => (self.number(session, places.worker)?, Arc::default()),
+        };
+        let (number, figures) = known;
+        // A leg may lead to itself: an echo.
+        setup.routes.iter_mut().filter(|route| route.id == leg.id.0).for_each(|route| route.leg = number);
+        let made = raceway_engine::Leg::new(&setup, Arc::clone(&figures));
+        tell(Command::PutLeg { number, leg: Box::new(made) });
+        let leg = leg.clone().into_owned();
+        let known = Known { number, leg, figures };
+        if self.legs.insert(name, known).is_none() {
+            self.lead_to(name, number, tell);
+        }
+        Ok(())
+    }
+
+    /// A number for a new leg.
+    fn number(&mut self, session: SessionId, worker: u16) -> Result<u32, OperationError> {
+        if self.of_session(session).count() >= LEGS_MAX {
+            return Err(OperationError::LegsFull);
+        }
+        self.free[usize::from(worker)].pop_front().ok_or(OperationError::LegsFull)
+    }
+
+    /// Legs may share a socket for RTP, and nothing else.
+    fn check_sockets(&self, session: SessionId, leg: &Leg<'_>) -> Result<(), OperationError> {
+        let rtcp = leg.rtcp.map(|path| path.local);
+        let mut others = self.of_session(session).filter(|known| known.leg.id != leg.id).map(|known| &known.leg);
+        let taken = others.any(|other| {
+            let other_rtcp = other.rtcp.map(|path| path.local);
+            other_rtcp == Some(leg.rtp.local) || rtcp.is_some() && (rtcp == other_rtcp || rtcp == Some(other.rtp.local))
+        });
+        if taken || rtcp == Some(leg.rtp.local) { Err(OperationError::Invalid) } else { Ok(()) }
+    }
+
+    /// Leads the routes of other legs, which named a leg before it was there, to it.
+    fn lead_to(&self, (session, id): Name, to: u32, mut tell: impl FnMut(Command)) {
+        for known in self.of_session(session).filter(|known| known.leg.id != id) {
+            for (at, _) in known.leg.to.iter().enumerate().filter(|(_, route)| route.leg == id) {
+                tell(Command::SetRoute { leg: known.number, route: at as u8, to });
+            }
+        }
+    }
+
+    /// Ends a leg; nothing if it is not there.
+    pub fn remove(&mut self, session: SessionId, leg: LegId, mut tell: impl FnMut(Command)) {
+        if let Some(known) = self.legs.remove(&(session, leg)) {
+            tell(Command::RemoveLeg(known.number));
+        }
+    }
+
+    /// Ends every leg of a session.
+    pub fn remove_session(&mut self, session: SessionId, mut tell: impl FnMut(Command)) {
+        let ids: Vec<LegId> = self.of_session(session).map(|known| known.leg.id).collect();
+        ids.into_iter().for_each(|id| self.remove(session, id, &mut tell));
+    }
+
+    /// Whether a leg of the session has a socket at a media address.
+    #[must_use]
+    pub fn uses(&self, session: SessionId, local: std::net::SocketAddr) -> bool {
+        let at = |known: &Known| known.leg.rtp.local == local || known.leg.rtcp.is_some_and(|path| path.local == local);
+        self.of_session(session).any(at)
+    }
+
+    /// The legs of a session, as control said them.
+    #[must_use]
+    pub fn descriptions(&self, session: SessionId) -> Vec<Leg<'static>> {
+        self.of_session(session).map(|known| known.leg.clone()).collect()
+    }
+
+    /// Takes back what workers have no use for any more. True when there was something.
+    pub fn collect(&mut self) -> bool {
+        let mut some = false;
+        for (port, free) in self.shared.workers.iter().zip(&mut self.free) {
+            while let Some(returned) = port.returned.pop() {
+                some = true;
+                if let Returned::Removed(number, _) = returned {
+                    free.push_back(number);
+                }
+            }
+        }
+        some
+    }
+
+    fn of_session(&self, session: SessionId) -> impl Iterator<Item = &Known> {
+        self.legs.range((session, LegId(0))..=(session, LegId(u32::MAX))).map(|(_, known)| known)
+    }
+
+    /// The legs of a session and what they measured; `whole`: with their descriptions.
+    pub fn reports(&self, session: SessionId, whole: bool) -> impl Iterator<Item = LegReport<'static>> {
+        self.of_session(session).map(move |known| known.report(whole))
+    }
+}
+
+impl Known {
+    fn report(&self, whole: bool) -> LegReport<'static> {
+        let figures = &self.figures;
+        let rollovers: Vec<_> = figures.rollovers().take(ROLLOVERS_MAX).collect();
+        let leg = whole.then(|| Leg { rollovers: rollovers.clone(), ..self.leg.clone() });
+        let [(rtp, rtp_settled), (rtcp, rtcp_settled)] = figures.remotes();
+        let address = |endpoint: Option<Endpoint>| endpoint.map(Into::into);
+        LegReport {
+            id: self.leg.id,
+            leg,
+            rtp_remote: address(rtp),
+            rtcp_remote: address(rtcp),
+            rtp_settled,
+            rtcp_settled,
+            received: traffic(&figures.received),
+            sent: traffic(&figures.sent),
+            dropped: figures.dropped().map(|(reason, count)| (reason as u8, count)).collect(),
+            last_rtp_ns: figures.last_rtp_ns.load(Relaxed),
+            last_rtcp_ns: figures.last_rtcp_ns.load(Relaxed),
+            round_trip_us: figures.round_trip_us(),
+            ssrc_changes: figures.ssrc_changes.load(Relaxed),
+            streams: figures.streams().into_iter().map(stream).collect(),
+            rollovers,
+        }
+    }
+}
+
+fn traffic(figures: &TrafficFigures) -> Traffic {
+    let [rtp_packets, rtp_octets] = [&figures.rtp[0], &figures.rtp[1]].map(|figure| figure.load(Relaxed));
+    let [rtcp_packets, rtcp_octets] = [&figures.rtcp[0], &figures.rtcp[1]].map(|figure| figure.load(Relaxed));
+    Traffic { rtp_packets, rtp_octets, rtcp_packets, rtcp_octets }
+}
+
+fn stream(figures: &StreamFigures) -> StreamReport {
+    let rtp = &figures.rtp;
+    let clock_hz = rtp.clock_hz.load(Relaxed);
+    StreamReport {
+        ssrc: rtp.ssrc.load(Relaxed),
+        payload_type: rtp.payload_type.load(Relaxed) as u8,
+        received: rtp.received.load(Relaxed),
+        lost: rtp.lost.load(Relaxed),
+        reordered: rtp.reordered.load(Relaxed),
+        duplicated: figures.duplicated.load(Relaxed),
+        jitter_us: jitter_us(rtp.jitter_q4.load(Relaxed), clock_hz),
+        jitter_max_us: jitter_us(figures.jitter_max_q4.load(Relaxed), clock_hz),
+        first_ns: rtp.first_ns.load(Relaxed),
+        last_ns: rtp.last_ns.load(Relaxed),
+    }
+}
