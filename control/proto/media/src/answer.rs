@@ -72,13 +72,11 @@ fn stream(
     options: &Options,
 ) -> Result<Line, Refusal> {
     let Some(read) = context.read(index + 1, media, options)? else { return Ok(Line::Refused) };
-    if let Some(rtp) = read.rtp {
-        let interface = options.interface_from.as_deref();
-        // Who answers may have been told an address of one family only, so the port must stay.
-        let local = call.party(to).and_then(|party| party.stream(index)).map(|stream| stream.local.internal.ip());
-        if local.is_none_or(|local| Family::of(local) != Family::of(rtp.ip())) {
-            context.ensure(call, to, index, media, Reach { interface, family: Family::of(rtp.ip()), must: true })?;
-        }
+    // Ports that were told already stay, unless they are of another family than the address that they are to serve.
+    for (id, rtp) in [(from, was_offered.rtp), (to, read.rtp)] {
+        let local = call.party(id).and_then(|party| party.stream(index)).map(|stream| stream.local.internal);
+        let family = rtp.or(local).map_or(Family::Ipv4, |address| Family::of(address.ip()));
+        context.ensure(call, id, index, media, Reach { interface: None, family, must: rtp.is_some() })?;
     }
     let of = |id: PartyId| call.party(id).and_then(|party| party.stream(index));
     let (Some(offerer), Some(answerer)) = (of(from), of(to)) else { return Ok(Line::Refused) };

@@ -144,6 +144,15 @@ impl Call {
         self.parties.iter().find(|party| party.has_tag(tag)).map(|party| party.id)
     }
 
+    /// Takes a party out, and what others have to do with it.
+    pub fn remove_party(&mut self, id: PartyId) {
+        self.parties.retain(|party| party.id != id);
+        for party in &mut self.parties {
+            party.peer = party.peer.filter(|peer| *peer != id);
+            party.offer.take_if(|offer| offer.to == id);
+        }
+    }
+
     /// Streams with their party and m-line.
     pub fn streams(&self) -> impl Iterator<Item = (&Party, usize, &Stream)> {
         self.parties.iter().flat_map(|party| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
-use raceway_api::{SessionId, ToRelay};
+use raceway_api::{Operation, SessionId, ToRelay};
 use raceway_ports::{Random, RandomSource};
 use raceway_units::{Instant, UnixTime};
 
@@ -52,11 +52,17 @@ pub struct Calls {
     pub(crate) by_call_id: HashMap<Arc<str>, SessionId, RandomState>,
     pub(crate) due: BTreeSet<(Instant, SessionId)>,
     pub(crate) transactions: HashMap<u64, SessionId, RandomState>,
+    /// The last that nobody waits for, in order.
+    pub(crate) upkeep: VecDeque<(u64, SessionId)>,
     pub(crate) restoring: Restoring,
     pub(crate) next_session: u64,
     pub(crate) next_transaction: u64,
     pub(crate) now: Instant,
     pub(crate) draining: bool,
+    /// There is no relay to tell anything.
+    pub(crate) away: bool,
+    /// Calls that ended meanwhile, or may have been made.
+    pub(crate) removed: Vec<SessionId>,
     pub(crate) output: VecDeque<ToRelay<'static>>,
     pub(crate) outcomes: VecDeque<(RequestId, Result<Reply, Refusal>)>,
     pub(crate) events: VecDeque<Event>,
@@ -72,6 +78,8 @@ pub(crate) struct Held {
     pub waiting: VecDeque<(RequestId, UnixTime, Command)>,
     /// Its entry among what is due.
     pub due: Instant,
+    /// The relay could not do something for it: it is told all of it again.
+    pub untold: bool,
     /// Parties that are not heard and of whom that was told.
     pub unheard: Vec<PartyId>,
 }
@@ -93,11 +101,14 @@ impl Calls {
             by_call_id: HashMap::default(),
             due: BTreeSet::new(),
             transactions: HashMap::default(),
+            upkeep: VecDeque::new(),
             restoring: Restoring::default(),
             next_session: MEDIA | 1,
             next_transaction: MEDIA,
             now: Instant::default(),
             draining: false,
+            away: false,
+            removed: Vec::new(),
             output: VecDeque::new(),
             outcomes: VecDeque::new(),
             events: VecDeque::new(),
@@ -156,8 +167,13 @@ impl Calls {
         self.events.pop_front()
     }
 
-    /// Says all calls to the relay again, as [`poll_output`](Self::poll_output) is called.
+    /// The relay is there, or there again: says all calls to it, as [`poll_output`](Self::poll_output) is called, and which
+    /// ended meanwhile.
     pub fn reinstall(&mut self) {
+        self.away = false;
+        for session in std::mem::take(&mut self.removed) {
+            self.tell(session, vec![Operation::RemoveSession], false);
+        }
         self.reinstall = self.held.keys().copied().collect();
     }
 

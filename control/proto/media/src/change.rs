@@ -58,6 +58,9 @@ impl Calls {
             return Err(Refusal::UnknownParty { what: "from-tag", value: tag.to_owned(), call_id });
         }
         if let Some(branch) = delete.via_branch.as_deref().and_then(|branch| losing(&held.call, branch)) {
+            if self.away {
+                return Err(Refusal::RelayAway);
+            }
             self.delete_branch(session, wall, request, delete, branch);
             return Ok(());
         }
@@ -86,13 +89,13 @@ impl Calls {
         branch: PartyId,
     ) {
         let Some(held) = self.held.get(&session) else { return };
-        let before = held.call.clone();
+        let (before, lives) = (held.call.clone(), held.measured.lives());
         let reply = Reply::Deleted(Box::new(view::call(&before, &held.measured, |_| true)));
         let mut call = before.clone();
-        call.parties.retain(|party| party.id != branch);
+        call.remove_party(branch);
         let operations = self.replace(session, call);
         let command = Command::Delete(delete.clone());
-        let asked = Asked { request, wall, command, before: Some(before), reply, attempts: 0 };
+        let asked = Asked { request, wall, command, before: Some(before), lives, reply, attempts: 0 };
         self.ask(session, operations, Purpose::Command(Box::new(asked)));
     }
 }

@@ -105,7 +105,12 @@ impl Calls {
             let operations = self.replace(session, call);
             self.tell(session, operations, false);
         }
-        self.output.push_back(ToRelay::Report { session: Some(session) });
+        if self.held.get_mut(&session).is_some_and(|held| std::mem::take(&mut held.untold)) {
+            self.say_again(session);
+        }
+        if !self.away {
+            self.output.push_back(ToRelay::Report { session: Some(session) });
+        }
     }
 
     /// When a call is looked at next: the more there are, the less often.

@@ -114,13 +114,13 @@ impl Interfaces {
 
     /// Leaves a pair alone for a while: another program has it. It stays taken until then.
     pub fn set_aside(&mut self, name: &str, pair: Relayed, now: Instant) {
-        self.release_foreign(now);
         if self.foreign.len() < limits::FOREIGN_PORTS_MAX && self.claim(name, pair) {
             self.foreign.push_back((now.after(limits::FOREIGN_PORT), pair));
         }
     }
 
-    fn release_foreign(&mut self, now: Instant) {
+    /// Ports that other programs had a while ago may be tried again.
+    pub fn release_foreign(&mut self, now: Instant) {
         while self.foreign.front().is_some_and(|(until, _)| *until <= now) {
             let Some((_, pair)) = self.foreign.pop_front() else { return };
             let ip = pair.internal.ip();

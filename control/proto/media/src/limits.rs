@@ -35,6 +35,10 @@ pub const INTERFACES_MAX: usize = 32;
 /// Addresses of all interfaces, 8 KiB each.
 pub const ADDRESSES_MAX: usize = raceway_api::limits::RELAY_ADDRESSES_MAX;
 
+/// Messages of which a failure is still understood though nobody waits for them, 16 octets each. The relay answers in
+/// milliseconds.
+pub const UPKEEP_MAX: usize = 4096;
+
 /// How long the relay keeps a call without being told again: so long it outlives control.
 pub const LIFETIME: Duration = Duration::from_secs(3600);
 

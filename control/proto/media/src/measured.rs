@@ -158,6 +158,18 @@ impl Measurements {
         self.legs.entry(leg.0).or_default().live = Live::default();
     }
 
+    /// Where all legs' packets go.
+    pub fn lives(&self) -> Vec<(LegId, Live)> {
+        self.legs.iter().map(|(&id, leg)| (LegId(id), leg.live.clone())).collect()
+    }
+
+    /// Takes these back.
+    pub fn put_back(&mut self, lives: Vec<(LegId, Live)>) {
+        for (leg, live) in lives {
+            self.legs.entry(leg.0).or_default().live = live;
+        }
+    }
+
     /// Takes over what happened on a leg.
     pub fn event(&mut self, leg: LegId, event: &LegEvent) {
         let leg = self.legs.entry(leg.0).or_default();

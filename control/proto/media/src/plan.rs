@@ -71,11 +71,16 @@ impl Plan {
         Self { session: Operation::RemoveSession, media: Vec::new(), legs: Vec::new(), flows: Vec::new() }.towards(self)
     }
 
+    /// Whether a flow is there under its name, though it may do something else.
+    pub fn has(&self, flow: &Flow) -> bool {
+        self.flows.iter().any(|other| other.id == flow.id && other.matches == flow.matches)
+    }
+
     /// How the relay gets from here to there. What carries packets goes first when it must go, and comes last.
     pub fn towards(&self, there: &Self) -> Vec<Operation<'static>> {
         let mut operations = Vec::new();
-        let stays = |flow: &Flow| there.flows.iter().any(|other| other.id == flow.id && other.matches == flow.matches);
-        operations.extend(self.flows.iter().filter(|flow| !stays(flow)).map(|flow| Operation::RemoveFlow(flow.id)));
+        let gone = self.flows.iter().filter(|flow| !there.has(flow));
+        operations.extend(gone.map(|flow| Operation::RemoveFlow(flow.id)));
         if self.session != there.session {
             operations.push(there.session.clone());
         }

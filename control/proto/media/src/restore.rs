@@ -13,6 +13,7 @@ use crate::call::{Call, Party, PartyId, Rules, Stream};
 use crate::calls::{Calls, Held, MEDIA};
 use crate::limits;
 use crate::measured::Measurements;
+use crate::plan::Plan;
 
 /// Calls of a snapshot that is coming in, in the relay's words.
 #[derive(Debug, Default)]
@@ -75,11 +76,28 @@ impl Calls {
         let (id, mut measured) = (call.id, Measurements::default());
         measured.report(&parts.report(id), |_, _| None);
         self.by_call_id.insert(call.call_id.clone(), id);
-        let held =
-            Held { call, measured, pending: None, waiting: Default::default(), due: self.now, unheard: Vec::new() };
+        let held = Held {
+            call,
+            measured,
+            pending: None,
+            waiting: Default::default(),
+            due: self.now,
+            untold: false,
+            unheard: Vec::new(),
+        };
         self.held.insert(id, Box::new(held));
         self.reschedule(id);
+        self.remove_stale(id, parts);
         true
+    }
+
+    /// Flows that rest on what is not so any more.
+    fn remove_stale(&mut self, id: SessionId, parts: &Parts) {
+        let Some(held) = self.held.get(&id) else { return };
+        let plan = Plan::of(&held.call, &held.measured, &self.interfaces);
+        let stale = parts.flows.iter().filter(|flow| !plan.has(&flow.flow));
+        let operations: Vec<_> = stale.map(|flow| Operation::RemoveFlow(flow.flow.id)).collect();
+        self.tell(id, operations, false);
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use raceway_api::{Operation, OperationError, SessionId, ToRelay};
+use raceway_api::{LegId, Operation, OperationError, SessionId, ToRelay};
 use raceway_units::{Instant, UnixTime};
 
 use crate::call::Call;
 use crate::calls::{Calls, Held};
 use crate::command::{Command, Reply, RequestId};
 use crate::event::{Ended, Event};
-use crate::measured::Measurements;
+use crate::measured::{Live, Measurements};
 use crate::plan::Plan;
 use crate::refusal::{Refusal, RelayReason};
 use crate::signal::{Context, check_name, warnings};
@@ -40,6 +40,8 @@ pub(crate) struct Asked {
     pub command: Command,
     /// None: the command made the call.
     pub before: Option<Call>,
+    /// What was settled then.
+    pub lives: Vec<(LegId, Live)>,
     pub reply: Reply,
     pub attempts: u8,
 }
@@ -49,6 +51,7 @@ impl Calls {
     pub(crate) fn run(&mut self, wall: UnixTime, request: RequestId, command: Command) {
         let session = self.by_call_id.get(command.call_id()).copied();
         let refusal = match (&command, session) {
+            (Command::Offer(_) | Command::Answer(_) | Command::Change(_), _) if self.away => Some(Refusal::RelayAway),
             (Command::Offer(_), None) => self.begin(wall, request, command, 0).err(),
             (_, None) => Some(Refusal::UnknownCall(command.call_id().to_owned())),
             (Command::Delete(delete), Some(session)) => self.delete(session, wall, request, &delete.clone()).err(),
@@ -95,11 +98,18 @@ impl Calls {
         let measured = Measurements::default();
         let operations = Plan::of(&call, &measured, &self.interfaces).whole();
         self.by_call_id.insert(call.call_id.clone(), id);
-        let held =
-            Held { call, measured, pending: None, waiting: Default::default(), due: self.now, unheard: Vec::new() };
+        let held = Held {
+            call,
+            measured,
+            pending: None,
+            waiting: Default::default(),
+            due: self.now,
+            untold: false,
+            unheard: Vec::new(),
+        };
         self.held.insert(id, Box::new(held));
         self.due.insert((self.now, id));
-        let asked = Asked { request, wall, command, before: None, reply, attempts };
+        let asked = Asked { request, wall, command, before: None, lives: Vec::new(), reply, attempts };
         self.ask(id, operations, Purpose::Command(Box::new(asked)));
         self.reschedule(id);
         Ok(())
@@ -125,7 +135,8 @@ impl Calls {
                 return Err(refusal);
             }
         };
-        let asked = Asked { request, wall, command, before: Some(before), reply, attempts };
+        let lives = self.held.get(&session).map(|held| held.measured.lives()).unwrap_or_default();
+        let asked = Asked { request, wall, command, before: Some(before), lives, reply, attempts };
         let operations = self.replace(session, call);
         self.ask(session, operations, Purpose::Command(Box::new(asked)));
         Ok(())
@@ -134,6 +145,7 @@ impl Calls {
     /// What a command makes of a call.
     fn change(&mut self, wall: UnixTime, call: &mut Call, command: &Command) -> Result<Reply, Refusal> {
         (call.signal, call.signal_wall) = (self.now, wall);
+        self.interfaces.release_foreign(self.now);
         let Self { interfaces, random, settings, .. } = self;
         let mut context = Context { interfaces, random, settings, wall };
         match command {
@@ -166,6 +178,15 @@ impl Calls {
         before.towards(&Plan::of(&held.call, &held.measured, &self.interfaces))
     }
 
+    /// Puts a call back as it was before a command, with what was settled; gives what takes the relay there.
+    fn put_back(&mut self, session: SessionId, call: Call, lives: Vec<(LegId, Live)>) -> Vec<Operation<'static>> {
+        let Some(held) = self.held.get_mut(&session) else { return Vec::new() };
+        let before = Plan::of(&held.call, &held.measured, &self.interfaces);
+        held.call = call;
+        held.measured.put_back(lives);
+        before.towards(&Plan::of(&held.call, &held.measured, &self.interfaces))
+    }
+
     /// Gives back the ports of a call that another state of it does not have.
     pub(crate) fn release(&mut self, call: &Call, other: Option<&Call>) {
         for (_, _, stream) in call.streams() {
@@ -189,6 +210,9 @@ impl Calls {
 
     /// Tells the relay, in as many messages as it takes.
     pub(crate) fn tell(&mut self, session: SessionId, mut operations: Vec<Operation<'static>>, confirm: bool) {
+        if self.away {
+            return;
+        }
         if confirm {
             operations.push(Operation::Confirm);
         }
@@ -207,6 +231,12 @@ impl Calls {
             }
             let transaction = self.next_transaction;
             self.next_transaction += 1;
+            if !confirm {
+                self.upkeep.push_back((transaction, session));
+                if self.upkeep.len() > limits::UPKEEP_MAX {
+                    self.upkeep.pop_front();
+                }
+            }
             self.output.push_back(ToRelay::Apply { transaction, session, operations, then_send: None });
         }
     }
@@ -226,7 +256,13 @@ impl Calls {
             Some((session, Purpose::Command(asked))) => self.undo(session, *asked, error),
             // What was to be removed is not there.
             Some((session, end @ Purpose::End(..))) => self.done(session, end),
-            None => {}
+            None => {
+                let at = self.upkeep.binary_search_by_key(&transaction, |(transaction, _)| *transaction);
+                let session = at.ok().and_then(|at| self.upkeep.get(at)).map(|(_, session)| *session);
+                if let Some(held) = session.and_then(|session| self.held.get_mut(&session)) {
+                    held.untold = true;
+                }
+            }
         }
     }
 
@@ -260,7 +296,7 @@ impl Calls {
 
     /// The call is as it was before; a port that somebody else has is left alone, and another one is tried.
     fn undo(&mut self, session: SessionId, asked: Asked, error: OperationError) {
-        let Asked { request, wall, command, before, attempts, .. } = asked;
+        let Asked { request, wall, command, before, lives, attempts, .. } = asked;
         let Some(after) = self.held.get(&session).map(|held| held.call.clone()) else { return };
         self.release(&after, before.as_ref());
         if error == OperationError::AddressInUse {
@@ -273,7 +309,7 @@ impl Calls {
         let again = error == OperationError::AddressInUse && attempts + 1 < limits::PORT_ATTEMPTS;
         let waiting = match before {
             Some(before) => {
-                let operations = self.replace(session, before);
+                let operations = self.put_back(session, before, lives);
                 self.tell(session, operations, false);
                 None
             }
@@ -311,6 +347,10 @@ impl Calls {
 
     /// Ends a call: the relay is asked for its counters, then told to remove it.
     pub(crate) fn end(&mut self, session: SessionId, request: Option<RequestId>, why: Ended) {
+        if self.away {
+            self.removed.push(session);
+            return self.ended(session, request, why);
+        }
         self.output.push_back(ToRelay::Report { session: Some(session) });
         self.ask(session, vec![Operation::RemoveSession], Purpose::End(request, why));
         self.reschedule(session);
@@ -351,9 +391,10 @@ impl Calls {
         self.tell(session, operations, false);
     }
 
-    /// The relay is gone: what waits for it is refused, and calls are as they were before. When it is back,
-    /// [`reinstall`](Self::reinstall) tells it all.
+    /// The relay is gone, or not there yet: what waits for it is refused, and calls are as they were before. When it is
+    /// there, [`reinstall`](Self::reinstall) tells it all. Until then only deleting is possible.
     pub fn relay_lost(&mut self) {
+        self.away = true;
         self.output.clear();
         let sessions: Vec<SessionId> = self.held.keys().copied().collect();
         for session in sessions {
@@ -363,20 +404,22 @@ impl Calls {
             }
             let Some(pending) = self.held.get_mut(&session).and_then(|held| held.pending.take()) else { continue };
             match pending.purpose {
-                Purpose::End(request, why) => self.ended(session, request, why),
+                Purpose::End(request, why) => self.end(session, request, why),
                 Purpose::Command(asked) => {
                     self.outcomes.push_back((asked.request, Err(Refusal::RelayAway)));
                     let Some(after) = self.held.get(&session).map(|held| held.call.clone()) else { continue };
                     self.release(&after, asked.before.as_ref());
                     match asked.before {
-                        Some(before) => drop(self.replace(session, before)),
-                        None => drop(self.forget(session)),
+                        Some(before) => drop(self.put_back(session, before, asked.lives)),
+                        None => {
+                            self.removed.push(session);
+                            drop(self.forget(session));
+                        }
                     }
                 }
             }
         }
         self.transactions.clear();
-        self.output.clear();
     }
 }
 

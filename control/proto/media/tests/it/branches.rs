@@ -96,3 +96,24 @@ fn an_early_answer_and_the_final_one_say_the_same() {
         changes.filter(|o| !matches!(o, raceway_api::Operation::PutSession { .. } | raceway_api::Operation::Confirm));
     assert_eq!(changes.count(), 0, "the relay is told nothing new");
 }
+
+#[test]
+fn the_offer_to_a_branch_that_is_gone_cannot_be_answered() {
+    let mut world = World::new();
+    world.offer(branch("1"));
+    world.offer(Offer { from_tag: "carol".into(), ..offer(body("192.0.2.3", 6000)) });
+    world.command(Command::Delete(Delete { via_branch: Some("1".into()), ..delete() })).unwrap();
+    let refusal = world.command(Command::Answer(of_branch("1", "bob", body("192.0.2.2", 5000)))).unwrap_err();
+    assert!(refusal.to_string().starts_with("There is no offer"), "{refusal}");
+}
+
+#[test]
+fn an_early_answer_may_refuse_what_the_final_one_takes() {
+    let mut world = World::new();
+    let two = |address, port, video: u16| format!("{}m=video {video} RTP/AVP 96\r\n", body(address, port));
+    world.offer(offer(two("192.0.2.1", 4000, 4002)));
+    world.answer(answer(two("192.0.2.2", 5000, 0)));
+    assert_eq!(world.session().legs.len(), 2);
+    world.answer(answer(two("192.0.2.2", 5000, 5002)));
+    assert_eq!(world.session().legs.len(), 4);
+}

@@ -202,6 +202,31 @@ fn while_the_relay_is_away_commands_are_refused_and_calls_stay() {
 }
 
 #[test]
+fn a_call_that_is_deleted_while_the_relay_is_away_is_gone_when_it_is_back() {
+    let mut world = World::new();
+    world.plain();
+    world.calls.relay_lost();
+    world.delete();
+    assert!(matches!(world.command(Command::Offer(offer(body("192.0.2.1", 4000)))), Err(Refusal::RelayAway)));
+    assert_eq!((world.calls.len(), world.relay.sessions.len()), (0, 1));
+    world.calls.reinstall();
+    world.settle();
+    assert!(world.relay.sessions.is_empty());
+}
+
+#[test]
+fn what_the_relay_could_not_do_unasked_is_said_again() {
+    let mut world = World::new();
+    world.plain();
+    let delayed = raceway_media::Delete { delay: Some(std::time::Duration::from_secs(30)), ..delete() };
+    world.relay.fail = Some(OperationError::FlowsFull);
+    world.command(Command::Delete(delayed)).unwrap();
+    let stale = world.session().blob.clone();
+    world.pass(std::time::Duration::from_secs(1));
+    assert_ne!(world.session().blob, stale);
+}
+
+#[test]
 fn no_new_calls_while_draining() {
     let mut world = World::new();
     world.plain();

@@ -13,7 +13,7 @@ pub struct Session {
     pub blob: Vec<u8>,
     pub worker: u16,
     pub expires_at_ns: u64,
-    pub media: Vec<(SocketAddr, SocketAddr)>,
+    pub media: BTreeMap<SocketAddr, SocketAddr>,
     pub legs: BTreeMap<LegId, Leg<'static>>,
     pub flows: BTreeMap<FlowId, Flow>,
 }
@@ -26,6 +26,8 @@ pub struct Relay {
     pub foreign: Vec<u16>,
     /// The next operation like this fails.
     pub fail: Option<OperationError>,
+    /// One failed: what nobody waited for may be missing until it is said again.
+    pub failed: bool,
     /// Operations so far.
     pub operations: Vec<Operation<'static>>,
     /// What is measured, by leg and by flow.
@@ -72,6 +74,7 @@ impl Relay {
     fn apply(&mut self, id: SessionId, operation: Operation<'static>) -> Result<(), OperationError> {
         if let Operation::PutSession { worker, expires_at_ns, blob, .. } = operation {
             if let Some(error) = self.fail.take() {
+                self.failed = true;
                 return Err(error);
             }
             let session = self.sessions.entry(id).or_default();
@@ -90,17 +93,16 @@ impl Relay {
                 if self.foreign.contains(&address.port()) {
                     return Err(OperationError::AddressInUse);
                 }
-                if !session.media.contains(&(address, external)) {
+                if session.media.insert(address, external).is_none() {
                     assert!(self.open.insert(address), "{address} is open already");
-                    session.media.push((address, external));
                 }
             }
             Operation::CloseMedia { address } => {
-                session.media.retain(|media| media.0 != address);
+                session.media.remove(&address);
                 self.open.remove(&address);
             }
             Operation::PutLeg(leg) => {
-                let open = |address: SocketAddr| session.media.iter().any(|media| media.0 == address);
+                let open = |address: SocketAddr| session.media.contains_key(&address);
                 assert!(open(leg.rtp.local), "RTP of {leg:?}");
                 assert!(leg.rtcp.is_none_or(|rtcp| open(rtcp.local)), "RTCP of {leg:?}");
                 for path in [Some(leg.rtp), leg.rtcp].into_iter().flatten() {
@@ -112,7 +114,7 @@ impl Relay {
             Operation::PutFlow(flow) => {
                 let other = session.flows.values().find(|other| other.matches == flow.matches);
                 assert!(other.is_none_or(|other| other.id == flow.id), "{flow:?} {other:?}");
-                let open = |address: SocketAddr| session.media.iter().any(|media| media.0 == address);
+                let open = |address: SocketAddr| session.media.contains_key(&address);
                 let FlowAction::Anchor { from, to, .. } = flow.action else { panic!("{flow:?}") };
                 assert!(open(flow.matches.local) && open(from), "{flow:?}");
                 assert!(matches!(flow.matches.remote, Remote::Exact(_)) && to.is_ipv4() == from.is_ipv4());
@@ -146,7 +148,7 @@ impl Relay {
             expires_at_ns: session.expires_at_ns,
             blob: session.blob.clone().into(),
             relayed: Vec::new(),
-            media: session.media.clone(),
+            media: session.media.clone().into_iter().collect(),
             flows: session.flows.values().map(|flow| self.flow_report(flow)).collect(),
             legs: legs.collect(),
         })
