@@ -5,6 +5,7 @@ mod config;
 mod datapath;
 mod engine;
 mod loadgen;
+mod srtp;
 mod stun;
 #[allow(dead_code, reason = "shared with the tests of the packet logic, which read frames too")]
 #[path = "../../../../ebpf/datapath/tests/support/packet.rs"]
@@ -41,7 +42,16 @@ const fn scenario(name: &'static str, prepare: fn(u32) -> Operation) -> Scenario
 /// All of them; the first does nothing, so it is what counting itself costs.
 fn scenarios() -> Vec<Scenario> {
     let mut all = vec![scenario("", |_| Box::new(|| ()))];
-    for core in [api::all(), config::all(), datapath::all(), engine::all(), loadgen::all(), stun::all(), turn::all()] {
+    for core in [
+        api::all(),
+        config::all(),
+        datapath::all(),
+        engine::all(),
+        loadgen::all(),
+        srtp::all(),
+        stun::all(),
+        turn::all(),
+    ] {
         all.extend(core);
     }
     all
