@@ -4,7 +4,8 @@ use raceway_sdp::{Media, Sdp};
 
 use crate::call::{Call, Offered, OfferedMedia, PartyId, both};
 use crate::command::Answer;
-use crate::options::{Family, Options};
+use crate::ice::IceAgreement;
+use crate::options::{Family, Ice, Options};
 use crate::refusal::Refusal;
 use crate::rewrite::{self, Line, Out};
 use crate::security;
@@ -92,17 +93,23 @@ fn stream(
     answerer.muxed = muxed;
     answerer.formats = both(&was_offered.formats, &read.formats);
     (answerer.receive, answerer.send) = agreement.answerer;
+    answerer.ice = answerer.ice.take().filter(|_| answerer.offered_ice).and_then(|ice| ice.answered(read.ice.as_ref()));
     let offerer = call.party_mut(from).and_then(|party| party.stream_mut(index)).expect("it was found just now");
     offerer.take(was_offered);
     offerer.muxed = was_offered.mux && accepted;
     offerer.formats = both(&read.formats, &was_offered.formats);
     (offerer.receive, offerer.send) = agreement.offerer;
+    let refused = offered.ice_reject || options.ice == Some(Ice::Remove);
+    let theirs = was_offered.ice.as_ref().filter(|_| !refused);
+    let lite = options.ice_lite.or(offered.ice_lite);
+    offerer.ice = theirs.map(|theirs| IceAgreement::answering(offerer.ice.take(), theirs, lite, context.random));
     Ok(Line::Relayed {
         local: offerer.local,
         protocol: was_offered.protocol,
         mux: offerer.muxed,
         mux_only: offerer.muxed,
         crypto: agreement.line.into_iter().collect(),
+        ice: offerer.ice.clone(),
     })
 }
 

@@ -1,9 +1,13 @@
 //! What the relay keeps for us beside legs: the words of signalling.
 
+use std::net::SocketAddr;
+
+use raceway_ice::{Candidate, Component, Credentials, Mode, Role};
 use raceway_sdp::{Direction, Kind, Protocol};
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Party, Stream};
+use crate::ice::IceAgreement;
 
 /// Version of both encodings; another one is not understood, and its sessions are removed.
 const VERSION: u8 = 1;
@@ -41,6 +45,19 @@ pub(crate) struct LegBlob<'a> {
     pub direction: u8,
     pub codec: Option<&'a str>,
     pub offered_mux: bool,
+    #[serde(borrow)]
+    pub ice: Option<IceBlob<'a>>,
+}
+
+/// Without this, checks after a restart would go unanswered. In the relay's memory, as SRTP keys are.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct IceBlob<'a> {
+    /// Lite, controlling, controlled.
+    pub mode: u8,
+    #[serde(borrow)]
+    pub local: (&'a str, &'a str),
+    #[serde(borrow)]
+    pub remote: Option<(&'a str, &'a str)>,
 }
 
 /// At most [`raceway_api::limits::BLOB_MAX`], by the limit of a call's name.
@@ -59,8 +76,14 @@ pub(crate) fn session(call: &Call) -> Vec<u8> {
     postcard::to_extend(&blob, Vec::with_capacity(96)).expect("writing into memory cannot fail")
 }
 
-/// At most [`raceway_api::limits::LEG_BLOB_MAX`]: of the words that are only for people, the longest are cut.
+/// At most [`raceway_api::limits::LEG_BLOB_MAX`]: long words that are only for people are left out, and credentials of ICE
+/// where these and the names of signalling are both very long.
 pub(crate) fn leg(party: &Party, index: usize, stream: &Stream) -> Vec<u8> {
+    let whole = encode(party, index, stream, stream.ice.as_deref());
+    if whole.len() <= raceway_api::limits::LEG_BLOB_MAX { whole } else { encode(party, index, stream, None) }
+}
+
+fn encode(party: &Party, index: usize, stream: &Stream, ice: Option<&IceAgreement>) -> Vec<u8> {
     let short = |text: &'_ str| text.len() <= 32;
     let blob = LegBlob {
         version: VERSION,
@@ -79,6 +102,11 @@ pub(crate) fn leg(party: &Party, index: usize, stream: &Stream) -> Vec<u8> {
         direction: direction_number(stream.direction),
         codec: stream.codec.as_deref().filter(|codec| short(codec)),
         offered_mux: stream.offered_mux,
+        ice: ice.map(|ice| IceBlob {
+            mode: MODES.iter().position(|mode| *mode == ice.mode).unwrap_or(0) as u8,
+            local: (ice.local.ufrag(), ice.local.password()),
+            remote: ice.remote.as_ref().map(|remote| (remote.ufrag(), remote.password())),
+        }),
     };
     postcard::to_extend(&blob, Vec::with_capacity(96)).expect("writing into memory cannot fail")
 }
@@ -91,6 +119,25 @@ pub(crate) fn read_leg(octets: &[u8]) -> Option<LegBlob<'_>> {
     postcard::from_bytes(octets).ok().filter(|blob: &LegBlob<'_>| blob.version == VERSION)
 }
 
+/// The agreement of a blob. A full agent begins with where packets went.
+pub(crate) fn ice(blob: &IceBlob<'_>, rtp: Option<SocketAddr>, rtcp: Option<SocketAddr>) -> Option<IceAgreement> {
+    let credentials = |(ufrag, password): (&str, &str)| Credentials::new(ufrag, password).ok();
+    let remote = match blob.remote {
+        None => None,
+        Some(remote) => Some(credentials(remote)?),
+    };
+    let candidate = |component, address: Option<SocketAddr>| Some(Candidate::host(component, address?));
+    let candidates = [candidate(Component::Rtp, rtp), candidate(Component::Rtcp, rtcp)];
+    Some(IceAgreement {
+        mode: *MODES.get(usize::from(blob.mode))?,
+        local: credentials(blob.local)?,
+        remote,
+        candidates: candidates.into_iter().flatten().collect(),
+        relayed: false,
+    })
+}
+
+const MODES: [Mode; 3] = [Mode::Lite, Mode::Full(Role::Controlling), Mode::Full(Role::Controlled)];
 const KINDS: [Kind; 7] =
     [Kind::Audio, Kind::Video, Kind::Text, Kind::Image, Kind::Application, Kind::Message, Kind::Other];
 const DIRECTIONS: [Direction; 4] = [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
@@ -120,5 +167,5 @@ pub(crate) fn direction(number: u8) -> Option<Direction> {
 }
 
 // Three names of a party, and five words of at most 32 octets, the address and numbers.
-const _: () = assert!(3 * (crate::limits::TAG_MAX + 2) + 3 * 33 + 18 + 16 <= raceway_api::limits::LEG_BLOB_MAX);
+const _: () = assert!(3 * (crate::limits::TAG_MAX + 2) + 3 * 33 + 18 + 17 <= raceway_api::limits::LEG_BLOB_MAX);
 const _: () = assert!(crate::limits::CALL_ID_MAX + 96 <= raceway_api::limits::BLOB_MAX);

@@ -8,7 +8,8 @@ use raceway_ports::Relayed;
 use raceway_sdp::{Crypto, Direction, Kind, Media, Origin, Protocol};
 use raceway_units::{Instant, UnixTime};
 
-use crate::options::{Osrtp, RtcpMux, Sdes};
+use crate::ice::{IceAgreement, TheirIce};
+use crate::options::{IceLite, Osrtp, RtcpMux, Sdes};
 
 /// Names a party inside its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +82,8 @@ pub(crate) struct Stream {
     /// What we offered to it; keys stay for the next offer.
     pub offered: Vec<Crypto>,
     pub offered_mux: bool,
+    pub offered_ice: bool,
+    pub ice: Option<Box<IceAgreement>>,
 }
 
 /// What was switched on for the packets of a party.
@@ -103,6 +106,8 @@ pub(crate) struct Offered {
     pub osrtp: Osrtp,
     pub rtcp_mux: RtcpMux,
     pub sdes: Sdes,
+    pub ice_reject: bool,
+    pub ice_lite: Option<IceLite>,
 }
 
 /// What an m-line says, as far as the relay is to be told.
@@ -118,6 +123,7 @@ pub(crate) struct OfferedMedia {
     pub codec: Option<Box<str>>,
     pub learning: Learning,
     pub source: SourcePolicy,
+    pub ice: Option<TheirIce>,
 }
 
 /// A body that went to a party.
@@ -220,6 +226,12 @@ impl Stream {
         (!self.muxed).then(|| self.local.next())
     }
 
+    /// Our addresses, of RTP and then of RTCP if that has its own.
+    pub fn bases(&self) -> Vec<SocketAddr> {
+        let locals = [Some(self.local), self.local_rtcp()];
+        locals.into_iter().flatten().map(|local| local.internal).collect()
+    }
+
     /// Takes over what the party said.
     pub fn take(&mut self, media: &OfferedMedia) {
         self.rtp = media.rtp;
@@ -249,7 +261,7 @@ pub(crate) fn formats(media: &Media) -> Vec<Format> {
         let (payload_type, clock_hz) = (codec.payload_type, codec.clock_rate);
         Format { payload_type, codec: known.map_or(Codec::Other, |(_, codec)| codec), clock_hz }
     };
-    let codecs = media.codecs.0.iter().map(codec);
+    let codecs = media.codecs.0.iter().filter(|codec| codec.clock_rate != 0).map(codec);
     codecs.take(raceway_api::limits::FORMATS_MAX).collect()
 }
 

@@ -1,6 +1,7 @@
 //! The calls: what comes in, what goes out.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
@@ -12,6 +13,7 @@ use raceway_units::{Instant, UnixTime};
 use crate::call::{Call, PartyId};
 use crate::command::{Command, Reply, RequestId};
 use crate::event::Event;
+use crate::ice::Agents;
 use crate::interfaces::Interfaces;
 use crate::limits;
 use crate::measured::Measurements;
@@ -50,6 +52,8 @@ pub struct Calls {
     pub(crate) random: Random,
     pub(crate) held: HashMap<SessionId, Box<Held>, RandomState>,
     pub(crate) by_call_id: HashMap<Arc<str>, SessionId, RandomState>,
+    /// Addresses of calls whose STUN is taken.
+    pub(crate) by_local: HashMap<SocketAddr, SessionId, RandomState>,
     pub(crate) due: BTreeSet<(Instant, SessionId)>,
     pub(crate) transactions: HashMap<u64, SessionId, RandomState>,
     /// The last that nobody waits for, in order.
@@ -74,14 +78,33 @@ pub struct Calls {
 pub(crate) struct Held {
     pub call: Call,
     pub measured: Measurements,
+    pub agents: Agents,
     pub pending: Option<Box<Pending>>,
     pub waiting: VecDeque<(RequestId, UnixTime, Command)>,
     /// Its entry among what is due.
     pub due: Instant,
+    /// When its counters are asked for.
+    pub report_at: Instant,
     /// The relay could not do something for it: it is told all of it again.
     pub untold: bool,
     /// Parties that are not heard and of whom that was told.
     pub unheard: Vec<PartyId>,
+}
+
+impl Held {
+    pub fn new(call: Call, measured: Measurements, now: Instant) -> Self {
+        Self {
+            call,
+            measured,
+            agents: Agents::default(),
+            pending: None,
+            waiting: VecDeque::new(),
+            due: now,
+            report_at: now.after(limits::REPORT_INTERVAL),
+            untold: false,
+            unheard: Vec::new(),
+        }
+    }
 }
 
 impl Calls {
@@ -99,6 +122,7 @@ impl Calls {
             random: Random::new(random),
             held: HashMap::default(),
             by_call_id: HashMap::default(),
+            by_local: HashMap::default(),
             due: BTreeSet::new(),
             transactions: HashMap::default(),
             upkeep: VecDeque::new(),

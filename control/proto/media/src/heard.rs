@@ -14,6 +14,8 @@ use crate::plan::Plan;
 
 /// Silence of one party, while another one is heard, after which it is told.
 const ONE_WAY: Duration = Duration::from_secs(10);
+/// Time until what was due while a command was under way is looked at again.
+const BUSY: Duration = Duration::from_millis(10);
 /// How lately the other one was heard.
 const HEARD: Duration = Duration::from_secs(3);
 
@@ -32,6 +34,7 @@ impl Calls {
             }
             LegEvent::KeyExhausted { .. } => self.events.push_back(Event::KeyExhausted { call_id, tag }),
             LegEvent::FirstPacket { .. } | LegEvent::Rollover(_) => held.measured.event(leg, event),
+            LegEvent::Learned { .. } if held.pending.is_some() => {}
             LegEvent::Learned { .. } => {
                 let before = Plan::of(&held.call, &held.measured, &self.interfaces);
                 held.measured.event(leg, event);
@@ -46,8 +49,10 @@ impl Calls {
         self.now = self.now.max(now);
         let Some(held) = self.held.get_mut(&report.id) else { return };
         let before = Plan::of(&held.call, &held.measured, &self.interfaces);
-        let Held { call, measured, .. } = &mut **held;
-        let changed = measured.report(report, |leg, payload_type| codec(call, leg, payload_type));
+        let Held { call, measured, pending, .. } = &mut **held;
+        // What the relay said before it carried out a command may be of addresses that are past.
+        let is_known = |leg| pending.is_some() || call.stream(leg).is_some_and(|(_, _, stream)| stream.ice.is_some());
+        let changed = measured.report(report, |leg, payload_type| codec(call, leg, payload_type), is_known);
         one_way(held, self.now).for_each(|event| self.events.push_back(event));
         if changed {
             let operations = before.towards(&Plan::of(&held.call, &held.measured, &self.interfaces));
@@ -92,8 +97,10 @@ impl Calls {
     }
 
     fn look(&mut self, session: SessionId) {
+        self.time_agents(session);
         let Some(held) = self.held.get(&session) else { return };
-        if held.pending.is_some() {
+        let is_due = held.report_at <= self.now || held.call.ends_at.is_some_and(|at| at <= self.now);
+        if held.pending.is_some() || !is_due {
             return;
         }
         if let Some(why) = over(held, &self.settings, self.now) {
@@ -105,7 +112,10 @@ impl Calls {
             let operations = self.replace(session, call);
             self.tell(session, operations, false);
         }
-        if self.held.get_mut(&session).is_some_and(|held| std::mem::take(&mut held.untold)) {
+        let next = self.now.after(self.report_interval());
+        let Some(held) = self.held.get_mut(&session) else { return };
+        held.report_at = next;
+        if std::mem::take(&mut held.untold) {
             self.say_again(session);
         }
         if !self.away {
@@ -113,14 +123,22 @@ impl Calls {
         }
     }
 
-    /// When a call is looked at next: the more there are, the less often.
+    /// When a call is looked at next.
     pub(crate) fn reschedule(&mut self, session: SessionId) {
-        let interval = Duration::from_nanos(self.held.len() as u64 * 1_000_000_000 / limits::REPORTS_PER_SECOND);
-        let next = self.now.after(interval.max(limits::REPORT_INTERVAL));
         let Some(held) = self.held.get_mut(&session) else { return };
         self.due.remove(&(held.due, session));
-        held.due = held.call.ends_at.filter(|at| *at > self.now).map_or(next, |at| at.min(next));
+        let ends_at = held.call.ends_at.filter(|at| *at > self.now);
+        let next = [Some(held.report_at), ends_at, held.agents.due()].into_iter().flatten().min();
+        // What is due and cannot be done now, since a command is under way, is tried again soon.
+        let soon = self.now.after(if held.pending.is_some() { BUSY } else { Duration::from_nanos(1) });
+        held.due = next.map_or(soon, |next| next.max(soon));
         self.due.insert((held.due, session));
+    }
+
+    /// Time between two looks at counters: the more calls there are, the longer.
+    pub(crate) fn report_interval(&self) -> Duration {
+        let interval = Duration::from_nanos(self.held.len() as u64 * 1_000_000_000 / limits::REPORTS_PER_SECOND);
+        interval.max(limits::REPORT_INTERVAL)
     }
 }
 

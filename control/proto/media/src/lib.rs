@@ -29,6 +29,7 @@ mod change;
 mod command;
 mod event;
 mod heard;
+mod ice;
 mod interfaces;
 pub mod limits;
 mod measured;

@@ -71,6 +71,8 @@ impl Counter {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Leg {
     pub live: Live,
+    /// Where ICE says that RTP and RTCP go.
+    nominated: (Option<SocketAddr>, Option<SocketAddr>),
     rollovers: Vec<Rollover>,
     received: Traffic,
     sent: Traffic,
@@ -158,6 +160,23 @@ impl Measurements {
         self.legs.entry(leg.0).or_default().live = Live::default();
     }
 
+    /// ICE has found where packets go, or lost it.
+    pub fn nominate(&mut self, leg: LegId, rtcp: bool, remote: Option<SocketAddr>) {
+        let leg = self.legs.entry(leg.0).or_default();
+        if rtcp {
+            leg.nominated.1 = remote;
+            (leg.live.rtcp, leg.live.rtcp_settled) = (remote, remote.is_some());
+        } else {
+            leg.nominated.0 = remote;
+            (leg.live.rtp, leg.live.rtp_settled) = (remote, remote.is_some());
+        }
+    }
+
+    /// Where ICE says that RTP and RTCP of a leg go.
+    pub fn nominated(&self, leg: LegId) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        self.leg(leg).map(|leg| leg.nominated).unwrap_or_default()
+    }
+
     /// Where all legs' packets go.
     pub fn lives(&self) -> Vec<(LegId, Live)> {
         self.legs.iter().map(|(&id, leg)| (LegId(id), leg.live.clone())).collect()
@@ -185,8 +204,14 @@ impl Measurements {
         }
     }
 
-    /// One report of a call; `codec` names what a leg's party sends, by leg and payload type. True if an address changed.
-    pub fn report(&mut self, report: &SessionReport<'_>, codec: impl Fn(LegId, u8) -> Option<Codec>) -> bool {
+    /// One report of a call; `codec` names what a leg's party sends, by leg and payload type, and `is_known` those legs whose
+    /// addresses are known better. True if an address changed.
+    pub fn report(
+        &mut self,
+        report: &SessionReport<'_>,
+        codec: impl Fn(LegId, u8) -> Option<Codec>,
+        is_known: impl Fn(LegId) -> bool,
+    ) -> bool {
         let mut changed = false;
         for reported in &report.legs {
             let leg = self.legs.entry(reported.id.0).or_default();
@@ -196,8 +221,10 @@ impl Measurements {
                 rtp_settled: reported.rtp_settled,
                 rtcp_settled: reported.rtcp_settled,
             };
-            changed |= leg.live != live;
-            leg.live = live;
+            if leg.live != live && !is_known(reported.id) {
+                changed = true;
+                leg.live = live;
+            }
             leg.worker(reported);
         }
         for (&id, leg) in &mut self.legs {

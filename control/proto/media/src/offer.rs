@@ -4,6 +4,7 @@ use raceway_sdp::{Description, Sdp};
 
 use crate::call::{Call, Offered, OfferedMedia, PartyId};
 use crate::command::Offer;
+use crate::ice::IceAgreement;
 use crate::options::{Family, Options};
 use crate::refusal::Refusal;
 use crate::rewrite::{self, Line, Out};
@@ -33,7 +34,8 @@ pub(crate) fn offer(context: &mut Context<'_>, call: &mut Call, offer: &Offer) -
     let sender = call.party_mut(from).expect("it was found just now");
     switch(sender, options);
     let (osrtp, rtcp_mux, sdes) = (options.osrtp, options.rtcp_mux, options.sdes.clone());
-    sender.offer = Some(Box::new(Offered { to, media, osrtp, rtcp_mux, sdes }));
+    let (ice_reject, ice_lite) = (options.ice_reject, options.ice_lite);
+    sender.offer = Some(Box::new(Offered { to, media, osrtp, rtcp_mux, sdes, ice_reject, ice_lite }));
     let receiver = call.party_mut(to).expect("it was found just now");
     mark(receiver, options);
     if receiver.peer.is_none() {
@@ -123,6 +125,10 @@ fn stream(
     let secrets = (options.osrtp, &options.sdes);
     answerer.offered = security::offer(protocol, read, &answerer.offered, secrets, context.random);
     answerer.offered_mux = (read.mux && !mux.demux && !mux.reject) || mux.offer || mux.require;
+    answerer.offered_ice = crate::ice::is_offered(options, read.ice.is_some());
+    if answerer.offered_ice && answerer.ice.is_none() {
+        answerer.ice = Some(Box::new(IceAgreement::offered(options, context.random)));
+    }
     if answerer.formats.is_empty() {
         answerer.formats.clone_from(&read.formats);
         answerer.protocol = protocol;
@@ -143,5 +149,6 @@ fn stream(
         mux: answerer.offered_mux,
         mux_only: mux.require,
         crypto: answerer.offered.clone(),
+        ice: answerer.ice.clone().filter(|_| answerer.offered_ice),
     })
 }

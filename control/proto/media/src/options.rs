@@ -27,6 +27,8 @@ pub struct Options {
     pub transport: Option<Transport>,
     /// ICE towards the other side.
     pub ice: Option<Ice>,
+    /// ICE is refused to who offered it.
+    pub ice_reject: bool,
     /// ICE lite.
     pub ice_lite: Option<IceLite>,
     /// Trickle ICE.

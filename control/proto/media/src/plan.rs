@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use raceway_api::{
-    Destination, Flow, FlowAction, FlowId, Framing, Leg, LegId, LegRules, Match, MediaPath, MediaRule, Operation,
-    Punts, Remote, Route, Security,
+    Destination, Flow, FlowAction, FlowId, Framing, Learning, Leg, LegId, LegRules, Match, MediaPath, MediaRule,
+    Operation, Punts, Remote, Route, Security, SourcePolicy,
 };
 
 use crate::blob;
@@ -52,7 +52,7 @@ impl Plan {
         for (party, index, stream) in call.streams() {
             let locals = [Some(stream.local), stream.local_rtcp()];
             media.extend(locals.into_iter().flatten().map(|local| (local.internal, local.external)));
-            plan.legs.push(leg(call, party, index, stream));
+            plan.legs.push(leg(call, party, index, stream, measured));
             plan.flows.extend(anchors(call, party, index, stream, measured, interfaces));
         }
         plan.media = media;
@@ -110,7 +110,7 @@ fn towards(party: &Party) -> Destination {
     if party.id == PartyId(0) { Destination::Peer } else { Destination::Client }
 }
 
-fn leg(call: &Call, party: &Party, index: usize, stream: &Stream) -> Leg<'static> {
+fn leg(call: &Call, party: &Party, index: usize, stream: &Stream, measured: &Measurements) -> Leg<'static> {
     let sink = call.sink(party, index);
     let route = sink.map(|sink| Route::to(sink.leg));
     let opaque = sink.is_some_and(|sink| are_opaque(stream, sink));
@@ -120,13 +120,15 @@ fn leg(call: &Call, party: &Party, index: usize, stream: &Stream) -> Leg<'static
         (false, true) => MediaRule::Silence,
         (false, false) => MediaRule::Pass,
     };
+    let is_ice = stream.ice.is_some();
+    let (rtp, rtcp) = if is_ice { measured.nominated(stream.leg) } else { (stream.rtp, stream.rtcp) };
     Leg {
         id: stream.leg,
-        rtp: MediaPath { local: stream.local.internal, remote: stream.rtp },
-        rtcp: stream.local_rtcp().map(|local| MediaPath { local: local.internal, remote: stream.rtcp }),
+        rtp: MediaPath { local: stream.local.internal, remote: rtp },
+        rtcp: stream.local_rtcp().map(|local| MediaPath { local: local.internal, remote: rtcp }),
         towards: towards(party),
-        learning: stream.learning,
-        source: stream.source,
+        learning: if is_ice { Learning::Off } else { stream.learning },
+        source: if is_ice { SourcePolicy::Any } else { stream.source },
         receive: secured(&stream.receive),
         send: secured(&stream.send),
         to: route.into_iter().collect(),
@@ -138,7 +140,7 @@ fn leg(call: &Call, party: &Party, index: usize, stream: &Stream) -> Leg<'static
             feedback: stream.protocol.is_feedback(),
             dscp: stream.rules.dscp,
         },
-        punt: Punts::default(),
+        punt: Punts { stun: is_ice, dtls: false },
         rollovers: Vec::new(),
         blob: blob::leg(party, index, stream).into(),
     }

@@ -74,18 +74,15 @@ impl Calls {
             return false;
         }
         let (id, mut measured) = (call.id, Measurements::default());
-        measured.report(&parts.report(id), |_, _| None);
+        measured.report(&parts.report(id), |_, _| None, |_| false);
+        for (_, _, stream) in call.streams().filter(|(_, _, stream)| stream.ice.is_some()) {
+            measured.nominate(stream.leg, false, stream.rtp);
+            measured.nominate(stream.leg, true, stream.rtcp);
+        }
         self.by_call_id.insert(call.call_id.clone(), id);
-        let held = Held {
-            call,
-            measured,
-            pending: None,
-            waiting: Default::default(),
-            due: self.now,
-            untold: false,
-            unheard: Vec::new(),
-        };
+        let held = Held::new(call, measured, self.now);
         self.held.insert(id, Box::new(held));
+        self.follow_ice(id);
         self.reschedule(id);
         self.remove_stale(id, parts);
         true
@@ -179,14 +176,15 @@ fn stream(leg: &Leg<'_>, words: &LegBlob<'_>) -> Option<Stream> {
     if words.external_ip.is_ipv4() != local.is_ipv4() {
         return None;
     }
+    let (rtp, rtcp) = (leg.rtp.remote, leg.rtcp.and_then(|rtcp| rtcp.remote));
     Some(Stream {
         leg: leg.id,
         kind: blob::kind(words.kind)?,
         mid: words.mid.map(Into::into),
         interface: words.interface.into(),
         local: Relayed { internal: local, external: SocketAddr::new(words.external_ip, local.port()) },
-        rtp: leg.rtp.remote,
-        rtcp: leg.rtcp.and_then(|rtcp| rtcp.remote),
+        rtp,
+        rtcp,
         protocol: blob::protocol(words.protocol)?,
         muxed: leg.rtcp.is_none(),
         direction: blob::direction(words.direction)?,
@@ -205,5 +203,7 @@ fn stream(leg: &Leg<'_>, words: &LegBlob<'_>) -> Option<Stream> {
         },
         offered: Vec::new(),
         offered_mux: words.offered_mux,
+        offered_ice: words.ice.is_some(),
+        ice: words.ice.as_ref().and_then(|ice| blob::ice(ice, rtp, rtcp)).map(Box::new),
     })
 }

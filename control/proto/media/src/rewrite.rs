@@ -7,6 +7,7 @@ use raceway_ports::Relayed;
 use raceway_sdp::{Crypto, Description, Direction, MediaSection, Origin, Protocol, Sdp, Section};
 
 use crate::call::Sent;
+use crate::ice::IceAgreement;
 use crate::options::{AttributeChange, Options, Replace, RtcpAttribute, Scope};
 
 /// What becomes of an m-line.
@@ -15,7 +16,14 @@ pub(crate) enum Line {
     /// Port 0 (RFC 3264 section 6).
     Refused,
     /// Our port.
-    Relayed { local: Relayed, protocol: Protocol, mux: bool, mux_only: bool, crypto: Vec<Crypto> },
+    Relayed {
+        local: Relayed,
+        protocol: Protocol,
+        mux: bool,
+        mux_only: bool,
+        crypto: Vec<Crypto>,
+        ice: Option<Box<IceAgreement>>,
+    },
 }
 
 /// What is to be written, and to whom.
@@ -32,6 +40,9 @@ pub(crate) fn write(sdp: &mut Sdp<'_>, description: &Description, out: &Out<'_>)
     sdp.remove_ice();
     sdp.remove_bundle();
     sdp.session_mut().remove_all(&["fingerprint", "setup", "tls-id"]);
+    if out.lines.iter().any(|line| matches!(line, Line::Relayed { ice: Some(ice), .. } if ice.is_lite())) {
+        sdp.session_mut().add("ice-lite", None);
+    }
     let ours = out.lines.iter().find_map(|line| line.ip(options));
     let all_have_own = sdp.media().iter().all(|media| has_connection(media.section()));
     for (index, line) in out.lines.iter().enumerate() {
@@ -42,7 +53,8 @@ pub(crate) fn write(sdp: &mut Sdp<'_>, description: &Description, out: &Out<'_>)
             Line::Relayed { .. } => relayed(media, described.protocol, line, options),
         }
         let ip = line.ip(options).or(ours);
-        let is_hold = described.is_zero_address() && !options.replace.zero_address;
+        let is_ice = described.ice.credentials.is_some() || matches!(line, Line::Relayed { ice: Some(_), .. });
+        let is_hold = described.is_zero_address() && !options.replace.zero_address && !is_ice;
         let needs_own = has_connection(media.section()) || ip != ours;
         if let Some(ip) = ip.filter(|_| !is_hold && needs_own) {
             media.section_mut().set_connection(ip);
@@ -52,7 +64,8 @@ pub(crate) fn write(sdp: &mut Sdp<'_>, description: &Description, out: &Out<'_>)
         }
     }
     if let Some(ip) = ours.filter(|_| !all_have_own || options.replace.session_connection) {
-        connect(sdp.session_mut(), ip, &options.replace);
+        let is_ice = description.media.iter().any(|media| media.ice.credentials.is_some());
+        connect(sdp.session_mut(), ip, options.replace.zero_address || is_ice);
     }
     attributes(sdp, description, options);
     session(sdp, ours, out)
@@ -63,9 +76,9 @@ fn has_connection(section: &Section<'_>) -> bool {
 }
 
 /// Replaces the session's address, if it has one and that is no hold.
-fn connect(session: &mut Section<'_>, ip: IpAddr, replace: &Replace) {
+fn connect(session: &mut Section<'_>, ip: IpAddr, also_zero: bool) {
     if let Ok(Some(connection)) = session.connection()
-        && (replace.zero_address || connection.ip().is_none_or(|ip| !ip.is_unspecified()))
+        && (also_zero || connection.ip().is_none_or(|ip| !ip.is_unspecified()))
     {
         session.set_connection(ip);
     }
@@ -81,7 +94,7 @@ impl Line {
 }
 
 fn relayed(media: &mut MediaSection<'_>, before: Protocol, line: &Line, options: &Options) {
-    let Line::Relayed { local, protocol, mux, mux_only, crypto } = line else { return };
+    let Line::Relayed { local, protocol, mux, mux_only, crypto, ice } = line else { return };
     let port = local.external.port();
     media.set_port(port);
     if *protocol != before {
@@ -97,6 +110,11 @@ fn relayed(media: &mut MediaSection<'_>, before: Protocol, line: &Line, options:
         Some(RtcpAttribute::Full) => Some((rtcp, line.ip(options))),
         None => Some((rtcp, None)),
     });
+    if let Some(ice) = ice {
+        let rtcp = (!*mux_only).then(|| local.next());
+        let candidates = ice.candidates([Some(*local), rtcp], line.ip(options));
+        media.add_ice(&ice.ours(), &candidates, true);
+    }
     if options.inactive {
         media.set_direction(Direction::Inactive);
     }

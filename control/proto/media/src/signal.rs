@@ -8,6 +8,7 @@ use raceway_sdp::{Direction, Media, Protocol};
 use raceway_units::UnixTime;
 
 use crate::call::{Call, OfferedMedia, Party, PartyId, Rules, Stream, formats};
+use crate::ice::TheirIce;
 use crate::interfaces::Interfaces;
 use crate::limits;
 use crate::options::{Family, Options};
@@ -47,6 +48,8 @@ impl Context<'_> {
             return Err(Refusal::Dtls { line, protocol: media.protocol.to_string() });
         }
         let (rtp, rtcp) = self.addresses(line, media, options)?;
+        let ice = TheirIce::read(&media.ice, self.interfaces);
+        let is_held = media.is_zero_address() && ice.is_none();
         let learns_nothing = options.asymmetric || options.no_port_latching;
         let learning = options.learning.unwrap_or(self.settings.learning);
         let source = match (options.strict_source, options.media_handover) {
@@ -60,11 +63,12 @@ impl Context<'_> {
             protocol: media.protocol,
             mux: media.rtcp_mux,
             crypto: media.crypto.clone(),
-            direction: if media.is_zero_address() { held(media.direction) } else { media.direction },
+            direction: if is_held { held(media.direction) } else { media.direction },
             formats: formats(media),
             codec: media.codecs.preferred().map(|codec| codec.to_string().into()),
             learning: if learns_nothing { Learning::Off } else { learning },
             source,
+            ice,
         }))
     }
 
@@ -153,6 +157,8 @@ impl Context<'_> {
             rules: Rules { dscp: None, ..rules },
             offered: Vec::new(),
             offered_mux: false,
+            offered_ice: false,
+            ice: None,
         };
         if party.streams.len() <= index {
             party.streams.resize(index + 1, None);
@@ -215,12 +221,10 @@ pub(crate) fn mark(receiver: &mut Party, options: &Options) {
 
 /// Flags that are understood and not honoured.
 pub(crate) fn warnings(options: &Options) -> Vec<String> {
-    use crate::options::{Dtls, Ice};
-    let ice = matches!(options.ice, Some(Ice::Force | Ice::ForceRelay));
+    use crate::options::Dtls;
     let bundle = options.bundle;
     let not_honoured = [
-        (ice, "ICE: candidates are not offered, ICE is removed"),
-        (options.ice_lite.is_some() || options.trickle, "ICE-lite, trickle: ICE is removed"),
+        (options.trickle, "trickle: our candidates are all there at once, and those of the other side are not needed"),
         (matches!(options.dtls, Some(Dtls::Passive | Dtls::Active)), "DTLS: not supported yet"),
         (options.sdes.lifetime, "SDES-lifetime: keys are written without lifetime"),
         (options.sdes.unprotected, "SDES: SRTP is always encrypted and authenticated"),

@@ -98,19 +98,12 @@ impl Calls {
         let measured = Measurements::default();
         let operations = Plan::of(&call, &measured, &self.interfaces).whole();
         self.by_call_id.insert(call.call_id.clone(), id);
-        let held = Held {
-            call,
-            measured,
-            pending: None,
-            waiting: Default::default(),
-            due: self.now,
-            untold: false,
-            unheard: Vec::new(),
-        };
+        let held = Held::new(call, measured, self.now);
         self.held.insert(id, Box::new(held));
         self.due.insert((self.now, id));
         let asked = Asked { request, wall, command, before: None, lives: Vec::new(), reply, attempts };
         self.ask(id, operations, Purpose::Command(Box::new(asked)));
+        self.follow_ice(id);
         self.reschedule(id);
         Ok(())
     }
@@ -139,6 +132,7 @@ impl Calls {
         let asked = Asked { request, wall, command, before: Some(before), lives, reply, attempts };
         let operations = self.replace(session, call);
         self.ask(session, operations, Purpose::Command(Box::new(asked)));
+        self.follow_ice(session);
         Ok(())
     }
 
@@ -170,7 +164,8 @@ impl Calls {
         let before = Plan::of(&held.call, &held.measured, &self.interfaces);
         for (_, _, stream) in call.streams() {
             let known = held.call.stream(stream.leg).map(|(_, _, known)| (known.rtp, known.rtcp, known.muxed));
-            if known != Some((stream.rtp, stream.rtcp, stream.muxed)) {
+            let is_ice = stream.ice.is_some();
+            if !is_ice && known != Some((stream.rtp, stream.rtcp, stream.muxed)) {
                 held.measured.unsettle(stream.leg);
             }
         }
@@ -311,6 +306,7 @@ impl Calls {
             Some(before) => {
                 let operations = self.put_back(session, before, lives);
                 self.tell(session, operations, false);
+                self.follow_ice(session);
                 None
             }
             None => {
@@ -375,6 +371,7 @@ impl Calls {
         let held = self.held.remove(&session)?;
         self.by_call_id.remove(&held.call.call_id);
         self.due.remove(&(held.due, session));
+        self.forget_ice(&held.agents);
         if let Some(pending) = &held.pending {
             let (first, last) = pending.transactions;
             for transaction in first..=last {
@@ -410,7 +407,10 @@ impl Calls {
                     let Some(after) = self.held.get(&session).map(|held| held.call.clone()) else { continue };
                     self.release(&after, asked.before.as_ref());
                     match asked.before {
-                        Some(before) => drop(self.put_back(session, before, asked.lives)),
+                        Some(before) => {
+                            self.put_back(session, before, asked.lives);
+                            self.follow_ice(session);
+                        }
                         None => {
                             self.removed.push(session);
                             drop(self.forget(session));

@@ -1,6 +1,9 @@
 //! ICE in SDP (RFC 8839).
 
+use std::net::SocketAddr;
+
 use sdp_types::attributes::Candidate;
+use sdp_types::{CandidateAddress, CandidateType};
 
 use crate::error::SdpError;
 use crate::limits;
@@ -57,6 +60,18 @@ impl Ice {
         self.options.iter().any(|option| option == "trickle")
     }
 
+    /// Candidates that are addresses and reached over UDP: component, address, priority.
+    pub fn udp(&self) -> impl Iterator<Item = (u16, SocketAddr, u32)> {
+        self.candidates.iter().filter(|candidate| candidate.transport.eq_ignore_ascii_case("UDP")).filter_map(
+            |candidate| {
+                let CandidateAddress::IpAddr(ip) = candidate.address else { return None };
+                let (component, priority) =
+                    (candidate.component_id.try_into().ok()?, candidate.priority.try_into().ok()?);
+                Some((component, SocketAddr::new(ip, candidate.port), priority))
+            },
+        )
+    }
+
     pub(crate) fn read(session: &Section<'_>, media: &Section<'_>) -> Result<Self, SdpError> {
         let mut ice = Self {
             credentials: credentials(media, session),
@@ -77,6 +92,20 @@ impl Ice {
         }
         Ok(ice)
     }
+}
+
+/// A candidate of ours (RFC 8839 section 5.1): a host one, or one that is called a relay's.
+#[must_use]
+pub fn candidate(component: u16, address: SocketAddr, priority: u32, relayed: bool) -> Candidate {
+    let kind = if relayed { CandidateType::Relay } else { CandidateType::Host };
+    let (ip, port) = (CandidateAddress::IpAddr(address.ip()), address.port());
+    let foundation = if relayed { "2" } else { "1" };
+    let mut candidate = Candidate::new(foundation, component.into(), "UDP", priority.into(), ip, port, kind);
+    if relayed {
+        candidate.set_rel_addr(address.ip());
+        candidate.set_rel_port(address.port());
+    }
+    candidate
 }
 
 fn credentials(media: &Section<'_>, session: &Section<'_>) -> Option<IceCredentials> {

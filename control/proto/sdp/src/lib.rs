@@ -36,7 +36,7 @@ pub use crypto::{Crypto, KeyMaterial, Suite};
 pub use describe::{Description, Kind, Media, Rtcp};
 pub use error::SdpError;
 pub use fuzz::fuzz;
-pub use ice::{Ice, IceCredentials};
+pub use ice::{Ice, IceCredentials, candidate};
 pub use media::{Direction, MediaSection};
 pub use origin::Origin;
 pub use protocol::Protocol;

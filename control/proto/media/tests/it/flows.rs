@@ -148,3 +148,21 @@ fn a_delete_and_a_lasting_call_keep_flows_in_step() {
     world.delete();
     assert!(world.relay.sessions.is_empty());
 }
+
+#[test]
+fn what_was_true_before_a_command_settles_nothing_after_it() {
+    let mut world = World::new();
+    world.plain();
+    settle_all(&mut world);
+    world.offer(Offer { to_tag: Some("bob".into()), ..offer(body("192.0.2.9", 4100)) });
+    let (session, alice) = (world.session_id(), world.leg("192.0.2.1:4000").id);
+    let late = world.relay.report(session, false).unwrap();
+    world.give(Command::Answer(answer(body("192.0.2.2", 5000))));
+    let event = raceway_api::LegEvent::Learned { rtcp: false, remote: address("192.0.2.1:4000"), settled: true };
+    world.calls.handle_leg_event(world.now, session, alice, &event);
+    let mut late = late;
+    late.legs.iter_mut().for_each(|leg| leg.rtp_settled = true);
+    world.calls.handle_report(world.now, &late);
+    world.settle();
+    assert_eq!(flows(&world).iter().filter(|flow| flow.contains("192.0.2.1:4000")).count(), 0, "Alice has moved");
+}

@@ -4,6 +4,7 @@ mod branches;
 mod calls;
 mod failure;
 mod flows;
+mod ice;
 mod model;
 mod relay;
 mod restore;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use raceway_api::{LegEvent, OperationError, RelayPorts, SessionReport};
-use raceway_media::options::{Family, Transport};
+use raceway_media::options::{Family, Ice, Transport};
 use raceway_media::{Answer, Calls, Change, Command, Delete, Interface, Offer, Options, RequestId, Settings, Toggle};
 
 use crate::world::*;
@@ -71,11 +71,15 @@ fn sdp() -> impl Strategy<Value = Vec<u8>> {
         "IP4 0.0.0.0",
         "IP4 10.0.1.1",
     ]);
-    let lines = (line("audio"), prop::option::of(line("video")), any::<bool>());
-    let good = (address, lines).prop_map(|(address, (audio, video, mux))| {
+    let ice =
+        "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=candidate:1 1 UDP 1 192.0.2.1 4000 typ host\r\n";
+    let ice = prop::sample::select(vec![String::new(), String::new(), ice.to_owned(), ice.replace("abcd", "efgh")]);
+    let lines = (line("audio"), prop::option::of(line("video")), any::<bool>(), ice);
+    let good = (address, lines).prop_map(|(address, (audio, video, mux, ice))| {
         let mux = if mux { "a=rtcp-mux\r\n" } else { "" };
         let video = video.unwrap_or_default();
-        format!("v=0\r\no=- 1 1 IN {address}\r\ns=-\r\nc=IN {address}\r\nt=0 0\r\n{audio}{mux}{video}").into_bytes()
+        format!("v=0\r\no=- 1 1 IN {address}\r\ns=-\r\nc=IN {address}\r\nt=0 0\r\n{audio}{mux}{ice}{video}")
+            .into_bytes()
     });
     prop_oneof![20 => good, 1 => Just(b"v=0\r\n".to_vec()), 1 => prop::collection::vec(any::<u8>(), 0..40)]
 }
@@ -84,8 +88,9 @@ fn options() -> impl Strategy<Value = Options> {
     let transport = prop::option::of(prop::sample::select(vec!["RTP/AVP", "RTP/SAVP", "RTP/SAVPF"]));
     let interface = || prop::option::weighted(0.3, prop::sample::select(vec!["int".to_owned(), "ext".to_owned()]));
     let family = prop::option::weighted(0.2, prop::sample::select(vec![Family::Ipv4, Family::Ipv6]));
-    (transport, interface(), interface(), family, any::<[bool; 6]>()).prop_map(
-        |(transport, from, to, family, flags)| {
+    let ice = prop::option::weighted(0.3, prop::sample::select(vec![Ice::Remove, Ice::Force, Ice::ForceRelay]));
+    (transport, interface(), interface(), family, ice, any::<[bool; 6]>()).prop_map(
+        |(transport, from, to, family, ice, flags)| {
             let mut options = Options {
                 transport: transport.map(|name| Transport::As(name.parse().unwrap())),
                 interface_from: from,
@@ -93,6 +98,7 @@ fn options() -> impl Strategy<Value = Options> {
                 address_family: family,
                 asymmetric: flags[0],
                 detect_dtmf: flags[1],
+                ice,
                 ..Options::default()
             };
             options.rtcp_mux.offer = flags[2];

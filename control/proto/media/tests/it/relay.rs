@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 
 use raceway_api::{
-    Flow, FlowAction, FlowId, FlowReport, Leg, LegId, LegReport, Operation, OperationError, Remote, SessionId,
-    SessionReport, ToRelay, Traffic,
+    Datagram, Flow, FlowAction, FlowId, FlowReport, Learning, Leg, LegId, LegReport, Operation, OperationError, Remote,
+    SessionId, SessionReport, ToRelay, Traffic,
 };
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +30,8 @@ pub struct Relay {
     pub failed: bool,
     /// Operations so far.
     pub operations: Vec<Operation<'static>>,
+    /// Datagrams that it was to send.
+    pub sent: Vec<Datagram<'static>>,
     /// What is measured, by leg and by flow.
     pub legs: BTreeMap<LegId, LegReport<'static>>,
     pub flows: BTreeMap<FlowId, FlowReport>,
@@ -67,6 +69,11 @@ impl Relay {
                 said
             }
             ToRelay::Report { session: Some(session) } => Said::Report(session),
+            ToRelay::Send(datagram) => {
+                assert!(self.open.contains(&datagram.from), "{} is not open", datagram.from);
+                self.sent.push(datagram);
+                Said::Nothing
+            }
             other => panic!("unexpected: {other:?}"),
         }
     }
@@ -139,6 +146,8 @@ impl Relay {
                 leg: snapshot.then(|| leg.clone()),
                 rtp_remote: report.rtp_remote.or(leg.rtp.remote),
                 rtcp_remote: report.rtcp_remote.or(leg.rtcp.and_then(|rtcp| rtcp.remote)),
+                rtp_settled: report.rtp_settled || leg.learning == Learning::Off,
+                rtcp_settled: report.rtcp_settled || leg.learning == Learning::Off,
                 ..report
             }
         });

@@ -6,7 +6,7 @@ use raceway_media::{Calls, Command, Offer, Options, Reply};
 use crate::world::*;
 
 /// Another control process takes over from what the relay has.
-fn restart(world: &mut World) -> usize {
+pub fn restart(world: &mut World) -> usize {
     let reports: Vec<SessionReport<'static>> =
         world.relay.sessions.keys().filter_map(|session| world.relay.report(*session, true)).collect();
     world.calls = Calls::new(settings(), random(7)).unwrap();

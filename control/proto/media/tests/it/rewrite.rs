@@ -86,7 +86,8 @@ fn ice_and_bundle_and_fingerprints_are_taken_out() {
     let sdp = body("192.0.2.1", 4000)
         .replace("t=0 0\r\n", "t=0 0\r\na=group:BUNDLE 0\r\na=ice-lite\r\na=fingerprint:sha-1 AB\r\n")
         + "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=candidate:1 1 udp 1 192.0.2.1 4000 typ host\r\na=mid:0\r\na=x-own:1\r\n";
-    let written = world.offer(offer(sdp));
+    let ice = Some(raceway_media::options::Ice::Remove);
+    let written = world.offer(Offer { options: Options { ice, ..Options::default() }, ..offer(sdp) });
     for gone in ["BUNDLE", "ice", "candidate", "fingerprint"] {
         assert!(!written.contains(gone), "{gone}");
     }

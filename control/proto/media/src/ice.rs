@@ -1,0 +1,254 @@
+//! ICE (RFC 8445) of streams: what signalling agreed on, and the agents that carry it out.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+
+use raceway_api::{Datagram, LegId, SessionId, ToRelay};
+use raceway_ice::{Agent, Candidate, CandidateKind, Component, Credentials, Event, Mode, Role, priority};
+use raceway_ports::{Random, Relayed};
+use raceway_units::Instant;
+use zeroize::Zeroizing;
+
+use crate::call::{Call, Stream};
+use crate::calls::Calls;
+use crate::interfaces::Interfaces;
+use crate::options::{Ice, IceLite, Options};
+use crate::plan::Plan;
+
+/// What a party says of ICE.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TheirIce {
+    credentials: Credentials,
+    lite: bool,
+    candidates: Vec<Candidate>,
+}
+
+/// What was agreed on with a party.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct IceAgreement {
+    pub mode: Mode,
+    pub local: Credentials,
+    pub remote: Option<Credentials>,
+    pub candidates: Vec<Candidate>,
+    /// Our candidates are called a relay's, so that others are preferred.
+    pub relayed: bool,
+}
+
+impl TheirIce {
+    /// None for a side that does not do ICE.
+    pub fn read(ice: &raceway_sdp::Ice, interfaces: &Interfaces) -> Option<Self> {
+        let credentials = ice.credentials.as_ref()?;
+        let credentials = Credentials::new(&credentials.fragment, &credentials.password).ok()?;
+        let usable = |address: SocketAddr| {
+            let ip = address.ip();
+            address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !ip.is_loopback()
+        };
+        let candidates =
+            ice.udp().filter(|(_, address, _)| usable(*address)).filter_map(|(number, address, priority)| {
+                let (component, address) = (Component::from_number(number)?, interfaces.internal(address));
+                Some(Candidate { component, address, priority })
+            });
+        Some(Self { credentials, lite: ice.lite, candidates: candidates.collect() })
+    }
+}
+
+/// Whether the other side is offered ICE.
+pub(crate) const fn is_offered(options: &Options, was_offered: bool) -> bool {
+    match options.ice {
+        Some(Ice::Remove) => false,
+        Some(Ice::Force | Ice::ForceRelay) => true,
+        Some(Ice::Default | Ice::Optional) | None => was_offered,
+    }
+}
+
+impl IceAgreement {
+    /// What we offer: as a lite agent unless asked otherwise.
+    pub fn offered(options: &Options, random: &mut Random) -> Self {
+        let full = matches!(options.ice_lite, Some(IceLite::Off | IceLite::Backward));
+        let mode = if full { Mode::Full(Role::Controlling) } else { Mode::Lite };
+        let relayed = options.ice == Some(Ice::ForceRelay);
+        Self { mode, local: credentials(random), remote: None, candidates: Vec::new(), relayed }
+    }
+
+    /// What comes of it when the answer is there; None if it declines. Two lite sides have nothing to check.
+    pub fn answered(mut self: Box<Self>, theirs: Option<&TheirIce>) -> Option<Box<Self>> {
+        let theirs = theirs.filter(|theirs| !(theirs.lite && self.mode == Mode::Lite))?;
+        self.remote = Some(theirs.credentials.clone());
+        self.candidates.clone_from(&theirs.candidates);
+        Some(self)
+    }
+
+    /// What we answer with: full to who is lite, lite to others unless asked otherwise. Credentials that changed are a
+    /// restart (RFC 8839 section 4.4.1.1.1), which ours follow.
+    pub fn answering(
+        before: Option<Box<Self>>,
+        theirs: &TheirIce,
+        lite: Option<IceLite>,
+        random: &mut Random,
+    ) -> Box<Self> {
+        let full = matches!(lite, Some(IceLite::Off | IceLite::Forward));
+        let mode = match (theirs.lite, full) {
+            (true, _) => Mode::Full(Role::Controlling),
+            (false, true) => Mode::Full(Role::Controlled),
+            (false, false) => Mode::Lite,
+        };
+        let same = before.filter(|before| before.remote.as_ref().is_none_or(|known| *known == theirs.credentials));
+        Box::new(Self {
+            mode,
+            local: same.map_or_else(|| credentials(random), |before| before.local),
+            remote: Some(theirs.credentials.clone()),
+            candidates: theirs.candidates.clone(),
+            relayed: false,
+        })
+    }
+
+    pub fn is_lite(&self) -> bool {
+        self.mode == Mode::Lite
+    }
+
+    /// Our credentials, for SDP.
+    pub fn ours(&self) -> raceway_sdp::IceCredentials {
+        let (fragment, password) = (self.local.ufrag().to_owned(), self.local.password().to_owned());
+        raceway_sdp::IceCredentials { fragment, password }
+    }
+
+    /// Our candidates, for SDP; with another address if one is told.
+    pub fn candidates(&self, locals: [Option<Relayed>; 2], ip: Option<IpAddr>) -> Vec<raceway_sdp::Candidate> {
+        let kind = if self.relayed { CandidateKind::Relayed } else { CandidateKind::Host };
+        let locals = Component::ALL.into_iter().zip(locals).filter_map(|(component, local)| Some((component, local?)));
+        let candidates = locals.map(|(component, local)| {
+            let address = SocketAddr::new(ip.unwrap_or(local.external.ip()), local.external.port());
+            raceway_sdp::candidate(component.number(), address, priority(kind, component), self.relayed)
+        });
+        candidates.collect()
+    }
+}
+
+fn credentials(random: &mut Random) -> Credentials {
+    let mut octets = Zeroizing::new([0; 24]);
+    random.fill(&mut octets[..]);
+    Credentials::from_random(&octets)
+}
+
+/// The agents of a call, by leg, and the addresses whose STUN they take.
+#[derive(Debug, Default)]
+pub(crate) struct Agents {
+    by_leg: BTreeMap<u32, Agent>,
+    bases: HashSet<SocketAddr>,
+}
+
+impl Agents {
+    /// Makes the agents those that signalling agreed on.
+    fn follow(&mut self, call: &Call, now: Instant, random: &mut Random) {
+        let wanted = |leg: u32| call.stream(LegId(leg)).is_some_and(|(_, _, stream)| stream.ice.is_some());
+        self.by_leg.retain(|leg, _| wanted(*leg));
+        self.bases.clear();
+        for (_, _, stream) in call.streams() {
+            if let Some(ice) = &stream.ice {
+                self.one(stream, ice, now, random);
+            }
+        }
+    }
+
+    fn one(&mut self, stream: &Stream, ice: &IceAgreement, now: Instant, random: &mut Random) {
+        let bases = stream.bases();
+        self.bases.extend(&bases);
+        let agent = self.by_leg.entry(stream.leg.0).or_insert_with(|| {
+            let mut seed = Zeroizing::new([0; 32]);
+            random.fill(&mut seed[..]);
+            Agent::new(ice.mode, ice.local.clone(), &bases, *seed)
+        });
+        if *agent.local_credentials() != ice.local {
+            agent.restart(ice.local.clone());
+        }
+        agent.set_bases(&bases);
+        if let Some(remote) = &ice.remote {
+            agent.set_remote(remote.clone());
+        }
+        for candidate in ice.candidates.iter().filter(|candidate| candidate.address.is_ipv4() == bases[0].is_ipv4()) {
+            // One too many is one less to try.
+            let _ = agent.add_remote_candidate(now, *candidate);
+        }
+    }
+
+    pub fn due(&self) -> Option<Instant> {
+        self.by_leg.values().filter_map(Agent::poll_timeout).min()
+    }
+}
+
+impl Calls {
+    /// A datagram that arrived at a media address and is neither RTP nor RTCP: STUN.
+    pub fn handle_punt(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, payload: &[u8]) {
+        self.now = self.now.max(now);
+        let Some(&session) = self.by_local.get(&local) else { return };
+        let Some(held) = self.held.get_mut(&session) else { return };
+        let legs = held.call.streams().filter(|(_, _, stream)| stream.bases().contains(&local));
+        let leg = legs.map(|(_, _, stream)| stream.leg).next();
+        if let Some(agent) = leg.and_then(|leg| held.agents.by_leg.get_mut(&leg.0))
+            && matches!(payload.first(), Some(0..=3))
+        {
+            agent.handle_datagram(self.now, local, remote, payload);
+        }
+        self.hear_agents(session);
+    }
+
+    /// Agents of a call do what its signalling says now.
+    pub(crate) fn follow_ice(&mut self, session: SessionId) {
+        let Some(held) = self.held.get_mut(&session) else { return };
+        if held.agents.by_leg.is_empty() && held.call.streams().all(|(_, _, stream)| stream.ice.is_none()) {
+            return;
+        }
+        for base in &held.agents.bases {
+            self.by_local.remove(base);
+        }
+        held.agents.follow(&held.call, self.now, &mut self.random);
+        self.by_local.extend(held.agents.bases.iter().map(|base| (*base, session)));
+        self.hear_agents(session);
+        self.reschedule(session);
+    }
+
+    /// A call is gone, and its agents with it.
+    pub(crate) fn forget_ice(&mut self, agents: &Agents) {
+        for base in &agents.bases {
+            self.by_local.remove(base);
+        }
+    }
+
+    /// Time has passed for the agents of a call.
+    pub(crate) fn time_agents(&mut self, session: SessionId) {
+        let Some(held) = self.held.get_mut(&session) else { return };
+        if held.agents.due().is_some_and(|due| due <= self.now) {
+            held.agents.by_leg.values_mut().for_each(|agent| agent.handle_timeout(self.now));
+            self.hear_agents(session);
+        }
+    }
+
+    /// Sends what agents want sent, and lets media go where they say.
+    fn hear_agents(&mut self, session: SessionId) {
+        let Some(held) = self.held.get_mut(&session) else { return };
+        let mut nominated = Vec::new();
+        for (&leg, agent) in &mut held.agents.by_leg {
+            while let Some(transmit) = agent.poll_transmit() {
+                let (from, to, payload) = (transmit.local, transmit.remote, transmit.payload.into());
+                if !self.away {
+                    self.output.push_back(ToRelay::Send(Datagram { from, to, payload }));
+                }
+            }
+            nominated.extend(std::iter::from_fn(|| agent.poll_event()).filter_map(|event| match event {
+                Event::Nominated { component, remote } => Some((LegId(leg), component, Some(remote))),
+                Event::ConsentLost { component } => Some((LegId(leg), component, None)),
+                Event::Failed { .. } => None,
+            }));
+        }
+        if nominated.is_empty() {
+            return;
+        }
+        let before = Plan::of(&held.call, &held.measured, &self.interfaces);
+        for (leg, component, remote) in nominated {
+            held.measured.nominate(leg, component == Component::Rtcp, remote);
+        }
+        let operations = before.towards(&Plan::of(&held.call, &held.measured, &self.interfaces));
+        self.tell(session, operations, false);
+        self.reschedule(session);
+    }
+}
