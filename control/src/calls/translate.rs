@@ -96,6 +96,7 @@ fn options(said: ng::Options, warnings: &mut Vec<String>) -> media::Options {
             said::Transport::Accept => media::Transport::Accept,
         }),
         ice: said.ice.map(ice),
+        ice_reject: said.ice_reject,
         ice_lite: said.ice_lite.map(ice_lite),
         trickle: said.trickle,
         dtls: said.dtls.map(dtls),
@@ -153,7 +154,6 @@ fn options(said: ng::Options, warnings: &mut Vec<String>) -> media::Options {
 /// What was understood and the core has no place for.
 fn not_honoured(said: &ng::Options, warnings: &mut Vec<String>) {
     let words = [
-        (said.ice_reject, "reject ICE"),
         (said.dtls_reverse.is_some(), "DTLS-reverse"),
         (said.osrtp.accept_legacy && !said.osrtp.accept, "OSRTP: \"accept-legacy\""),
         (!said.sdes.offerer_preference.is_empty(), "SDES: \"offerer_pref\""),

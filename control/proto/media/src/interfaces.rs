@@ -140,12 +140,26 @@ impl Interfaces {
         ours.map_or(remote, |ip| SocketAddr::new(ip, remote.port()))
     }
 
-    /// Whether a remote address is one of our media ports.
-    pub fn is_ours(&self, remote: SocketAddr) -> bool {
-        self.named.iter().any(|named| {
-            named.has(remote.port()) && named.addresses.iter().any(|address| address.internal == remote.ip())
-        })
+    /// Where packets to a remote address end.
+    pub fn place(&self, remote: SocketAddr) -> Place {
+        let is_here = |named: &Named| named.addresses.iter().any(|address| address.internal == remote.ip());
+        match self.named.iter().any(|named| named.ports.is_taken(remote)) {
+            true => Place::Media,
+            false if self.named.iter().any(is_here) => Place::Here,
+            false => Place::Elsewhere,
+        }
     }
+}
+
+/// Where packets end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At another machine.
+    Elsewhere,
+    /// At a media port of ours: another leg.
+    Media,
+    /// At another program of this machine, which XDP cannot reach.
+    Here,
 }
 
 impl Named {

@@ -9,7 +9,7 @@ use raceway_api::{
 
 use crate::blob;
 use crate::call::{Call, Party, PartyId, Stream};
-use crate::interfaces::Interfaces;
+use crate::interfaces::{Interfaces, Place};
 use crate::measured::{Live, Measurements};
 
 /// A call in the relay's words: sockets, legs and exact flows, each at most once.
@@ -161,28 +161,32 @@ fn anchors(
         return Vec::new();
     }
     let flow = |component, remote: SocketAddr, local, our: SocketAddr, their: SocketAddr| {
+        let place = interfaces.place(their);
+        if place == Place::Here {
+            return None;
+        }
         let action = FlowAction::Anchor {
             towards: towards(party),
             from: our,
             to: their,
             dscp: sink.rules.dscp,
-            local_destination: interfaces.is_ours(their),
+            local_destination: place == Place::Media,
         };
-        Flow {
+        Some(Flow {
             id: flow_id(stream.leg, component),
             matches: Match { remote: Remote::Exact(remote), local, framing: Framing::Plain },
             action,
             expires_at_ns: call.expires_at.as_ns(),
-        }
+        })
     };
     let rtp = settled_rtp(from)
         .zip(settled_rtp(to))
-        .map(|(remote, their)| flow(Component::Rtp, remote, stream.local.internal, sink.local.internal, their));
+        .and_then(|(remote, their)| flow(Component::Rtp, remote, stream.local.internal, sink.local.internal, their));
     let rtcp = stream.local_rtcp().and_then(|local| {
         let remote = from.rtcp.filter(|_| from.rtcp_settled)?;
         let their = if sink.muxed { settled_rtp(to) } else { to.rtcp.filter(|_| to.rtcp_settled) };
         let our = sink.local_rtcp().unwrap_or(sink.local);
-        Some(flow(Component::Rtcp, remote, local.internal, our.internal, their?))
+        flow(Component::Rtcp, remote, local.internal, our.internal, their?)
     });
     rtp.into_iter().chain(rtcp).collect()
 }

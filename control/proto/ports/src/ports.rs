@@ -102,6 +102,14 @@ impl Ports {
         pools.find_map(|pool| pool.take(self.range, wish, random))
     }
 
+    /// Whether an address is taken.
+    #[must_use]
+    pub fn is_taken(&self, internal: SocketAddr) -> bool {
+        let (word, bit) = (usize::from(internal.port() / 64), 1 << (internal.port() % 64));
+        let mut pools = self.pools.iter().filter(|pool| pool.address.internal == internal.ip());
+        pools.any(|pool| pool.taken[word] & bit != 0)
+    }
+
     /// Marks an address as taken; false if it is already, or is of no pool that could be made.
     pub fn claim(&mut self, relayed: Relayed) -> bool {
         let address = RelayAddress { internal: relayed.internal.ip(), external: relayed.external.ip() };

@@ -105,13 +105,29 @@ fn feedback_towards_a_party_that_does_not_speak_it_is_not_for_xdp() {
 }
 
 #[test]
-fn a_hairpin_is_told() {
+fn a_hairpin_is_told_and_another_program_of_this_machine_is_not_for_xdp() {
     let mut world = World::new();
+    let other = rtp(&world.offer(Offer { call_id: "other".into(), ..offer(body("192.0.2.8", 8000)) }));
     world.offer(offer(body("192.0.2.1", 4000)));
-    world.answer(answer(body("203.0.113.7", 30_500)));
-    settle_all(&mut world);
-    let local = |flow: &raceway_api::Flow| matches!(flow.action, FlowAction::Anchor { local_destination: true, .. });
-    assert_eq!(world.session().flows.values().filter(|flow| local(flow)).count(), 2);
+    world.answer(answer(body(&other.ip().to_string(), other.port())));
+    let session = *world.relay.sessions.keys().next_back().unwrap();
+    let settle = |world: &mut World| {
+        let legs: Vec<_> = world.relay.sessions[&session].legs.values().cloned().collect();
+        for leg in legs {
+            let event = raceway_api::LegEvent::Learned { rtcp: false, remote: leg.rtp.remote.unwrap(), settled: true };
+            world.calls.handle_leg_event(world.now, session, leg.id, &event);
+            world.settle();
+        }
+        let flows = world.relay.sessions[&session].flows.values();
+        flows.map(|flow| matches!(flow.action, FlowAction::Anchor { local_destination: true, .. })).collect::<Vec<_>>()
+    };
+    assert_eq!(settle(&mut world), [true, false], "to the other call, and back from it");
+    let taken =
+        |port: u16| world.relay.sessions.values().any(|session| session.media.keys().any(|at| at.port() == port));
+    let free = (30_000..30_999).step_by(2).find(|port| !taken(*port)).unwrap();
+    world.offer(Offer { to_tag: Some("bob".into()), ..offer(body("192.0.2.1", 4000)) });
+    world.answer(answer(body("10.0.0.1", free)));
+    assert_eq!(settle(&mut world), [false], "what comes from there passes, what goes there is the worker's");
 }
 
 #[test]
