@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use connections::Connections;
 
+use crate::cdr::Book;
 use crate::link::{Command, Link};
 use crate::metrics;
 use crate::ng::Service;
@@ -23,6 +24,7 @@ struct Shared {
     link: Link,
     punt_latency: Histogram,
     ng: Arc<Service>,
+    book: Book,
 }
 
 /// Serves until the program ends.
@@ -34,18 +36,19 @@ pub async fn serve(
     link: Link,
     punt_latency: Histogram,
     ng: Arc<Service>,
+    book: Book,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(page))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .with_state(Arc::new(Shared { link, punt_latency, ng }));
+        .with_state(Arc::new(Shared { link, punt_latency, ng, book }));
     axum::serve(Connections::new(listener), router).await
 }
 
 async fn page(State(shared): State<Arc<Shared>>) -> Response {
     let Ok(overview) = shared.link.overview().await else { return ending() };
-    match metrics::page(&overview, &shared.punt_latency, shared.ng.counters()) {
+    match metrics::page(&overview, &shared.punt_latency, shared.ng.counters(), shared.book.lost()) {
         Ok(page) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }

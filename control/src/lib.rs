@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod boot;
 pub mod calls;
+pub mod cdr;
 pub mod http;
 pub mod link;
 pub mod log;

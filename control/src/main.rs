@@ -17,6 +17,7 @@ use raceway_control::boot::credentials::{self, Credentials};
 use raceway_control::boot::file::ConfigFile;
 use raceway_control::boot::machine::{Held, SocketType, check_machine, is_served};
 use raceway_control::boot::{directories, greeting};
+use raceway_control::cdr::Book;
 use raceway_control::link::{Command, Link, Start};
 use raceway_control::plan::{Plan, PlanError, plan};
 use raceway_control::reload::Running;
@@ -149,24 +150,34 @@ fn run(prepared: Prepared) -> anyhow::Result<()> {
     let show_password = std::env::var_os("JOURNAL_STREAM").is_none();
     say(&greeting::greeting(&config, &plan, &paths, &credentials, show_password));
 
+    let book = Book::open(config.cdr.clone())?;
     let punt_latency = metrics::punt_latency();
     let (link, thread) = Link::start(Start {
         server: new_server(plan.clone(), &credentials)?,
         assignment: plan.assignment.clone(),
         media: plan.media.clone(),
+        book: book.clone(),
         redact: config.log.redact,
         relay_socket: paths.relay_socket(),
         punt_latency: punt_latency.clone(),
     })?;
     let ng = ng::Service::new(link.clone(), config.ng.allow.clone());
     let running = Running { config, machine, plan, file, credentials }.into();
-    let app = App { link: link.clone(), ng: Arc::clone(&ng), level, running, started: Instant::now(), user };
+    let app = App {
+        link: link.clone(),
+        ng: Arc::clone(&ng),
+        book: book.clone(),
+        level,
+        running,
+        started: Instant::now(),
+        user,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = tokio::task::LocalSet::new().block_on(&runtime, async {
         let ended = tokio::task::spawn_blocking(move || thread.join());
         if let Some(http) = http {
             let http = tokio::net::TcpListener::from_std(http)?;
-            tokio::spawn(http::serve(http, link.clone(), punt_latency, Arc::clone(&ng)));
+            tokio::spawn(http::serve(http, link.clone(), punt_latency, Arc::clone(&ng), book.clone()));
         }
         proxies.serve(&ng)?;
         tokio::task::spawn_local(tell_data_paths(link, root));

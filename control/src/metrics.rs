@@ -86,7 +86,12 @@ pub fn call_quality() -> Measured {
 ///
 /// # Errors
 /// Never for what is put in here; the encoder's signature has one.
-pub fn page(overview: &Overview, punt_latency: &Histogram, ng: &Counters) -> Result<Vec<u8>, prometheus::Error> {
+pub fn page(
+    overview: &Overview,
+    punt_latency: &Histogram,
+    ng: &Counters,
+    cdr_lost: u64,
+) -> Result<Vec<u8>, prometheus::Error> {
     let mut families = Vec::with_capacity(16);
     let nothing = Statistics::default();
     let statistics = overview.statistics.as_deref().unwrap_or(&nothing);
@@ -98,6 +103,8 @@ pub fn page(overview: &Overview, punt_latency: &Histogram, ng: &Counters) -> Res
     families.extend(punt_latency.collect());
     self::ng(&mut families, ng);
     families.extend(ng.latency().collect());
+    let help = "Call records that could not be written.";
+    families.push(counter("raceway_cdr_lost_total", help, vec![(Vec::new(), cdr_lost as f64)]));
     let version = env!("CARGO_PKG_VERSION");
     families.push(gauge(
         "raceway_build_info",
@@ -346,7 +353,7 @@ mod tests {
     }
 
     fn text(overview: &Overview) -> String {
-        String::from_utf8(page(overview, &punt_latency(), &Counters::default()).expect("encodes")).expect("UTF-8")
+        String::from_utf8(page(overview, &punt_latency(), &Counters::default(), 5).expect("encodes")).expect("UTF-8")
     }
 
     #[test]
@@ -384,6 +391,7 @@ mod tests {
             "raceway_flows{path=\"xdp\"} 11",
             "raceway_sessions 3",
             "raceway_calls 0",
+            "raceway_cdr_lost_total 5",
             "raceway_calls_ended_total{reason=\"silent_timeout\"} 0",
             "raceway_call_mos_count 0",
             "raceway_rtp_lost_total 13",

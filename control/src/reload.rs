@@ -8,6 +8,7 @@ use crate::boot::addresses::MachineAddresses;
 use crate::boot::credentials::Credentials;
 use crate::boot::file::{ConfigFile, FileError};
 use crate::boot::machine::{Held, check_machine};
+use crate::cdr::Book;
 use crate::link::{Command, Gone, Link};
 use crate::log::LevelHandle;
 use crate::ng::Service;
@@ -69,7 +70,13 @@ impl Running {
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed then.
-    pub async fn reload(&mut self, link: &Link, level: &LevelHandle, ng: &Service) -> Result<Reloaded, ReloadError> {
+    pub async fn reload(
+        &mut self,
+        link: &Link,
+        level: &LevelHandle,
+        ng: &Service,
+        book: &Book,
+    ) -> Result<Reloaded, ReloadError> {
         let new = self.file.read()?;
         let machine = MachineAddresses::read().map_err(ReloadError::Addresses)?;
         let config = after_reload(&self.config, &new);
@@ -83,6 +90,9 @@ impl Running {
         let sent = Box::new(plan.clone());
         link.ask(|reply| Command::Apply { plan: sent, reply }).await?.map_err(plan_error)?;
         ng.set_allow(config.ng.allow.clone());
+        if config.cdr != self.config.cdr {
+            book.configure(config.cdr.clone());
+        }
         if config.log.level != self.config.log.level {
             level.set(config.log.level);
             link.tell(Command::LogLevel(config.log.level))?;

@@ -174,6 +174,7 @@ pub fn interfaces(config: &Config) -> Vec<String> {
         .iter()
         .map(|listen| listen.ip())
         .chain(config.turn.relay_addresses.iter().flatten().copied())
+        .chain(config.media.interfaces.iter().flatten().map(|interface| interface.address))
         .collect();
     let any_v4 = served.iter().any(|ip| ip.is_ipv4() && ip.is_unspecified());
     let any_v6 = served.iter().any(|ip| ip.is_ipv6() && ip.is_unspecified());

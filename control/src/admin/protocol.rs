@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::call::Call;
 use super::view::{Flow, Session};
 
 /// Octets of a request line.
@@ -35,6 +36,21 @@ pub enum Request {
         session: Option<u64>,
         /// Most that are wanted.
         limit: usize,
+    },
+    /// Calls, the oldest first.
+    Calls {
+        /// Most that are wanted.
+        limit: usize,
+    },
+    /// One call.
+    Call {
+        /// Its name.
+        id: String,
+    },
+    /// End a call.
+    Terminate {
+        /// Its name.
+        id: String,
     },
     /// Read the configuration file again.
     Reload,
@@ -81,6 +97,20 @@ pub enum Reply {
         flows: Vec<Flow>,
         /// How many there are.
         total: usize,
+    },
+    /// Answer to [`Request::Calls`].
+    Calls {
+        /// As many as were asked for.
+        calls: Vec<Call>,
+        /// How many there are.
+        total: usize,
+    },
+    /// Answer to [`Request::Call`].
+    Call(Box<Call>),
+    /// Answer to [`Request::Terminate`].
+    Terminated {
+        /// Call that was ended.
+        id: String,
     },
     /// Answer to [`Request::Reload`].
     Reloaded {
@@ -137,6 +167,10 @@ pub struct Status {
     pub metrics: Option<String>,
     /// Sessions held.
     pub sessions: usize,
+    /// Calls that are there.
+    pub calls: usize,
+    /// Where commands of SIP proxies are taken.
+    pub proxies: Vec<String>,
     /// Relayed IPv4 addresses.
     pub allocations_ipv4: usize,
     /// Relayed IPv6 addresses.

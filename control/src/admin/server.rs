@@ -13,8 +13,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::call::Call;
 use super::protocol::{Interface, LIMIT_MAX, REQUEST_MAX, RelayAddress, RelayStatus, Reply, Request, Status};
-use crate::link::{Command, Gone, Link, Overview, RelayInfo};
+use crate::cdr::Book;
+use crate::link::{Command, Gone, Link, Overview, RelayInfo, now};
 use crate::log::LevelHandle;
 use crate::ng::Service;
 use crate::reload::{Reloaded, Running};
@@ -29,6 +31,8 @@ pub struct App {
     pub link: Link,
     /// Commands of SIP proxies.
     pub ng: Arc<Service>,
+    /// Records of calls.
+    pub book: Book,
     /// To the log.
     pub level: LevelHandle,
     /// The configuration in force.
@@ -119,6 +123,26 @@ async fn answer(request: Request, app: &App) -> Result<Reply, Gone> {
             }
             false => no_session(id),
         },
+        Request::Calls { limit } => {
+            let (calls, total) = app.link.ask(|reply| Command::Calls { limit: limit.min(LIMIT_MAX), reply }).await?;
+            Reply::Calls { calls: calls.iter().map(|call| Call::new(call, now())).collect(), total }
+        }
+        Request::Call { id } => {
+            let call_id = id.clone();
+            match app.link.ask(|reply| Command::Call { call_id, reply }).await? {
+                Some(call) => Reply::Call(Box::new(Call::new(&call, now()))),
+                None => no_call(&id),
+            }
+        }
+        Request::Terminate { id } => {
+            let call_id = id.clone();
+            if app.link.ask(|reply| Command::Terminate { call_id, reply }).await? {
+                tracing::info!("a call is ended by an operator");
+                Reply::Terminated { id }
+            } else {
+                no_call(&id)
+            }
+        }
         Request::Reload => reload(app).await,
         Request::Drain { on } => {
             let sessions = app.link.ask(|reply| Command::Drain { on, reply }).await?;
@@ -140,6 +164,10 @@ fn no_session(id: u64) -> Reply {
     Reply::Refused(format!("there is no session {id}; `racewayctl sessions` lists them"))
 }
 
+fn no_call(id: &str) -> Reply {
+    Reply::Refused(format!("there is no call {id:?}; `racewayctl calls` lists them"))
+}
+
 async fn session(app: &App, id: SessionId) -> Result<Reply, Gone> {
     let Some(session) = app.link.ask(|reply| Command::Session { id, reply }).await? else {
         return Ok(no_session(id.0));
@@ -156,7 +184,7 @@ async fn flows(app: &App, session: Option<SessionId>, limit: usize) -> Result<Op
 /// Reads the configuration again, and says in the log what came of it.
 pub async fn reload(app: &App) -> Reply {
     let mut running = app.running.lock().await;
-    match running.reload(&app.link, &app.level, &app.ng).await {
+    match running.reload(&app.link, &app.level, &app.ng, &app.book).await {
         Ok(Reloaded { applied, restart, addresses }) => {
             let changes: Vec<String> = applied.iter().map(ToString::to_string).chain(addresses).collect();
             let restart: Vec<String> = restart.iter().map(ToString::to_string).collect();
@@ -201,6 +229,8 @@ async fn status(app: &App) -> Result<Status, Gone> {
         realm: plan.policy.realm.clone(),
         metrics: running.config.http.listen.map(|address| format!("http://{address}/metrics")),
         sessions: overview.sessions,
+        calls: overview.calls.open,
+        proxies: running.config.ng.listen.iter().map(ToString::to_string).collect(),
         allocations_ipv4: overview.allocations[0],
         allocations_ipv6: overview.allocations[1],
         relay: overview.relay.as_ref().map(|relay| relay_status(relay, &overview)),

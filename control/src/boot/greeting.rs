@@ -48,6 +48,10 @@ pub fn greeting(config: &Config, plan: &Plan, paths: &Paths, credentials: &Crede
         Some(address) => line("metrics", &format!("http://{address}/metrics")),
         None => line("metrics", "off"),
     }
+    if !config.ng.listen.is_empty() {
+        let proxies: Vec<String> = config.ng.listen.iter().map(ToString::to_string).collect();
+        line("proxies", &format!("ng at {} (docs/ng.md)", proxies.join(", ")));
+    }
     if let Some(server) = servers.first() {
         line("try it", &try_it(config, credentials, show_password, *server));
     }
@@ -146,6 +150,7 @@ mod tests {
   password    placeholder   (made on first start, kept in /var/lib/raceway/credentials.toml)
   relays      from 10.0.0.1, 2001:db8::1, ports 49152-65535
   metrics     http://127.0.0.1:9640/metrics
+  proxies     ng at 127.0.0.1:2223 (docs/ng.md)
   try it      turnutils_uclient -u raceway -w placeholder -y -c -m 2 -n 100 -l 172 10.0.0.1
 ";
         assert!(text.ends_with(expected), "{text}");

@@ -221,15 +221,15 @@ mod tests {
         let taken = listening.local_addr().expect("bound");
         assert_eq!(
             check(&format!(
-                "[turn]\nlisten = [\"127.0.0.1:3996\"]\n[http]\nlisten = \"off\"\n[media.interfaces]\nint = \"127.0.0.1\"\n\
+                "[turn]\nport_range = \"1-2\"\nlisten = [\"127.0.0.1:3996\"]\n[http]\nlisten = \"off\"\n[media.interfaces]\nint = \"127.0.0.1\"\n\
                  ext = [\"198.51.100.7\", {{ address = \"2001:db8::7\" }}]\n[ng]\nlisten = [\"{taken}\"]\n"
             )),
             format!(
-                "raceway.toml:7: media.interfaces.\"ext\": \"198.51.100.7\" is not an address of this machine; write an \
+                "raceway.toml:8: media.interfaces.\"ext\": \"198.51.100.7\" is not an address of this machine; write an \
                  address that `ip address` shows, and a NAT address as advertised\n\
-                 raceway.toml:7: media.interfaces.\"ext\": \"2001:db8::7\" is not an address of this machine; write an \
+                 raceway.toml:8: media.interfaces.\"ext\": \"2001:db8::7\" is not an address of this machine; write an \
                  address that `ip address` shows, and a NAT address as advertised\n\
-                 raceway.toml:9: ng.listen[0]: \"{taken}\" is in use by another program; write another port"
+                 raceway.toml:10: ng.listen[0]: \"{taken}\" is in use by another program; write another port"
             )
         );
     }

@@ -13,6 +13,10 @@ use raceway_ng::{Body, Command, Response, Statistics};
 use raceway_units::{Instant, UnixTime};
 use tokio::sync::oneshot::Sender;
 
+use crate::admin::call::Call;
+use crate::cdr::{Book, Record};
+
+pub use report::suite as suite_name;
 pub use settings::settings;
 pub use tally::{Measured, Tally};
 
@@ -61,6 +65,9 @@ pub(crate) struct Desk {
     tally: Tally,
     started: Instant,
     redact: bool,
+    settings: Option<Settings>,
+    workers: u16,
+    book: Book,
 }
 
 const NO_PORTS: &str = "turn.port_range leaves no ports for media: write [media] port_range";
@@ -71,9 +78,15 @@ impl Desk {
     ///
     /// # Errors
     /// Settings that the core does not take.
-    pub(crate) fn new(settings: Option<Settings>, redact: bool, now: Instant) -> Result<Self, SettingsError> {
-        let calls = settings.map(|settings| Calls::new(settings, random())).transpose()?;
-        Ok(Self { calls, waiting: HashMap::new(), next: 0, tally: Tally::default(), started: now, redact })
+    pub(crate) fn new(
+        settings: Option<Settings>,
+        book: Book,
+        redact: bool,
+        now: Instant,
+    ) -> Result<Self, SettingsError> {
+        let calls = settings.clone().map(|settings| Calls::new(settings, random())).transpose()?;
+        let (waiting, tally) = (HashMap::new(), Tally::default());
+        Ok(Self { calls, waiting, next: 0, tally, started: now, redact, settings, workers: 1, book })
     }
 
     /// Takes over new settings; calls stay as they are.
@@ -81,15 +94,23 @@ impl Desk {
     /// # Errors
     /// Settings that the core does not take; then nothing changes.
     pub(crate) fn reconfigure(&mut self, settings: Option<Settings>) -> Result<(), SettingsError> {
-        match (&mut self.calls, settings) {
-            (Some(calls), Some(settings)) => calls.reconfigure(settings),
-            (calls @ None, Some(settings)) => {
-                *calls = Some(Calls::new(settings, random())?);
-                Ok(())
-            }
-            // Those that are there go on with the ports that they have.
-            (Some(_) | None, None) => Ok(()),
+        // Without ports for media, calls that are there go on with those that they have.
+        let Some(settings) = settings.map(|settings| Settings { workers: self.workers, ..settings }) else {
+            return Ok(());
+        };
+        match &mut self.calls {
+            Some(calls) => calls.reconfigure(settings.clone())?,
+            calls @ None => *calls = Some(Calls::new(settings.clone(), random())?),
         }
+        self.settings = Some(settings);
+        Ok(())
+    }
+
+    /// Calls are spread over so many workers from now on.
+    pub(crate) fn set_workers(&mut self, workers: u16) {
+        self.workers = workers.max(1);
+        let settings = self.settings.clone();
+        self.reconfigure(settings).expect("the settings were taken before, and workers are none of their rules");
     }
 
     /// Carries out a command; `ready` says whether the relay is there and knows all that there is.
@@ -156,6 +177,10 @@ impl Desk {
             waiting.answer(outcome, clocks);
         }
         while let Some(event) = calls.poll_event() {
+            if let Event::Ended { call, why } = &event {
+                let call = Call::new(call, clocks.now);
+                self.book.write(Record { ended: clocks.wall.0, why: why.name().to_owned(), call });
+            }
             note(event, &mut self.tally, clocks.now, self.redact);
         }
         self.tally.open = calls.len();

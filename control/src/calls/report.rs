@@ -87,7 +87,9 @@ fn stream(kind: &'static str, path: &PathView, media: &MediaView, last_packet: u
     }
 }
 
-const fn suite(suite: raceway_api::Suite) -> &'static str {
+/// Its registered name (RFC 4568 section 6.2, RFC 6188, RFC 7714).
+#[must_use]
+pub const fn suite(suite: raceway_api::Suite) -> &'static str {
     match suite {
         raceway_api::Suite::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
         raceway_api::Suite::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",

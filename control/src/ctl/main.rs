@@ -1,6 +1,7 @@
 //! racewayctl: looks at a running Raceway and changes it.
 
 mod ask;
+mod calls;
 mod doctor;
 mod relay;
 mod show;
@@ -71,6 +72,22 @@ enum Command {
         #[arg(long, default_value_t = LIMIT_DEFAULT)]
         limit: usize,
     },
+    /// Lists calls, oldest first.
+    Calls {
+        /// Most that are listed.
+        #[arg(long, default_value_t = LIMIT_DEFAULT)]
+        limit: usize,
+    },
+    /// Shows one call: its parties, where their media goes, and how it arrives.
+    Call {
+        /// Its Call-ID, as `calls` shows it.
+        id: String,
+    },
+    /// Ends one call: its media stops at once. The phones are not told.
+    Terminate {
+        /// Its Call-ID, as `calls` shows it.
+        id: String,
+    },
     /// Has the configuration read again. Checked whole first: if anything is wrong, nothing changes. No session is
     /// dropped.
     Reload,
@@ -107,6 +124,9 @@ fn main() -> ExitCode {
         Command::Session { id } => Request::Session { id },
         Command::End { id } => Request::End { id },
         Command::Flows { session, limit } => Request::Flows { session, limit },
+        Command::Calls { limit } => Request::Calls { limit },
+        Command::Call { id } => Request::Call { id },
+        Command::Terminate { id } => Request::Terminate { id },
         Command::Reload => Request::Reload,
         Command::Drain { off } => Request::Drain { on: !off },
         Command::LogLevel { level } => Request::LogLevel { level },

@@ -6,6 +6,7 @@ use raceway_control::admin::protocol::{RelayAddress, RelayStatus, Reply, Status}
 use raceway_control::admin::view::{Flow, Session};
 use serde_json::Value;
 
+use crate::calls;
 use crate::table::{Side, table};
 
 /// Prints; a reader that has gone away is no fault.
@@ -35,6 +36,9 @@ pub fn text(reply: &Reply) -> String {
         Reply::Sessions { sessions, total } => self::sessions(sessions, *total),
         Reply::Session { session, flows } => self::session(session, flows.as_deref()),
         Reply::Flows { flows, total } => rest(self::flows(flows), flows.len(), *total, "flows"),
+        Reply::Calls { calls, total } => calls::list(calls, *total),
+        Reply::Call(call) => calls::show(call),
+        Reply::Terminated { id } => format!("Call {} has ended", printable(id)),
         Reply::Reloaded { changes, restart } => reloaded(changes, restart),
         Reply::Ended { id } => format!("Session {id} has ended"),
         Reply::Drained { on: true, sessions } => {
@@ -72,6 +76,8 @@ fn status(status: &Status) -> String {
     line("relaying", format!("{}, ports {}", relayed.collect::<Vec<_>>().join(", "), status.port_range));
     line("metrics", status.metrics.clone().unwrap_or_else(|| "off".to_owned()));
     let (v4, v6) = (status.allocations_ipv4, status.allocations_ipv6);
+    line("proxies", if status.proxies.is_empty() { "not listened to".to_owned() } else { status.proxies.join(", ") });
+    line("calls", status.calls.to_string());
     line("sessions", format!("{} ({v4} IPv4 and {v6} IPv6 relayed addresses)", status.sessions));
     match &status.relay {
         Some(relay) => text.push_str(&self::relay(relay)),
@@ -105,7 +111,8 @@ fn relay(relay: &RelayStatus) -> String {
     text
 }
 
-fn rest(mut text: String, shown: usize, total: usize, what: &str) -> String {
+/// With how many are not shown.
+pub fn rest(mut text: String, shown: usize, total: usize, what: &str) -> String {
     if shown < total {
         text.push_str(&format!("{} more {what}; --limit shows more\n", total - shown));
     }
@@ -143,7 +150,7 @@ fn sessions(sessions: &[Session], total: usize) -> String {
 
 /// A name that a client chose (shared-secret credentials hold any text), without what moves a terminal's cursor or
 /// turns the direction of a line.
-fn printable(name: &str) -> String {
+pub fn printable(name: &str) -> String {
     let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut text = String::with_capacity(name.len());
     for c in name.chars() {
@@ -229,7 +236,7 @@ fn flow_row(flow: &Flow) -> Vec<String> {
 }
 
 /// The two largest units.
-fn duration(seconds: u64) -> String {
+pub fn duration(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),

@@ -257,6 +257,7 @@ impl State {
         for InterfaceReport { name, mode, reason } in &relay.interfaces {
             tracing::info!(interface = %name, xdp = mode.label(), %reason, "data path");
         }
+        self.desk.set_workers(relay.workers);
         self.relay = Some(Arc::new(relay));
         self.problems.clear();
         connection.push(&self.assignment.message())?;

@@ -10,6 +10,7 @@ use raceway_api::{
     Datagram, FlowReport, FrameWriter, FromRelay, Operation, Punt, RelayAddress, RelayPorts, SessionId, SessionReport,
     ToRelay,
 };
+use raceway_control::cdr::Book;
 use raceway_control::link::{Command, Link, Overview, Start};
 use raceway_control::metrics;
 use raceway_control::plan::Assignment;
@@ -218,8 +219,10 @@ pub fn start_with(relay: &ScriptedRelay, media: Option<Settings>) -> Link {
     let listeners = vec![address(LISTENER)];
     let assignment =
         Assignment { listeners, relay_addresses: addresses, ports, media_ports: None, stun_requests_per_second: 0 };
+    let book = Book::open(raceway_config::Config::default().cdr).expect("a thread");
     let relay_socket = relay.path.clone();
-    let start = Start { server, media, redact: false, assignment, relay_socket, punt_latency: metrics::punt_latency() };
+    let start =
+        Start { server, media, book, redact: false, assignment, relay_socket, punt_latency: metrics::punt_latency() };
     Link::start(start).expect("a thread").0
 }
 
