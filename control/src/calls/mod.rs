@@ -150,8 +150,10 @@ impl Desk {
             }
             Command::Statistics => body(Body { statistics: Some(self.statistics(clocks.now)), ..Body::default() }),
             Command::Query(query) => {
-                match calls.query(&query.call_id, query.from_tag.as_deref(), query.to_tag.as_deref()) {
-                    Ok(view) => told(&view, clocks),
+                let tags = [query.from_tag.as_deref(), query.to_tag.as_deref()];
+                let known = calls.query(&query.call_id, tags[0], tags[1]);
+                match known.and_then(|_| calls.query(&query.call_id, None, None)) {
+                    Ok(view) => body(Body { call: Some(report::of(&view, tags, clocks)), ..Body::default() }),
                     Err(refusal) => refused(&refusal),
                 }
             }

@@ -14,6 +14,18 @@ impl Clocks {
     }
 }
 
+/// Those with these tags, and whom they talk with; all without tags.
+pub(super) fn of(view: &CallView, tags: [Option<&str>; 2], clocks: Clocks) -> CallReport {
+    let mut report = call(view, clocks);
+    let wanted: Vec<&str> = tags.into_iter().flatten().collect();
+    if !wanted.is_empty() {
+        let is_wanted = |tag: &str| wanted.contains(&tag);
+        let talks = |party: &PartyReport| party.subscriptions.iter().any(|other| is_wanted(&other.tag));
+        report.parties.retain(|party| is_wanted(&party.tag) || talks(party));
+    }
+    report
+}
+
 /// All of it.
 pub(super) fn call(view: &CallView, clocks: Clocks) -> CallReport {
     let rtp = Traffic { packets: view.totals.rtp_packets, octets: view.totals.rtp_octets, errors: 0 };

@@ -154,6 +154,24 @@ fn a_delete_tells_what_the_call_was_and_an_unknown_one_is_an_error_only_if_fatal
 }
 
 #[test]
+fn a_query_with_a_tag_tells_of_the_other_side_too() {
+    let mut relay = ScriptedRelay::new();
+    let link = start(&relay);
+    relay.greet_empty();
+    set_up(&link, &mut relay);
+    for keys in ["", r#","from-tag":"a""#, r#","from-tag":"b""#, r#","to-tag":"b""#] {
+        let queried = ask(&link, &format!(r#"{{"command":"query","call-id":"c"{keys}}}"#));
+        let Response::Ok(body) = queried.response else { panic!("{queried:?}") };
+        let parties = body.call.expect("a call").parties;
+        let tags: Vec<&str> = parties.iter().map(|party| party.tag.as_str()).collect();
+        assert_eq!(tags, ["a", "b"], "{keys}");
+        assert_eq!(parties[1].subscribers[0].tag, "a");
+    }
+    let unknown = ask(&link, r#"{"command":"query","call-id":"c","from-tag":"z"}"#);
+    assert_eq!(unknown.response, Response::Error("Unknown from-tag \"z\" in call \"c\"".to_owned()));
+}
+
+#[test]
 fn a_relay_that_restarted_is_told_every_call() {
     let mut relay = ScriptedRelay::new();
     let link = start(&relay);

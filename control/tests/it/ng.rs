@@ -118,3 +118,89 @@ fn without_a_relay_a_ping_is_an_error_so_that_the_proxy_goes_elsewhere() {
     appliance.wait_for("control notices", || appliance.metric("raceway_relay_up") == 0.0);
     assert!(ask(&proxy, "2 {\"command\":\"ping\"}").contains("raceway-relay is not there"));
 }
+
+/// A phone: where it wants media, and what it says of that.
+struct Phone {
+    rtp: UdpSocket,
+    sequence: u16,
+}
+
+impl Phone {
+    /// On an address that is none of the appliance's, though of this machine.
+    fn new(address: &str) -> Self {
+        let rtp = UdpSocket::bind((address, 0)).expect("loopback");
+        rtp.set_read_timeout(Some(Duration::from_secs(5))).expect("not zero");
+        Self { rtp, sequence: 100 }
+    }
+
+    fn sdp(&self) -> String {
+        let here = self.rtp.local_addr().expect("bound");
+        let (ip, port) = (here.ip(), here.port());
+        let lines = [
+            "v=0".to_owned(),
+            format!("o=- 1 1 IN IP4 {ip}"),
+            "s=-".to_owned(),
+            format!("c=IN IP4 {ip}"),
+            "t=0 0".to_owned(),
+            format!("m=audio {port} RTP/AVP 0"),
+        ];
+        lines.map(|line| line + "\\r\\n").concat()
+    }
+
+    /// Sends a packet of 20 ms of PCMU with this octet in it.
+    fn say(&mut self, to: &str, octet: u8) {
+        let mut packet = vec![0x80, 0];
+        packet.extend(self.sequence.to_be_bytes());
+        packet.extend((u32::from(self.sequence) * 160).to_be_bytes());
+        packet.extend([0, 0, 0, 7]);
+        packet.extend([octet; 160]);
+        self.sequence += 1;
+        self.rtp.send_to(&packet, to).expect("loopback");
+    }
+
+    /// The octet of the next packet, and where it came from.
+    fn hear(&self) -> (u8, String) {
+        let mut buffer = [0; 2048];
+        let (length, from) = self.rtp.recv_from(&mut buffer).expect("media");
+        assert_eq!(length, 172);
+        (buffer[171], from.to_string())
+    }
+}
+
+/// Where the SDP of an answer wants media.
+fn media_of(answer: &str) -> String {
+    let (_, rest) = answer.split_once("m=audio ").unwrap_or_else(|| panic!("no SDP in {answer}"));
+    format!("127.0.0.1:{}", rest.split(' ').next().expect("a port"))
+}
+
+#[test]
+fn a_call_is_relayed_both_ways_between_its_offer_and_its_delete() {
+    let (appliance, listen, _) = appliance("");
+    let proxy = proxy(&listen);
+    let (mut caller, mut callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
+    let keys = "\"call-id\":\"x@y\",\"from-tag\":\"a\"";
+    let (command, sdp) = ("{\"command\":", caller.sdp());
+    let offered = ask(&proxy, &format!("1 {command}\"offer\",{keys},\"replace\":[\"origin\"],\"sdp\":\"{sdp}\"}}"));
+    let for_callee = media_of(&offered);
+    let sdp = callee.sdp();
+    let answered = ask(&proxy, &format!("2 {command}\"answer\",{keys},\"to-tag\":\"b\",\"sdp\":\"{sdp}\"}}"));
+    let for_caller = media_of(&answered);
+    for octet in 1..=20 {
+        caller.say(&for_caller, octet);
+        assert_eq!(callee.hear(), (octet, for_callee.clone()));
+        callee.say(&for_callee, 100 + octet);
+        assert_eq!(caller.hear(), (100 + octet, for_caller.clone()));
+    }
+    assert_eq!(appliance.metric("raceway_calls"), 1.0);
+    let blocked = ask(&proxy, &format!("3 {command}\"block media\",{keys}}}"));
+    assert!(blocked.ends_with("{\"result\":\"ok\"}"), "{blocked}");
+    caller.say(&for_caller, 50);
+    callee.say(&for_callee, 51);
+    assert_eq!(caller.hear().0, 51, "the other direction goes on");
+    let deleted = ask(&proxy, &format!("4 {command}\"delete\",{keys}}}"));
+    for part in ["\"tag\":\"b\"", "\"PCMU/8000\"", "\"result\":\"ok\""] {
+        assert!(deleted.contains(part), "{part}: {deleted}");
+    }
+    assert_eq!(appliance.metric("raceway_calls"), 0.0);
+    assert_eq!(appliance.metric("raceway_calls_ended_total{reason=\"deleted\"}"), 1.0);
+}
