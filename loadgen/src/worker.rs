@@ -1,117 +1,49 @@
 //! One core's share of a run: sends each packet at its time, measures what arrives.
 
 mod access;
+mod arrivals;
 mod clients;
+mod departures;
 mod inbox;
 mod receivers;
 mod reporters;
+mod terms;
 mod transports;
 
 use std::io;
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam::channel::Sender as Channel;
-use hdrhistogram::Histogram;
+use raceway_loadgen_core::Wheel;
 use raceway_loadgen_core::limits::PACKET_MAX;
-use raceway_loadgen_core::report::Interval;
-use raceway_loadgen_core::rtcp::{Figures, NtpClock};
-use raceway_loadgen_core::turn::{CHANNEL_HEADER, INDICATION_HEADER_MAX, channel_header};
-use raceway_loadgen_core::{Schedule, Wheel};
-use raceway_netem::Config;
-use raceway_sys::io::{Buffer, Event, HEADROOM, PacketIo, Wait};
-use raceway_sys::socket;
-use raceway_units::{Endpoint, Instant, Random};
+use raceway_loadgen_core::rtcp::NtpClock;
+use raceway_loadgen_core::turn::INDICATION_HEADER_MAX;
+use raceway_sys::io::{PacketIo, Wait};
+use raceway_units::{Endpoint, Instant};
 
-use crate::clock::Timeline;
 use crate::limits::{BATCH, IDLE, REPORT_EVERY};
-use crate::plan::{Plan, Route, Stream};
+use crate::plan::{Plan, Stream};
 use crate::source::Sending;
 
-use access::{Access, Through};
+use access::Access;
 use clients::Clients;
 pub use clients::{Carried, Refusal, Settled, TurnFigures};
-use inbox::{Inbox, Taken};
+use inbox::Inbox;
 pub use receivers::{Arriving, Expectation, Place, Receivers};
 use reporters::{Reporters, Way};
+pub use terms::{Control, Outcome, Report, Terms};
 use transports::Transports;
 
 /// Where a packet is written in a buffer, so that a header of TURN has room in front of it.
 const ROOM: usize = INDICATION_HEADER_MAX.next_multiple_of(16);
-/// Octets of the longest RTCP that is read: a datagram of Ethernet.
-const RTCP_MAX: usize = 1500;
 /// A packet that is due so soon is waited for awake: being woken takes longer.
 const SPIN: Duration = Duration::from_micros(40);
 /// How long clients may take to end their allocations.
 const CLOSING: Duration = Duration::from_secs(2);
-
-/// What the main thread tells workers.
-#[derive(Debug, Default)]
-pub struct Control {
-    /// When media begins, nanoseconds on the timeline; zero until all workers are ready.
-    pub begin_at: AtomicU64,
-    /// Nothing more is to be sent.
-    pub stop: AtomicBool,
-}
-
-/// What a worker tells the main thread.
-#[derive(Debug)]
-pub enum Report {
-    /// Its clients are ready, or have failed; media may begin.
-    Ready(Box<Settled>),
-    /// The network says that this address cannot be reached; said once.
-    Unreachable(SocketAddr),
-    /// What was counted since the last.
-    Interval(Box<Interval>),
-    /// All is over.
-    Done(Box<Outcome>),
-    /// The kernel refuses to go on.
-    Failed(io::Error),
-}
-
-/// What a worker found in the end.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Streams that arrived, or should have.
-    pub receivers: Receivers,
-    /// Packets sent, by place in the plan's streams.
-    pub sent: Vec<u64>,
-    /// Packets that fell due and were not sent any more.
-    pub unsent: u64,
-    /// Streams as planned.
-    pub streams: Vec<Stream>,
-    /// What TURN clients met.
-    pub turn: TurnFigures,
-    /// What each participant exchanged by RTCP, by the stream that it sends, and round trips in microseconds.
-    pub rtcp: (Vec<(Option<u32>, Figures)>, Histogram<u64>),
-    /// Share of the time in which the worker worked or waited awake.
-    pub busy: f64,
-}
-
-/// What all workers of a run have in common.
-#[derive(Clone, Debug)]
-pub struct Terms {
-    /// The time that counts.
-    pub timeline: Timeline,
-    /// How long media flows.
-    pub duration: Duration,
-    /// How long late packets are waited for.
-    pub drain: Duration,
-    /// How streams begin; `begin` is set when it is known.
-    pub schedule: Schedule,
-    /// Seed of streams.
-    pub seed: u64,
-    /// What is expected of streams that arrive.
-    pub expectation: Expectation,
-    /// The link that impaired sockets are behind.
-    pub impair: Option<Config>,
-    /// Whether reports are sent and read.
-    pub rtcp: bool,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -383,232 +315,8 @@ impl<I: PacketIo> Worker<I> {
         Ok(())
     }
 
-    fn send_what_is_due(&mut self, now: Instant) {
-        while self.batch.len() < BATCH {
-            let Some((timer, due)) = self.wheel.poll(now) else { return };
-            let clients = self.inbox.clients.len() as u32;
-            match timer.checked_sub(self.plan.streams.len() as u32) {
-                Some(client) if client < clients => self.look_after(client, now),
-                Some(reporter) => self.send_report(reporter - clients, false, now),
-                None if !self.send(timer, due) => {
-                    // No buffer is free: all of them leave with this batch.
-                    self.wheel.schedule(timer, due);
-                    return;
-                }
-                None => {}
-            }
-        }
-    }
-
-    /// Sends the packet of a stream that is due; false if there is no buffer for it.
-    #[inline]
-    fn send(&mut self, stream: u32, due: Instant) -> bool {
-        let Some(buffer) = self.io.originate() else { return false };
-        let sender = &mut self.senders[stream as usize];
-        let memory = self.io.memory(&buffer);
-        let length = sender.write(self.transports.of(stream), &mut memory[ROOM..]);
-        match sender.next_due() {
-            Some(next) => self.wheel.schedule(stream, next),
-            None => self.flowing -= 1,
-        }
-        self.dispatch(self.plan.streams[stream as usize].route, buffer, length);
-        self.batch.push((due, length));
-        true
-    }
-
-    /// Sends the report of a participant that is due, or its last one.
-    fn send_report(&mut self, reporter: u32, last: bool, now: Instant) {
-        let Some(buffer) = self.io.originate() else { return };
-        let sender = self.reporters.stream(reporter).and_then(|stream| self.senders.get(stream as usize));
-        let sent = sender.map(|sender| sender.sent(now));
-        let out = &mut self.io.memory(&buffer)[ROOM..];
-        match self.reporters.write(reporter, sent, &self.inbox.receivers, last, now, out) {
-            None => self.io.release(buffer),
-            Some((Way::Route(route), length)) => self.dispatch(route, buffer, length),
-            Some((Way::Back { port, to }, length)) => self.put(port, to, buffer, ROOM..ROOM + length),
-        }
-        if !last {
-            self.wheel.schedule(self.reporter_timer(reporter), self.reporters.poll_timeout(reporter));
-        }
-    }
-
-    /// Takes RTCP that arrived.
-    fn hear(&mut self, port: u32, remote: Option<Endpoint>, datagram: &[u8], now: Instant) {
-        for stream in self.reporters.handle(port, remote, datagram, now) {
-            if let Some(sender) = self.senders.get_mut(stream as usize) {
-                sender.request_key_frame();
-            }
-        }
-        self.meet(port, remote, now);
-    }
-
-    /// A socket at which strangers arrive gets a participant that reports to them.
-    fn meet(&mut self, port: u32, remote: Option<Endpoint>, now: Instant) {
-        let Some(to) = remote.filter(|_| self.terms.expectation.strangers && !self.terms.expectation.echo) else {
-            return;
-        };
-        let place = Place { port, remote };
-        if self.reporters.is_at(place) || self.reporters.len() >= Reporters::strangers_max() {
-            return;
-        }
-        let ssrc = Random::of(self.terms.seed, u64::from(self.reporters.len())).next() as u32;
-        if let Some(reporter) = self.reporters.add(place, ssrc, None, Way::Back { port, to }, now) {
-            self.wheel.schedule(self.reporter_timer(reporter), self.reporters.poll_timeout(reporter));
-        }
-    }
-
-    /// Puts what a route needs around `length` octets at [`ROOM`], and sends them.
-    fn dispatch(&mut self, route: Route, buffer: Buffer, length: usize) {
-        let end = ROOM + length;
-        match route {
-            Route::Plain { port, to } => self.put(port, to.into(), buffer, ROOM..end),
-            Route::ToClient { port, client } => {
-                let Some(to) = self.inbox.clients.relayed(client) else { return self.io.release(buffer) };
-                self.put(port, to, buffer, ROOM..end);
-            }
-            Route::ByClient { client } => {
-                let (port, server) = self.inbox.clients.transport(client);
-                let memory = self.io.memory(&buffer);
-                let range = match self.inbox.clients.template(client) {
-                    None => {
-                        let header = channel_header(self.inbox.clients.channel(client), length as u16);
-                        memory[ROOM - CHANNEL_HEADER..ROOM].copy_from_slice(&header);
-                        ROOM - CHANNEL_HEADER..end
-                    }
-                    Some(template) => {
-                        let start = ROOM - template.header();
-                        let total = template.write(&mut memory[start..], length);
-                        start..start + total.expect("a buffer has room for a packet and its header")
-                    }
-                };
-                self.put(port, server, buffer, range);
-            }
-        }
-    }
-
     fn fd(&self, port: u32) -> i32 {
         self.plan.ports[port as usize].fd.as_raw_fd()
-    }
-
-    /// Sends what a TURN client wants to say, and notes when to ask it again.
-    fn look_after(&mut self, client: u32, now: Instant) {
-        self.inbox.clients.look_at_the_time(client, now);
-        let (port, server) = self.inbox.clients.transport(client);
-        let fd = self.fd(port);
-        while let Some(request) = self.inbox.clients.poll_transmit(client, now) {
-            match self.access.as_mut().filter(|_| self.plan.ports[port as usize].impaired) {
-                Some(access) => access.up(port, server, request, now),
-                None if socket::send_to(fd, server, request).is_err() => self.inbox.interval.sent.refused += 1,
-                None => {}
-            }
-        }
-        if self.inbox.clients.note_events(client, now) {
-            // It has a relayed address now: what it does next may be due at once.
-            return self.look_after(client, now);
-        }
-        if let Some(at) = self.inbox.clients.poll_timeout(client) {
-            self.wheel.schedule(self.client_timer(client), at);
-        }
-    }
-
-    #[inline]
-    fn deal_with(&mut self, event: Event, now: Instant) {
-        match event {
-            Event::Received { socket, buffer, length, remote, truncated: false, arrived, .. } => {
-                let range = HEADROOM..HEADROOM + length;
-                if let Some(access) = self.access.as_mut().filter(|_| self.plan.ports[socket as usize].impaired) {
-                    access.down(socket, remote, &self.io.memory(&buffer)[range], now);
-                    return self.io.release(buffer);
-                }
-                let client = self.plan.ports[socket as usize].client;
-                let at = self.terms.timeline.of_wall(arrived, now);
-                match self.inbox.take(socket, client, remote, &self.io.memory(&buffer)[range], at) {
-                    Taken::Media(media) => {
-                        self.meet(socket, remote, now);
-                        self.echo(socket, remote, buffer, HEADROOM + media.start..HEADROOM + media.end);
-                    }
-                    Taken::Rtcp(part) => {
-                        let mut copy = [0; RTCP_MAX];
-                        let part = HEADROOM + part.start..HEADROOM + part.end;
-                        let octets = part.len().min(RTCP_MAX);
-                        copy[..octets].copy_from_slice(&self.io.memory(&buffer)[part.start..part.start + octets]);
-                        self.hear(socket, remote, &copy[..octets], now);
-                        self.echo(socket, remote, buffer, part);
-                    }
-                    Taken::Answer => {
-                        self.io.release(buffer);
-                        client.inspect(|client| self.look_after(*client, now));
-                    }
-                    Taken::Nothing => self.io.release(buffer),
-                }
-            }
-            Event::Received { buffer, .. } => {
-                self.inbox.interval.received.foreign += 1;
-                self.io.release(buffer);
-            }
-            Event::NetworkError { socket } => self.note_network_errors(socket),
-            Event::Stopped { .. } | Event::Woken => {}
-        }
-    }
-
-    fn echo(&mut self, port: u32, remote: Option<Endpoint>, buffer: Buffer, media: Range<usize>) {
-        match remote.filter(|_| self.terms.expectation.echo) {
-            Some(remote) => self.io.send(self.fd(port), remote, 0, buffer, media),
-            None => self.io.release(buffer),
-        }
-    }
-
-    /// Sends a datagram, by the emulated link if its socket is behind one.
-    #[inline]
-    fn put(&mut self, port: u32, to: Endpoint, buffer: Buffer, range: Range<usize>) {
-        match self.access.as_mut().filter(|_| self.plan.ports[port as usize].impaired) {
-            None => self.io.send(self.fd(port), to, 0, buffer, range),
-            Some(access) => {
-                access.up(port, to, &self.io.memory(&buffer)[range], self.terms.timeline.now());
-                self.io.release(buffer);
-            }
-        }
-    }
-
-    /// Takes out of the emulated link what has come through it.
-    fn deliver(&mut self, now: Instant) {
-        while let Some(arrival) = self.access.as_mut().and_then(|access| access.poll(now)) {
-            match arrival {
-                Through::Up { port, to, octets } => {
-                    if socket::send_to(self.fd(port), to, &octets).is_err() {
-                        self.inbox.interval.sent.refused += 1;
-                    }
-                }
-                Through::Down { port, remote, octets } => {
-                    let client = self.plan.ports[port as usize].client;
-                    match self.inbox.take(port, client, remote, &octets, now) {
-                        Taken::Rtcp(part) => self.hear(port, remote, &octets[part], now),
-                        Taken::Media(media) => {
-                            self.meet(port, remote, now);
-                            if let Some(remote) = remote.filter(|_| self.terms.expectation.echo) {
-                                // A full socket loses it, as any would.
-                                let _ = socket::send_to(self.fd(port), remote, &octets[media]);
-                            }
-                        }
-                        Taken::Answer => {
-                            client.inspect(|client| self.look_after(*client, now));
-                        }
-                        Taken::Nothing => {}
-                    }
-                }
-            }
-        }
-    }
-
-    fn note_network_errors(&mut self, port: u32) {
-        while let Some(error) = socket::network_error(self.fd(port)) {
-            let target = SocketAddr::from(error.destination);
-            // A sink sends only to those who sent, and does not end because one of them has gone.
-            if !self.unreachable && !self.terms.expectation.strangers {
-                self.unreachable = true;
-                let _ = self.reports.send(Report::Unreachable(target));
-            }
-        }
     }
 
     fn report(&mut self, now: Instant) {

@@ -1,0 +1,132 @@
+//! The receiving side of a worker: what comes out of sockets, and out of the emulated link.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use raceway_sys::io::{Buffer, Event, HEADROOM, PacketIo};
+use raceway_sys::socket;
+use raceway_units::{Endpoint, Instant, Random};
+
+use super::access::Through;
+use super::inbox::Taken;
+use super::receivers::Place;
+use super::reporters::{Reporters, Way};
+use super::{Report, Worker};
+
+/// Octets of the longest RTCP that is read: a datagram of Ethernet.
+const RTCP_MAX: usize = 1500;
+
+impl<I: PacketIo> Worker<I> {
+    #[inline]
+    pub(super) fn deal_with(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Received { socket, buffer, length, remote, truncated: false, arrived, .. } => {
+                let range = HEADROOM..HEADROOM + length;
+                if let Some(access) = self.access.as_mut().filter(|_| self.plan.ports[socket as usize].impaired) {
+                    access.down(socket, remote, &self.io.memory(&buffer)[range], now);
+                    return self.io.release(buffer);
+                }
+                let client = self.plan.ports[socket as usize].client;
+                let at = self.terms.timeline.of_wall(arrived, now);
+                match self.inbox.take(socket, client, remote, &self.io.memory(&buffer)[range], at) {
+                    Taken::Media(media) => {
+                        self.meet(socket, remote, now);
+                        self.echo(socket, remote, buffer, HEADROOM + media.start..HEADROOM + media.end);
+                    }
+                    Taken::Rtcp(part) => {
+                        let mut copy = [0; RTCP_MAX];
+                        let part = HEADROOM + part.start..HEADROOM + part.end;
+                        let octets = part.len().min(RTCP_MAX);
+                        copy[..octets].copy_from_slice(&self.io.memory(&buffer)[part.start..part.start + octets]);
+                        self.hear(socket, remote, &copy[..octets], now);
+                        self.echo(socket, remote, buffer, part);
+                    }
+                    Taken::Answer => {
+                        self.io.release(buffer);
+                        client.inspect(|client| self.look_after(*client, now));
+                    }
+                    Taken::Nothing => self.io.release(buffer),
+                }
+            }
+            Event::Received { buffer, .. } => {
+                self.inbox.interval.received.foreign += 1;
+                self.io.release(buffer);
+            }
+            Event::NetworkError { socket } => self.note_network_errors(socket),
+            Event::Stopped { .. } | Event::Woken => {}
+        }
+    }
+
+    /// Takes RTCP that arrived.
+    fn hear(&mut self, port: u32, remote: Option<Endpoint>, datagram: &[u8], now: Instant) {
+        for stream in self.reporters.handle(port, remote, datagram, now) {
+            if let Some(sender) = self.senders.get_mut(stream as usize) {
+                sender.request_key_frame();
+            }
+        }
+        self.meet(port, remote, now);
+    }
+
+    /// A socket at which strangers arrive gets a participant that reports to them.
+    fn meet(&mut self, port: u32, remote: Option<Endpoint>, now: Instant) {
+        let Some(to) = remote.filter(|_| self.terms.expectation.strangers && !self.terms.expectation.echo) else {
+            return;
+        };
+        let place = Place { port, remote };
+        if self.reporters.is_at(place) || self.reporters.len() >= Reporters::strangers_max() {
+            return;
+        }
+        let ssrc = Random::of(self.terms.seed, u64::from(self.reporters.len())).next() as u32;
+        if let Some(reporter) = self.reporters.add(place, ssrc, None, Way::Back { port, to }, now) {
+            self.wheel.schedule(self.reporter_timer(reporter), self.reporters.poll_timeout(reporter));
+        }
+    }
+
+    fn echo(&mut self, port: u32, remote: Option<Endpoint>, buffer: Buffer, media: Range<usize>) {
+        match remote.filter(|_| self.terms.expectation.echo) {
+            Some(remote) => self.io.send(self.fd(port), remote, 0, buffer, media),
+            None => self.io.release(buffer),
+        }
+    }
+
+    /// Takes out of the emulated link what has come through it.
+    pub(super) fn deliver(&mut self, now: Instant) {
+        while let Some(arrival) = self.access.as_mut().and_then(|access| access.poll(now)) {
+            match arrival {
+                Through::Up { port, to, octets } => {
+                    if socket::send_to(self.fd(port), to, &octets).is_err() {
+                        self.inbox.interval.sent.refused += 1;
+                    }
+                }
+                Through::Down { port, remote, octets } => {
+                    let client = self.plan.ports[port as usize].client;
+                    match self.inbox.take(port, client, remote, &octets, now) {
+                        Taken::Rtcp(part) => self.hear(port, remote, &octets[part], now),
+                        Taken::Media(media) => {
+                            self.meet(port, remote, now);
+                            if let Some(remote) = remote.filter(|_| self.terms.expectation.echo) {
+                                // A full socket loses it, as any would.
+                                let _ = socket::send_to(self.fd(port), remote, &octets[media]);
+                            }
+                        }
+                        Taken::Answer => {
+                            client.inspect(|client| self.look_after(*client, now));
+                        }
+                        Taken::Nothing => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn note_network_errors(&mut self, port: u32) {
+        while let Some(error) = socket::network_error(self.fd(port)) {
+            let target = SocketAddr::from(error.destination);
+            // A sink sends only to those who sent, and does not end because one of them has gone.
+            if !self.unreachable && !self.terms.expectation.strangers {
+                self.unreachable = true;
+                let _ = self.reports.send(Report::Unreachable(target));
+            }
+        }
+    }
+}
