@@ -40,6 +40,9 @@ pub struct Wheel {
     /// Those of the present tick and earlier ones. A heap, so that a generator that has fallen behind, and schedules
     /// everything in the past, does not fall behind further.
     ready: BinaryHeap<Reverse<(u64, u32)>>,
+    /// How many of those were cancelled, and are passed over when they come first: to look for them would take the longer
+    /// the more others there are.
+    stale: usize,
     streams: Vec<Stream>,
     first: Vec<u32>,
     near: Bits<{ NEAR as usize / 64 }>,
@@ -54,6 +57,11 @@ struct Stream {
     previous: u32,
 }
 
+/// Whether an entry of those that are ready is that of a stream as it is scheduled now.
+const fn is_ready(stream: &Stream, at: u64) -> bool {
+    stream.previous == READY && stream.at == at
+}
+
 impl Wheel {
     /// A wheel for streams `0..streams`, none of them scheduled. `now` is no later than what will be scheduled, for
     /// speed alone.
@@ -66,7 +74,8 @@ impl Wheel {
         let idle = Stream { at: 0, next: NONE, previous: IDLE };
         Self {
             tick: now.as_ns() >> TICK_BITS,
-            ready: BinaryHeap::with_capacity(streams as usize),
+            ready: BinaryHeap::with_capacity(2 * streams as usize + 1),
+            stale: 0,
             streams: vec![idle; streams as usize],
             first: vec![NONE; LISTS],
             near: Bits::default(),
@@ -97,14 +106,32 @@ impl Wheel {
     /// # Panics
     /// If the wheel has no such stream.
     pub fn cancel(&mut self, stream: u32) -> bool {
-        match self.streams[stream as usize].previous {
+        let was = std::mem::replace(&mut self.streams[stream as usize].previous, IDLE);
+        match was {
             IDLE => return false,
-            READY => self.ready.retain(|Reverse((_, ready))| *ready != stream),
-            _ => self.unlink(stream),
+            READY => {
+                self.stale += 1;
+                self.pass_over();
+            }
+            _ => self.unlink(stream, was),
         }
-        self.streams[stream as usize].previous = IDLE;
         self.scheduled -= 1;
         true
+    }
+
+    /// Lets those that are ready begin with one that was not cancelled. When as many were as there may be streams, all of
+    /// them go.
+    fn pass_over(&mut self) {
+        let streams = &self.streams;
+        let is_stale = |Reverse((at, stream)): &Reverse<(u64, u32)>| !is_ready(&streams[*stream as usize], *at);
+        if self.stale > streams.len() {
+            self.ready.retain(|entry| !is_stale(entry));
+            self.stale = 0;
+        }
+        while self.ready.peek().is_some_and(is_stale) {
+            self.ready.pop();
+            self.stale = self.stale.saturating_sub(1);
+        }
     }
 
     /// The stream that is due first, and since when, if it is due by `now`; it is scheduled no more. To be called until
@@ -120,6 +147,9 @@ impl Wheel {
         self.ready.pop();
         self.streams[stream as usize].previous = IDLE;
         self.scheduled -= 1;
+        if self.stale != 0 {
+            self.pass_over();
+        }
         Some((stream, Instant::from_ns(at)))
     }
 
@@ -249,8 +279,9 @@ impl Wheel {
         node.previous = FIRST | list;
     }
 
-    fn unlink(&mut self, stream: u32) {
-        let Stream { next, previous, .. } = self.streams[stream as usize];
+    /// Takes `stream` out of the list that it is in by what stood in its `previous`.
+    fn unlink(&mut self, stream: u32, previous: u32) {
+        let next = self.streams[stream as usize].next;
         if next != NONE {
             self.streams[next as usize].previous = previous;
         }

@@ -164,3 +164,31 @@ proptest! {
         prop_assert_eq!(seen, due);
     }
 }
+
+#[test]
+fn the_overdue_are_cancelled_as_fast_as_others() {
+    let count = 50_000;
+    let mut wheel = Wheel::new(count, at(0));
+    (0..count).for_each(|stream| wheel.schedule(stream, at(1)));
+    assert_eq!(wheel.poll(at(1_000_000)).map(|(_, due)| due), Some(at(1)));
+    // To look for each among all others would take minutes.
+    let cancelled = (0..count).filter(|stream| wheel.cancel(*stream)).count();
+    assert_eq!((cancelled as u32, wheel.scheduled()), (count - 1, 0));
+    assert_eq!(wheel.poll(at(2_000_000)), None);
+}
+
+#[test]
+fn what_was_cancelled_when_it_was_overdue_comes_out_as_it_is_scheduled_anew() {
+    let mut wheel = Wheel::new(2, at(0));
+    for _ in 0..10 {
+        wheel.schedule(0, at(5));
+        wheel.schedule(1, at(6));
+        assert_eq!(wheel.poll(at(5)), Some((0, at(5))));
+        // Twice at the same time, and once later.
+        assert!(wheel.cancel(1));
+        wheel.schedule(1, at(6));
+        wheel.schedule(1, at(7));
+        assert_eq!(wheel.poll(at(100)), Some((1, at(7))));
+        assert_eq!((wheel.poll(at(100)), wheel.scheduled()), (None, 0));
+    }
+}
