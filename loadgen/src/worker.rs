@@ -26,7 +26,7 @@ use raceway_sys::io::{PacketIo, Wait};
 use raceway_units::{Endpoint, Instant};
 
 use crate::limits::{BATCH, IDLE, REPORT_EVERY};
-use crate::plan::{Plan, Stream};
+use crate::plan::{Plan, Route, Stream};
 use crate::source::Sending;
 
 use access::Access;
@@ -54,6 +54,15 @@ enum Phase {
     Closing { until: Instant },
 }
 
+/// A stream that is being sent: all that a packet takes, in one place.
+#[derive(Debug)]
+struct Outgoing {
+    sender: Sending,
+    route: Route,
+    /// Number of what it shares with others on its route.
+    transport: u32,
+}
+
 /// A worker. Lives on its own thread from [`new`](Self::new) on.
 pub struct Worker<I> {
     io: I,
@@ -64,7 +73,7 @@ pub struct Worker<I> {
     inbox: Inbox,
     access: Option<Access>,
     reporters: Reporters,
-    senders: Vec<Sending>,
+    senders: Vec<Outgoing>,
     transports: Transports,
     /// Packets that each stream has sent, once media is over.
     sent: Vec<u64>,
@@ -203,7 +212,7 @@ impl<I: PacketIo> Worker<I> {
             return;
         }
         self.terms.duration = now.since(self.terms.schedule.begin);
-        for (stream, sender) in self.senders.iter_mut().enumerate() {
+        for (stream, Outgoing { sender, .. }) in self.senders.iter_mut().enumerate() {
             sender.stop_at(now);
             if sender.next_due().is_none() && self.wheel.cancel(stream as u32) {
                 self.flowing -= 1;
@@ -224,8 +233,8 @@ impl<I: PacketIo> Worker<I> {
                 self.wheel.schedule(number as u32, due);
                 self.flowing += 1;
             }
-            self.senders.push(sender);
-            self.transports.join(stream.route);
+            let transport = self.transports.join(stream.route);
+            self.senders.push(Outgoing { sender, route: stream.route, transport });
         }
         self.begin_reports(begin);
         if self.inbox.clients.begin(begin) {
@@ -264,14 +273,12 @@ impl<I: PacketIo> Worker<I> {
     }
 
     fn drain(&mut self, now: Instant) {
-        self.sent = self.senders.iter().map(|sender| sender.sent(now).packets).collect();
+        self.sent = self.senders.iter().map(|outgoing| outgoing.sender.sent(now).packets).collect();
         let mut nowhere = [0; PACKET_MAX as usize];
-        for (stream, sender) in self.senders.iter_mut().enumerate() {
+        for (stream, Outgoing { sender, route, transport }) in self.senders.iter_mut().enumerate() {
             self.wheel.cancel(stream as u32);
-            while self.inbox.clients.carry(self.plan.streams[stream].route)
-                && sender.next_due().is_some_and(|due| due < now)
-            {
-                sender.write(self.transports.of(stream as u32), &mut nowhere);
+            while self.inbox.clients.carry(*route) && sender.next_due().is_some_and(|due| due < now) {
+                sender.write(self.transports.get(*transport), &mut nowhere);
                 self.unsent += 1;
             }
         }

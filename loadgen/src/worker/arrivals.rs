@@ -60,8 +60,8 @@ impl<I: PacketIo> Worker<I> {
     /// Takes RTCP that arrived.
     fn hear(&mut self, port: u32, remote: Option<Endpoint>, datagram: &[u8], now: Instant) {
         for stream in self.reporters.handle(port, remote, datagram, now) {
-            if let Some(sender) = self.senders.get_mut(stream as usize) {
-                sender.request_key_frame();
+            if let Some(outgoing) = self.senders.get_mut(stream as usize) {
+                outgoing.sender.request_key_frame();
             }
         }
         self.meet(port, remote, now);

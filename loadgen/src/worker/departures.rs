@@ -8,7 +8,7 @@ use raceway_sys::socket;
 use raceway_units::{Endpoint, Instant};
 
 use super::reporters::Way;
-use super::{ROOM, Worker};
+use super::{Outgoing, ROOM, Worker};
 use crate::limits::BATCH;
 use crate::plan::Route;
 
@@ -34,14 +34,15 @@ impl<I: PacketIo> Worker<I> {
     #[inline]
     fn send(&mut self, stream: u32, due: Instant) -> bool {
         let Some(buffer) = self.io.originate() else { return false };
-        let sender = &mut self.senders[stream as usize];
+        let Outgoing { sender, route, transport } = &mut self.senders[stream as usize];
+        let route = *route;
         let memory = self.io.memory(&buffer);
-        let length = sender.write(self.transports.of(stream), &mut memory[ROOM..]);
+        let length = sender.write(self.transports.get(*transport), &mut memory[ROOM..]);
         match sender.next_due() {
             Some(next) => self.wheel.schedule(stream, next),
             None => self.flowing -= 1,
         }
-        self.dispatch(self.plan.streams[stream as usize].route, buffer, length);
+        self.dispatch(route, buffer, length);
         self.batch.push((due, length));
         true
     }
@@ -50,7 +51,7 @@ impl<I: PacketIo> Worker<I> {
     pub(super) fn send_report(&mut self, reporter: u32, last: bool, now: Instant) {
         let Some(buffer) = self.io.originate() else { return };
         let sender = self.reporters.stream(reporter).and_then(|stream| self.senders.get(stream as usize));
-        let sent = sender.map(|sender| sender.sent(now));
+        let sent = sender.map(|outgoing| outgoing.sender.sent(now));
         let out = &mut self.io.memory(&buffer)[ROOM..];
         match self.reporters.write(reporter, sent, &self.inbox.receivers, last, now, out) {
             None => self.io.release(buffer),

@@ -102,6 +102,9 @@ impl Receivers {
     #[must_use]
     pub fn new(expectation: Expectation, streams: &[Stream], local: Clock) -> Self {
         let mut receivers = Self { local: Some(local), ..Self::default() };
+        let arriving = streams.iter().filter(|stream| stream.arrives_at.is_some()).count();
+        receivers.list.reserve(arriving);
+        receivers.planned.reserve(arriving);
         for (number, stream) in streams.iter().enumerate() {
             let Some(port) = stream.arrives_at else { continue };
             let mut settings = expectation.settings(stream.source.clock_rate(), local);

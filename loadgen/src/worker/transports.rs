@@ -11,24 +11,21 @@ use crate::plan::Route;
 pub struct Transports {
     list: Vec<Transport>,
     by_route: HashMap<Route, u32, FixedState>,
-    /// By stream.
-    of: Vec<u32>,
 }
 
 impl Transports {
-    /// The next stream travels like this.
-    pub fn join(&mut self, route: Route) {
-        let transport = *self.by_route.entry(route).or_insert_with(|| {
+    /// Number of what a stream shares that travels like this.
+    pub fn join(&mut self, route: Route) -> u32 {
+        *self.by_route.entry(route).or_insert_with(|| {
             self.list.push(Transport::default());
             self.list.len() as u32 - 1
-        });
-        self.of.push(transport);
+        })
     }
 
-    /// What a stream shares.
+    /// What has this number.
     #[inline]
-    pub fn of(&mut self, stream: u32) -> &mut Transport {
-        &mut self.list[self.of[stream as usize] as usize]
+    pub fn get(&mut self, number: u32) -> &mut Transport {
+        &mut self.list[number as usize]
     }
 }
 
@@ -42,10 +39,8 @@ mod tests {
     fn streams_of_one_route_share_a_transport_and_others_do_not() {
         let to = |port| Route::Plain { port: 1, to: SocketAddr::from(([127, 0, 0, 1], port)) };
         let mut transports = Transports::default();
-        for route in [to(5000), to(5002), to(5000), Route::ByClient { client: 0 }] {
-            transports.join(route);
-        }
-        assert_eq!(transports.of, [0, 1, 0, 2]);
+        let routes = [to(5000), to(5002), to(5000), Route::ByClient { client: 0 }];
+        assert_eq!(routes.map(|route| transports.join(route)), [0, 1, 0, 2]);
         assert_eq!(transports.list.len(), 3);
     }
 }
