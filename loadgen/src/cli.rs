@@ -115,7 +115,7 @@ pub struct Alone {
     /// Streams of the first trial.
     #[arg(long, default_value_t = 1000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub streams: u32,
-    /// Streams that share a socket.
+    /// Streams that share a socket, as long as each core has one.
     #[arg(long, default_value_t = 1, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub streams_per_socket: u32,
     /// Streams to send.

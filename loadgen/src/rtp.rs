@@ -76,7 +76,7 @@ impl Calls {
         // Streams meet their receiver in one worker: no more workers than places where they arrive.
         cores.truncate(receive.as_ref().map_or(usize::MAX, Vec::len));
         let doors = receive.iter().flatten().count() as u64;
-        sockets::allow(u64::from(self.calls.div_ceil(self.calls_per_socket)) + doors)?;
+        sockets::allow(u64::from(self.calls.div_ceil(self.calls_per_socket)) + cores.len() as u64 + doors)?;
         let plans = self.plans(&session, cores.len(), &targets, receive.as_deref().unwrap_or(&[]))?;
         let terms = session.terms(session.expectation(), self.ramp);
         let finding = session.run(plans, &cores, &terms)?;
@@ -98,12 +98,14 @@ impl Calls {
             plan.ports.push(Port { fd: sockets::open_at(*address)?, client: None, impaired: false });
             doors.push(plan.ports.len() as u32 - 1);
         }
+        // No worker is without a socket.
+        let calls_per_socket = self.calls_per_socket.min(self.calls.div_ceil(workers as u32));
         let mut next = 0;
         for call in 0..self.calls {
             let door = (!doors.is_empty()).then(|| call as usize % doors.len());
-            let socket = call / self.calls_per_socket;
+            let socket = call / calls_per_socket;
             let plan = &mut plans[door.unwrap_or(socket as usize) % workers];
-            if call % self.calls_per_socket == 0 || door.is_some_and(|_| self.calls_per_socket > 1) {
+            if call % calls_per_socket == 0 || door.is_some_and(|_| calls_per_socket > 1) {
                 plan.ports.push(Port { fd: sockets::open(from)?, client: None, impaired: false });
             }
             let port = plan.ports.len() as u32 - 1;
@@ -123,5 +125,34 @@ impl Calls {
             }
         }
         Ok(plans)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Task};
+
+    #[test]
+    fn each_core_has_a_socket_however_many_streams_share_one() {
+        let Task::Rtp(options) = Cli::parse_from(["raceway-loadgen", "rtp", "--target", "127.0.0.1:9"]).task else {
+            panic!("another task");
+        };
+        let session = Session::new(options.common, &Interrupt::install().unwrap()).unwrap();
+        let track = options.shape.profile.tracks().remove(0);
+        let calls = Calls {
+            sources: vec![("pcmu".to_owned(), Source::Profile(track))],
+            calls: 10,
+            calls_per_socket: 100,
+            ramp: None,
+            what: String::new(),
+            target: options.target,
+            receive: None,
+        };
+        let plans = calls.plans(&session, 2, &[([127, 0, 0, 1], 9).into()], &[]).unwrap();
+        let each: Vec<_> = plans.iter().map(|plan| (plan.ports.len(), plan.streams.len())).collect();
+        assert_eq!(each, [(1, 5), (1, 5)]);
     }
 }
