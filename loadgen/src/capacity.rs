@@ -34,11 +34,16 @@ pub struct Trial {
     pub lateness_p99_ms: f64,
 }
 
+const TARGET: &str = "target";
+const GENERATOR: &str = "generator";
+
 /// What came of all searches.
 #[derive(Clone, Debug, Serialize)]
 pub struct Searched {
     /// `streams` or `clients`.
     pub unit: &'static str,
+    /// Whose capacity it is: `target` or `generator`.
+    pub of: &'static str,
     /// What each trial had to hold.
     pub expected: String,
     /// Packets a second at the highest load that passed, the mean of the searches.
@@ -94,7 +99,7 @@ fn generator(search: cli::Search, trial: cli::Alone, interrupt: &Interrupt) -> R
         unit: "streams",
         expected: format!("p99 of lateness <= {:?}, nothing refused or left", common.lateness),
         quiet: common.quiet,
-        of_generator: true,
+        of: GENERATOR,
     };
     let trial =
         cli::Rtp { target, streams: first, streams_per_socket, receive: None, shape, xdp: cli::Xdp::default(), common };
@@ -107,18 +112,18 @@ struct Goal {
     /// What each trial must hold.
     expected: String,
     quiet: bool,
-    /// The generator's own limit is what is searched.
-    of_generator: bool,
+    /// Whose capacity it is.
+    of: &'static str,
 }
 
 impl Goal {
     fn of_target(unit: &'static str, common: &Common) -> Self {
-        Self { unit, expected: expected(common), quiet: common.quiet, of_generator: false }
+        Self { unit, expected: expected(common), quiet: common.quiet, of: TARGET }
     }
 
     fn verdict(&self, report: &Report) -> Verdict {
         match (report.validity.valid, report.expectations.iter().all(|outcome| outcome.met)) {
-            (false, _) if self.of_generator => Verdict::Failed,
+            (false, _) if self.of == GENERATOR => Verdict::Failed,
             (false, _) => Verdict::Invalid,
             (true, true) => Verdict::Passed,
             (true, false) => Verdict::Failed,
@@ -187,8 +192,8 @@ fn search_all(
     let capacity = Capacity::of(&found);
     let packets_per_second = rates.iter().sum::<f64>() / (rates.len().max(1) as f64);
     let interrupted = interrupt.is_set();
-    let Goal { unit, expected, .. } = goal;
-    Ok(Searched { unit, expected, packets_per_second, capacity, found, trials, interrupted })
+    let Goal { unit, expected, of, .. } = goal;
+    Ok(Searched { unit, of, expected, packets_per_second, capacity, found, trials, interrupted })
 }
 
 fn why(report: &Report) -> String {
@@ -226,7 +231,9 @@ impl Searched {
             "Capacity: {bound}{mean:.0} {unit}{spread}, from {min} to {max}; {:.0} packets/s sent. Expected of each trial: {}.",
             self.packets_per_second, self.expected
         );
-        if at_least {
+        if at_least && self.of == GENERATOR {
+            text.push_str("\n--most was the limit: it may send more.");
+        } else if at_least {
             text.push_str("\nThe generator or --most was the limit: the target may carry more.");
         }
         if self.interrupted {
@@ -239,5 +246,22 @@ impl Searched {
     #[must_use]
     pub fn passed(&self) -> bool {
         self.capacity.min > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use raceway_loadgen_core::report::{Limit, Run, Streams, Summary, Totals, Validity};
+
+    use super::*;
+
+    #[test]
+    fn a_generator_that_is_late_is_a_failure_where_it_is_what_is_searched_and_says_nothing_of_a_target() {
+        let validity = Validity { valid: false, limit: Some(Limit::Core), ..Validity::default() };
+        let (summary, totals) = (Summary::default(), Totals::default());
+        let report = Report::of(Run::default(), validity, summary, &totals, Streams::of(Vec::new()));
+        let goal = |of| Goal { unit: "streams", expected: String::new(), quiet: true, of };
+        assert_eq!(goal(GENERATOR).verdict(&report), Verdict::Failed);
+        assert_eq!(goal(TARGET).verdict(&report), Verdict::Invalid);
     }
 }
