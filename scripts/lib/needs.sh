@@ -15,6 +15,7 @@ ensure_test_packages() {
     need nft nftables
     need valgrind valgrind
     need strace strace
+    need openssl openssl
     ldconfig -p | grep -q libsrtp2 || missing+=(libsrtp2-1)
     local browser=()
     have chromium || have chromium-browser || browser=(chromium)

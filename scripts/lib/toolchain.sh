@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A linker and a Rust toolchain. Reads rust-version from Cargo.toml.
+# A linker, the libraries that are linked and a Rust toolchain. Reads rust-version from Cargo.toml.
 
 PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 readonly RUSTUP_FROM=https://static.rust-lang.org/rustup/dist
@@ -7,6 +7,10 @@ readonly RUSTUP_FROM=https://static.rust-lang.org/rustup/dist
 # ensure_toolchain: installs what is missing, says what and why.
 ensure_toolchain() {
     have gcc || have cc || { say "No C compiler: Rust links with it"; apt_install build-essential; }
+    local libraries=()
+    have pkg-config || libraries+=(pkg-config)
+    pkg-config --exists openssl 2>/dev/null || libraries+=(libssl-dev)
+    [ ${#libraries[@]} = 0 ] || { say "DTLS-SRTP is OpenSSL's"; apt_install "${libraries[@]}"; }
     local wanted
     wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
     if have cargo && rust_is_at_least "$wanted"; then

@@ -1,0 +1,35 @@
+//! The committed corpus through the fuzz entry, and mutations of it.
+
+use proptest::prelude::*;
+use raceway_dtls::fuzz;
+
+fn corpus() -> Vec<Vec<u8>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+    files.collect()
+}
+
+#[test]
+fn every_file_of_the_corpus_is_survived() {
+    let corpus = corpus();
+    assert!(corpus.len() >= 5, "the corpus is there");
+    corpus.iter().for_each(|data| fuzz(data));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn changed_octets_of_the_corpus_are_survived(
+        file in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let corpus = corpus();
+        let mut data = file.get(&corpus).clone();
+        for (at, octet) in changes {
+            let at = at.index(data.len());
+            data[at] = octet;
+        }
+        fuzz(&data);
+    }
+}
