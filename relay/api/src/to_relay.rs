@@ -61,7 +61,8 @@ pub enum ToRelay<'a> {
     Send(Datagram<'a>),
     /// Asks for [`FromRelay::Statistics`](crate::FromRelay::Statistics).
     Statistics,
-    /// Asks for one session, or for all with their flows and counters, as `Session` messages and `SnapshotEnd`.
+    /// Asks for one session, or for all with their flows and counters, as `Session` messages and `SnapshotEnd`. One session
+    /// is told as it is between the messages before and those after, so its last figures can be had before it goes.
     Report {
         /// All when absent.
         session: Option<SessionId>,

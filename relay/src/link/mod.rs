@@ -288,8 +288,9 @@ impl Link {
                 }
             }
             ToRelay::Send(datagram) => datagrams.push(datagram),
-            ToRelay::Snapshot => self.reports.begin(&self.state, None, true),
-            ToRelay::Report { session } => self.reports.begin(&self.state, session, false),
+            ToRelay::Snapshot => self.reports.begin(&self.state, true),
+            ToRelay::Report { session: None } => self.reports.begin(&self.state, false),
+            ToRelay::Report { session: Some(session) } => self.reports.of_one(&self.state, session),
             ToRelay::Synchronised => {
                 let orphans = self.state.forget_orphans(now);
                 if orphans > 0 {

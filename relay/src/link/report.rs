@@ -23,20 +23,22 @@ pub struct Reports {
 }
 
 /// A report that is being given.
-struct Report {
-    sessions: VecDeque<SessionId>,
-    /// A snapshot: legs are described whole.
-    whole: bool,
+enum Report {
+    /// Of all sessions, each as it is when its turn comes; a snapshot has legs described whole.
+    All { sessions: VecDeque<SessionId>, whole: bool },
+    /// Of one session as it was when it was asked for: the next message may remove it.
+    One(VecDeque<SessionReport<'static>>),
 }
 
 impl Reports {
-    /// Begins a report of one session or of all; a snapshot is `whole`.
-    pub fn begin(&mut self, state: &State, session: Option<SessionId>, whole: bool) {
-        let sessions = match session {
-            Some(session) => VecDeque::from([session]),
-            None => state.sessions.keys().copied().collect(),
-        };
-        self.waiting.push_back(Report { sessions, whole });
+    /// Begins a report of all sessions; a snapshot is `whole`.
+    pub fn begin(&mut self, state: &State, whole: bool) {
+        self.waiting.push_back(Report::All { sessions: state.sessions.keys().copied().collect(), whole });
+    }
+
+    /// A report of one session, as it is now.
+    pub fn of_one(&mut self, state: &State, session: SessionId) {
+        self.waiting.push_back(Report::One(state.reports(session, false).into()));
     }
 
     /// Goes on, as long as control keeps up. True when there is more.
@@ -45,9 +47,11 @@ impl Reports {
             if connection.is_busy() {
                 break;
             }
-            let Some(Report { sessions, whole }) = self.waiting.front_mut() else { return false };
-            match sessions.pop_front() {
-                Some(session) => state.report(session, *whole, connection),
+            let Some(report) = self.waiting.front_mut() else { return false };
+            match report.next(state) {
+                Some(messages) => {
+                    messages.into_iter().for_each(|message| connection.push(&FromRelay::Session(message)));
+                }
                 None => {
                     connection.push(&FromRelay::SnapshotEnd);
                     self.waiting.pop_front();
@@ -69,15 +73,27 @@ impl Reports {
     }
 }
 
+impl Report {
+    /// What comes next of it.
+    fn next(&mut self, state: &State) -> Option<Vec<SessionReport<'static>>> {
+        match self {
+            Self::All { sessions, whole } => sessions.pop_front().map(|session| state.reports(session, *whole)),
+            Self::One(messages) => messages.pop_front().map(|message| vec![message]),
+        }
+    }
+}
+
 impl State {
-    fn report(&self, id: SessionId, whole: bool, connection: &mut Connection) {
-        let Some(session) = self.sessions.get(&id) else { return };
+    /// A session, in as many messages as it needs.
+    fn reports(&self, id: SessionId, whole: bool) -> Vec<SessionReport<'static>> {
+        let mut messages = Vec::new();
+        let Some(session) = self.sessions.get(&id) else { return messages };
         let mut flows: Vec<FlowReport> = self.flows.of_session(id).map(|slot| self.flow_report(slot)).collect();
         let mut message = SessionReport {
             id,
             worker: session.worker,
             expires_at_ns: session.expires_at_ns,
-            blob: (&*session.blob).into(),
+            blob: session.blob.to_vec().into(),
             relayed: session.relayed.iter().map(|relayed| (relayed.address, relayed.external)).collect(),
             media: session.media.iter().map(|media| (media.address, media.external)).collect(),
             flows: Vec::new(),
@@ -90,9 +106,9 @@ impl State {
             let rest = flows.split_off(flows.len().min(FLOWS_A_MESSAGE));
             message.flows = std::mem::replace(&mut flows, rest);
             message.legs = legs.by_ref().take(PUT_LEGS_MAX).collect();
-            connection.push(&FromRelay::Session(message.clone()));
+            messages.push(message.clone());
             if flows.is_empty() && legs.peek().is_none() {
-                return;
+                return messages;
             }
             message.relayed.clear();
             message.media.clear();

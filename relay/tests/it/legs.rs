@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use raceway_abi::DropReason;
 use raceway_api::{
-    Codec, Datagram, Destination, Dtmf, Flow, FlowAction, FlowId, Format, Framing, FromRelay, Learning, Leg, LegEvent,
-    LegId, LegRules, Match, MediaPath, Operation, OperationError, Punts, Remote, Route, Secret, Security, SessionId,
-    SessionReport, SrtpKey, Suite, ToRelay,
+    Codec, Datagram, Destination, Dtmf, Flow, FlowAction, FlowId, Format, FrameWriter, Framing, FromRelay, Learning,
+    Leg, LegEvent, LegId, LegRules, Match, MediaPath, Operation, OperationError, Punts, Remote, Route, Secret,
+    Security, SessionId, SessionReport, SrtpKey, Suite, ToRelay,
 };
 use raceway_srtp::{Batch, Job, Kind, Lanes, MasterKey, Receiver, Sender};
 
@@ -593,4 +593,34 @@ fn a_leg_changes_in_a_call_and_keeps_what_it_measured() {
     let report = talk.report(&mut control);
     assert_eq!(report.legs[0].received.rtp_packets, 3);
     assert_eq!(report.legs[0].dropped, [(DropReason::MediaUnrouted as u8, 1)]);
+}
+
+#[test]
+fn the_last_figures_of_a_call_are_told_to_who_asks_before_it_ends_it() {
+    let relay = Relay::start("[0]");
+    let (mut control, _) = relay.control(&[]);
+    let talk = Talk::new(1, ["127.0.0.7", "127.0.0.9"]);
+    talk.install(&mut control, talk.legs());
+    talk.apply(&mut control, vec![talk.anchor(1)]);
+    for (from, to) in [(0, 1), (1, 0)] {
+        talk.parties[from].sends(&rtp(0, 1, &[5; 160]));
+        talk.parties[to].rtp.receive();
+    }
+    let mut frame = FrameWriter::new();
+    let session = SessionId(1);
+    let removes = |operation| ToRelay::Apply { transaction: 2, session, operations: vec![operation], then_send: None };
+    // A snapshot that is still being given keeps its place.
+    assert!(frame.push(&ToRelay::Snapshot) && frame.push(&ToRelay::Report { session: Some(session) }));
+    assert!(frame.push(&removes(Operation::RemoveSession)));
+    control.say_octets(frame.frame());
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        match control.hear() {
+            FromRelay::Leg { .. } => {}
+            other => told.push(other),
+        }
+    }
+    assert_eq!((&told[0], &told[2]), (&FromRelay::SnapshotEnd, &FromRelay::SnapshotEnd), "of all, and of one");
+    let FromRelay::Session(report) = &told[1] else { panic!("no session but {:?}", told[1]) };
+    assert_eq!((report.legs[0].received.rtp_packets, report.flows[0].packets), (1, 1));
 }
