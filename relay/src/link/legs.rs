@@ -71,6 +71,9 @@ impl LegBook {
         // A leg may lead to itself: an echo.
         setup.routes.iter_mut().filter(|route| route.id == leg.id.0).for_each(|route| route.leg = number);
         let made = raceway_engine::Leg::new(&setup, Arc::clone(&figures));
+        if !self.legs.contains_key(&name) {
+            made.publish_remotes();
+        }
         tell(Command::PutLeg { number, leg: Box::new(made) });
         let leg = leg.clone().into_owned();
         let known = Known { number, leg, figures };

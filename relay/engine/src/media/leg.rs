@@ -237,8 +237,9 @@ impl Leg {
         (self.reports, self.next_report, self.punt_at_ns) = (before.reports, before.next_report, before.punt_at_ns);
     }
 
-    /// Says where packets go now.
-    pub(super) fn publish_remotes(&self) {
+    /// Says in its figures where packets go. A leg of a worker does so by itself; who makes one with new figures may, before
+    /// it is handed over.
+    pub fn publish_remotes(&self) {
         let rtcp = self.rtcp.as_ref().map(|path| &path.learner);
         let rtp = &self.rtp.learner;
         let of = |learner: &Learner| (learner.remote(), learner.is_settled());
