@@ -172,7 +172,8 @@ impl Drop for Preferred {
 fn run_once(once: &Once) -> Result<()> {
     let load = Load { flows: once.flows, rtp_octets: once.rtp_octets, train: once.train, burst: once.burst };
     let (subject, arms, place) = (once.subject, once.arms, once.place);
-    let mut bench = Bench::start(&Setup { subject, extra: once.extra.clone(), arms, place, load })?;
+    let mut bench =
+        Bench::start(&Setup { subject, extra: once.extra.clone(), arms, place, load, call: session::Call::Plain })?;
     let mut generator = bench.generator(once.direction)?;
     let mut stand = bench.stand();
     let time = Duration::from_millis(once.ms);

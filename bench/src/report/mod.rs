@@ -35,6 +35,7 @@ pub fn tables(records: &[Record]) -> Result<String> {
         targets::targets(&rates),
         sections::rate(&rates, Direction::ToPeer),
         sections::rate(&rates, Direction::ToClient),
+        sections::calls(&rates),
         sections::flows(&rates),
         service::delay(records),
         service::sessions(records),

@@ -174,8 +174,8 @@ const fn colour(subject: Subject) -> RGBColor {
         Subject::Rtpengine => RGBColor(230, 159, 0),
         Subject::Mmsg | Subject::MmsgGso => RGBColor(204, 121, 167),
         Subject::Uring | Subject::UringGso => RGBColor(86, 180, 233),
-        Subject::RacewayWorkers => RGBColor(0, 158, 115),
-        Subject::RacewayXdp => RGBColor(0, 114, 178),
+        Subject::RacewayWorkers | Subject::CallsWorkers => RGBColor(0, 158, 115),
+        Subject::RacewayXdp | Subject::CallsXdp => RGBColor(0, 114, 178),
         Subject::Drop | Subject::Reflect | Subject::Lookup | Subject::LookupRedirect => RGBColor(90, 90, 90),
     }
 }

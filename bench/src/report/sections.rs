@@ -6,7 +6,9 @@ use super::rates::{Found, Key, Rates, Split};
 use super::table::{NONE, Table, median, places, ratio, whole};
 use crate::record::{Outcome, Record};
 use crate::scenario::COMMON_RATE;
+use crate::scenario::calls::CALLS;
 use crate::scenario::rate::{FLOWS, GROWING};
+use crate::session::Call;
 use crate::stand::frames::Load;
 use crate::stand::topology::{Arms, Direction};
 use crate::stand::trial::{ATTEMPTS, LOSS_FREE};
@@ -70,6 +72,43 @@ pub fn rate(rates: &Rates, direction: Direction) -> Option<String> {
              core away. At most: flat out for what stays in XDP (beyond its ring \
              nothing costs it time), else the rate without loss. CPU: seconds for a million packets, of the relay's \
              threads and its side's NAPI threads, at that rate. Rounds: {rounds}.\n{plot}"
+        )
+    })
+}
+
+/// Calls of SIP proxies.
+pub fn calls(rates: &Rates) -> Option<String> {
+    let mut text = String::new();
+    for (call, direction) in
+        [(Call::Plain, Direction::ToPeer), (Call::Plain, Direction::ToClient), (Call::ToSrtp, Direction::ToPeer)]
+    {
+        let wanted = |key: &Key| key.variant == call.title() && key.direction == direction;
+        let rtpengine = rates.all(|key| wanted(key) && key.subject == Subject::Rtpengine).next();
+        let rtpengine = rtpengine.and_then(|(_, found)| found.cost());
+        let at_common = format!("at {COMMON_RATE}/s");
+        let heads =
+            ["relay", "packets/s without loss", "at most", "CPU s/million", "rtpengine's divided by it", &at_common];
+        let mut table = Table::new(&heads);
+        for (key, found) in rates.all(wanted) {
+            table.row([
+                key.subject.title().to_owned(),
+                format!("{}{}", if found.limited { ">= " } else { "" }, whole(found.rate())),
+                whole(found.most()),
+                places(found.cost().map(|ns| ns / 1e3), 2),
+                places(ratio(rtpengine, found.cost()), 2),
+                places(found.common_cost().map(|ns| ns / 1e3), 2),
+            ]);
+        }
+        if !table.is_empty() {
+            let way = if direction == Direction::ToPeer { "caller to callee" } else { "callee to caller" };
+            text += &format!("{}, {way}:\n\n{table}\n", call.title());
+        }
+    }
+    (!text.is_empty()).then(|| {
+        format!(
+            "### Calls of a SIP proxy\n\n{CALLS} calls of {} octets of RTP, offered and answered by the same ng messages. The bare \
+             programs beside them encrypt nothing.\n\n{text}",
+            Load::calls(CALLS).rtp_octets
         )
     })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::session::{Paths, prepare};
+use crate::session::{Call, Paths, prepare};
 use crate::stand::frames::Load;
 use crate::stand::kernel::{Attached, Generator};
 use crate::stand::packets::PacketSender;
@@ -53,6 +53,8 @@ pub struct Setup {
     pub place: Place,
     /// What will be sent.
     pub load: Load,
+    /// How calls are offered, where they are.
+    pub call: Call,
 }
 
 /// A subject that runs, with everything around it.
@@ -70,13 +72,13 @@ pub struct Bench {
 impl Bench {
     /// Builds the network, starts the subject in it and sets up its flows.
     pub fn start(setup: &Setup) -> Result<Self> {
-        let Setup { subject, extra, arms, place, load } = setup;
+        let Setup { subject, extra, arms, place, load, call } = setup;
         let topology = place.build(*arms)?;
         let sink = |link: &Link| Attached::new("sink", &link.namespace, &link.device);
         let sinks = topology.links.iter().map(sink).collect::<Result<_>>()?;
         let running = Running::start(*subject, &topology, load.flows, extra)?;
         let napi = topology.bind_napi()?;
-        let paths = prepare(*subject, &topology, load.flows).context("its flows cannot be set up")?;
+        let paths = prepare(*subject, &topology, load.flows, *call).context("its flows cannot be set up")?;
         Ok(Self { load: *load, napi, paths, running, sinks, topology })
     }
 

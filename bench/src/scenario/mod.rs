@@ -1,6 +1,7 @@
 //! Scenarios, and the whole run: each of them on every subject that it applies to, on a network built for it.
 
 mod bench;
+pub mod calls;
 pub mod delay;
 pub mod interruption;
 mod io;
@@ -41,6 +42,8 @@ pub enum Scenario {
     Interruption,
     /// Ways to receive and send.
     Io,
+    /// Calls of SIP proxies.
+    Calls,
 }
 
 impl Scenario {
@@ -52,7 +55,11 @@ impl Scenario {
 
     fn applies(self, subject: Subject) -> bool {
         let kind = subject.kind();
+        if subject.is_proxied() {
+            return matches!(self, Self::Calls) || self == Self::Sessions && subject == Subject::CallsXdp;
+        }
         match self {
+            Self::Calls => matches!(subject, Subject::Rtpengine | Subject::Uring | Subject::Reflect),
             Self::Link => subject == Subject::Mmsg || matches!(kind, Kind::Program(_)),
             Self::Rate => true,
             Self::Flows => {
@@ -73,6 +80,7 @@ impl Scenario {
             Self::Sessions => sessions::run(stage, subject),
             Self::Interruption => interruption::run(stage, subject),
             Self::Io => io::run(stage, subject),
+            Self::Calls => calls::run(stage, subject),
         }
     }
 }
@@ -117,7 +125,8 @@ impl Stage {
     /// A subject as it usually is, over one link.
     #[must_use]
     pub fn setup(&self, subject: Subject, load: Load) -> Setup {
-        Setup { subject, extra: Vec::new(), arms: Arms::One, place: self.options.place, load }
+        let call = crate::session::Call::Plain;
+        Setup { subject, extra: Vec::new(), arms: Arms::One, place: self.options.place, load, call }
     }
 
     /// Length of one trial.
@@ -168,7 +177,7 @@ fn jobs(options: &Options) -> Vec<(Scenario, Subject)> {
     absent.iter().for_each(|subject: &Subject| eprintln!("!! {} is not installed: left out", subject.name()));
     let mut jobs = Vec::new();
     for scenario in scenarios.filter(asked) {
-        let repeated = matches!(scenario, Scenario::Rate | Scenario::Flows | Scenario::Io);
+        let repeated = matches!(scenario, Scenario::Rate | Scenario::Flows | Scenario::Io | Scenario::Calls);
         let rounds = if repeated { options.repeat } else { 1 };
         for _ in 0..rounds {
             let subjects = here.iter().copied().filter(|subject| scenario.applies(*subject));

@@ -6,13 +6,13 @@ use aya::sys::{Stats, enable_stats};
 use serde::{Deserialize, Serialize};
 
 use super::bench::{Bench, Setup};
-use super::{COMMON_RATE, Stage};
+use super::{COMMON_RATE, Stage, calls};
 use crate::record::Outcome;
 use crate::stand::frames::Load;
 use crate::stand::netns::said;
 use crate::stand::topology::{Arms, Direction, Link};
 use crate::stand::trial::{Sender, Stand};
-use crate::subject::Subject;
+use crate::subject::{Kind, Subject};
 
 /// Flows of the scenario in which everything is measured.
 pub const FLOWS: u32 = 200;
@@ -65,6 +65,9 @@ pub fn growing(stage: &mut Stage, subject: Subject) -> Result<()> {
 pub fn measure(stage: &mut Stage, setup: &Setup, variant: &str, directions: &[Direction]) -> Result<()> {
     let mut bench = Bench::start(setup)?;
     let (subject, time) = (setup.subject, stage.trial_time());
+    if subject.kind() == Kind::Ng && directions.len() > 1 {
+        calls::talk(&mut bench)?;
+    }
     for direction in directions {
         let mut generator = bench.generator(*direction)?;
         let link = match direction {

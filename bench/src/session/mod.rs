@@ -17,6 +17,7 @@ use crate::subject::process::Processes;
 use crate::subject::{CLIENT_PORT, Kind, NG_PORT, PEER_PORT, PORT, Subject, USER};
 pub use exchange::Pace;
 use exchange::{Finished, converse};
+pub use ng::Call;
 
 /// Flows whose clients, and peers, have ports of one address; more flows have further addresses, or further channels
 /// of the same allocations.
@@ -81,11 +82,11 @@ pub fn bare(topology: &Topology, flows: u32) -> Paths {
 }
 
 /// Sets up what the subject needs and says what to send.
-pub fn prepare(subject: Subject, topology: &Topology, flows: u32) -> Result<Paths> {
+pub fn prepare(subject: Subject, topology: &Topology, flows: u32, call: Call) -> Result<Paths> {
     ensure!(flows <= subject.flows_max(), "{} has no room for {flows} flows", subject.name());
     match subject.kind() {
         Kind::Turn => turn(topology, flows),
-        Kind::Ng => ng(topology, flows),
+        Kind::Ng => ng(topology, flows, call),
         Kind::Forwarder(_) | Kind::Program(_) => Ok(bare(topology, flows)),
     }
 }
@@ -112,10 +113,10 @@ fn turn(topology: &Topology, flows: u32) -> Result<Paths> {
     Ok(paths)
 }
 
-fn ng(topology: &Topology, flows: u32) -> Result<Paths> {
+fn ng(topology: &Topology, flows: u32, how: Call) -> Result<Paths> {
     let mut paths = Paths::default();
     let sockets = signalling_sockets(topology, flows)?;
-    for (flow, call) in (0..).zip(calls(topology, &sockets, 0, Pace::default())?) {
+    for (flow, call) in (0..).zip(calls(topology, &sockets, 0, Pace::default(), how)?) {
         let ports = call.dialogue.ports().context("an answered call has ports")?;
         let relay = |port| SocketAddrV4::new(RELAY, port);
         paths.to_peer.push(Path { from: client(first_client(), flow), to: relay(ports.caller), channel: None });
@@ -124,9 +125,15 @@ fn ng(topology: &Topology, flows: u32) -> Result<Paths> {
     Ok(paths)
 }
 
-fn calls(topology: &Topology, sockets: &[UdpSocket], first: u32, pace: Pace) -> Result<Vec<Finished<ng::Call>>> {
+fn calls(
+    topology: &Topology,
+    sockets: &[UdpSocket],
+    first: u32,
+    pace: Pace,
+    how: Call,
+) -> Result<Vec<Finished<ng::Offered>>> {
     let call = |(flow, socket)| {
-        let call = ng::Call::new(flow, client(first_client(), flow), peer(first_peer(topology), flow));
+        let call = ng::Offered::new(flow, client(first_client(), flow), peer(first_peer(topology), flow), how);
         (socket, call)
     };
     converse(ng_server(), (first..).zip(sockets).map(call).collect(), pace)
@@ -164,7 +171,7 @@ impl<'a> Callers<'a> {
         let sockets = self.sockets.get(first..self.made).context("as many callers as sessions")?;
         let first = u32::try_from(first)?;
         if self.subject.kind() == Kind::Ng {
-            let calls = calls(self.topology, sockets, first, pace)?;
+            let calls = calls(self.topology, sockets, first, pace, Call::Plain)?;
             return Ok(calls.iter().map(|finished| finished.took).collect());
         }
         let client = |(client, socket)| {
@@ -182,7 +189,7 @@ pub fn answers_turn(processes: &mut Processes, topology: &Topology) -> Result<()
     answers(processes, topology, server(), &request)
 }
 
-/// Waits until rtpengine answers.
+/// Waits until somebody answers as rtpengine does.
 pub fn answers_ng(processes: &mut Processes, topology: &Topology) -> Result<()> {
     answers(processes, topology, ng_server(), ng::PING)
 }

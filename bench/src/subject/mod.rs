@@ -47,6 +47,10 @@ pub enum Subject {
     RacewayWorkers,
     /// Raceway with `xdp = "native"`.
     RacewayXdp,
+    /// Raceway with `xdp = "off"`, in rtpengine's place.
+    CallsWorkers,
+    /// Raceway with `xdp = "native"`, in rtpengine's place.
+    CallsXdp,
     /// XDP: dropped at once. Receives only.
     Drop,
     /// XDP: addresses turned round, `XDP_TX`.
@@ -81,6 +85,8 @@ impl Subject {
             Self::UringGso => ("bare io_uring, GRO and GSO", Kind::Forwarder(&["--io=uring", "--gso"])),
             Self::RacewayWorkers => ("**Raceway, workers**", Kind::Turn),
             Self::RacewayXdp => ("**Raceway, XDP**", Kind::Turn),
+            Self::CallsWorkers => ("**Raceway, calls in workers**", Kind::Ng),
+            Self::CallsXdp => ("**Raceway, calls in XDP**", Kind::Ng),
             Self::Drop => ("XDP drop (receives only)", Kind::Program("drop")),
             Self::Reflect => ("bare XDP reflector", Kind::Program("reflect")),
             Self::Lookup => ("XDP with one lookup", Kind::Program("lookup")),
@@ -127,7 +133,7 @@ impl Subject {
     /// Whether packets stay in XDP: what a full ring drops has cost the relay nothing.
     #[must_use]
     pub const fn in_kernel(self) -> bool {
-        matches!(self, Self::RacewayXdp) || matches!(self.kind(), Kind::Program(_))
+        matches!(self, Self::RacewayXdp | Self::CallsXdp) || matches!(self.kind(), Kind::Program(_))
     }
 
     /// Whether it is one of our bare forwarders.
@@ -146,6 +152,12 @@ impl Subject {
     #[must_use]
     pub const fn has_sessions(self) -> bool {
         matches!(self.kind(), Kind::Turn | Kind::Ng)
+    }
+
+    /// Whether it is Raceway in rtpengine's place.
+    #[must_use]
+    pub const fn is_proxied(self) -> bool {
+        matches!(self, Self::CallsWorkers | Self::CallsXdp)
     }
 
     /// Flows that it can hold on one address of this machine.
@@ -172,6 +184,8 @@ impl Running {
         let mut running = Self { processes: Processes::new(topology), attached: None };
         let processes = &mut running.processes;
         match (subject, subject.kind()) {
+            (Subject::CallsWorkers, _) => raceway::start_calls(processes, topology, "off", extra)?,
+            (Subject::CallsXdp, _) => raceway::start_calls(processes, topology, "native", extra)?,
             (Subject::Rtpengine, _) | (_, Kind::Ng) => rtpengine::start(processes, topology)?,
             (Subject::RacewayWorkers, _) => raceway::start(processes, topology, "off", flows, extra)?,
             (Subject::RacewayXdp, _) => raceway::start(processes, topology, "native", flows, extra)?,

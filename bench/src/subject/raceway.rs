@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::process::Processes;
-use super::{PORT, USER};
-use crate::session::answers_turn;
+use super::{NG_PORT, PORT, USER};
+use crate::session::{answers_ng, answers_turn};
 use crate::stand::netns::{DIRECTORY, maps, run};
 use crate::stand::topology::{RELAY, Topology};
 
@@ -22,6 +22,17 @@ const FLOWS_EACH: u32 = 5;
 
 /// Starts both, without anything of an earlier start, and waits until they answer; the relay gets `extra` arguments.
 pub fn start(processes: &mut Processes, topology: &Topology, xdp: &str, flows: u32, extra: &[String]) -> Result<()> {
+    run_both(processes, topology, xdp, FLOWS_MAX.max(flows * FLOWS_EACH), extra)?;
+    answers_turn(processes, topology)
+}
+
+/// Starts both and waits until they take calls of a SIP proxy.
+pub fn start_calls(processes: &mut Processes, topology: &Topology, xdp: &str, extra: &[String]) -> Result<()> {
+    run_both(processes, topology, xdp, FLOWS_MAX, extra)?;
+    answers_ng(processes, topology)
+}
+
+fn run_both(processes: &mut Processes, topology: &Topology, xdp: &str, flows_max: u32, extra: &[String]) -> Result<()> {
     clear();
     let devices: Vec<String> = topology.links.iter().map(|link| format!("\"{}\"", link.relay_device)).collect();
     fs::write(
@@ -32,13 +43,14 @@ pub fn start(processes: &mut Processes, topology: &Topology, xdp: &str, flows: u
              pin_dir = \"{maps}/raceway\"\n\
              [turn]\nlisten = [\"{RELAY}:{PORT}\"]\nrealm = \"bench\"\nrelay_addresses = [\"{RELAY}\"]\n\
              port_range = \"40000-65535\"\n\
+             [ng]\nlisten = [\"{RELAY}:{NG_PORT}\"]\nallow = [\"10.77.0.0/16\"]\n\
+             [media]\nport_range = \"10000-39999\"\n\
              [turn.auth]\nusers = {{ \"{user}\" = \"{password}\" }}\n\
              [turn.policy]\nallow_peers = [\"10.77.0.0/16\"]\nquota_per_user = 0\nquota_total = 0\n\
              flows_per_user = 0\nstun_requests_per_second = 0\nunauthenticated_octets_per_second = 1000000000\n\
              [http]\nlisten = \"127.0.0.1:9640\"\n[log]\nlevel = \"warn\"\n",
             devices = devices.join(", "),
             core = topology.relay_core,
-            flows_max = FLOWS_MAX.max(flows * FLOWS_EACH),
             maps = maps(),
             user = USER.name,
             password = USER.password,
@@ -46,8 +58,7 @@ pub fn start(processes: &mut Processes, topology: &Topology, xdp: &str, flows: u
     )?;
     let arguments = ["--config".to_owned(), config()];
     processes.start(beside(RELAY_PROGRAM)?, &[&arguments[..], extra].concat())?;
-    processes.start(beside(CONTROL_PROGRAM)?, &arguments)?;
-    answers_turn(processes, topology)
+    processes.start(beside(CONTROL_PROGRAM)?, &arguments)
 }
 
 /// Applies the configuration again.
