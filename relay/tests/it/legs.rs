@@ -1,6 +1,8 @@
 //! Calls as their parties and control see them.
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use raceway_abi::DropReason;
@@ -25,6 +27,12 @@ struct Party {
     media: [SocketAddr; 2],
 }
 
+/// An address that nobody else gets: below the ports that the kernel chooses, and each only once.
+fn media_address(host: &str) -> SocketAddr {
+    static PORT: AtomicU16 = AtomicU16::new(20_000);
+    SocketAddr::new(host.parse().expect("an address"), PORT.fetch_add(1, Relaxed))
+}
+
 /// A call of two parties, of which each has one leg.
 struct Talk {
     session: u64,
@@ -33,7 +41,7 @@ struct Talk {
 
 impl Party {
     fn new(host: &str, our_host: &str) -> Self {
-        let media = [free_address(our_host), free_address(our_host)];
+        let media = [media_address(our_host), media_address(our_host)];
         Self { rtp: End::new(host), rtcp: End::new(host), media }
     }
 
@@ -60,7 +68,7 @@ impl Party {
 impl Talk {
     /// Of parties at these hosts.
     fn new(session: u64, hosts: [&str; 2]) -> Self {
-        let ours = |host: &str| if host.contains(':') { "::1" } else { "127.0.0.1" }.to_owned();
+        let ours = |host: &str| if host.contains(':') { "::1" } else { "127.0.0.2" }.to_owned();
         Self { session, parties: hosts.map(|host| Party::new(host, &ours(host))) }
     }
 
@@ -365,7 +373,7 @@ fn a_stream_that_changes_between_leg_and_flow_loses_and_reorders_nothing() {
             });
             let sends = scope.spawn(|| {
                 for sequence in 0..60_000_u16 {
-                    let last = stop.load(std::sync::atomic::Ordering::Relaxed);
+                    let last = stop.load(Relaxed);
                     alice.sends(&rtp(if last { 0x80 } else { 0 }, sequence, &[1; 160]));
                     if last {
                         break;
@@ -379,7 +387,7 @@ fn a_stream_that_changes_between_leg_and_flow_loses_and_reorders_nothing() {
                 talk.apply(&mut control, vec![Operation::RemoveFlow(FlowId(0))]);
                 std::thread::sleep(Duration::from_millis(10));
             }
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            stop.store(true, Relaxed);
             sends.join().expect("sends");
             assert!(hears.join().expect("hears") > 40);
         });
@@ -453,10 +461,7 @@ fn calls_come_and_go_and_leave_nothing_behind() {
     let (mut control, _) = relay.control(&[]);
     // More legs than there are numbers for, or places for sockets.
     for round in 0..14 {
-        let mut talks: Vec<Talk> = (0..80).map(|session| Talk::new(session, ["127.0.0.7", "127.0.0.9"])).collect();
-        // Of so many addresses that are free one by one, two would be the same.
-        let media = talks.iter_mut().flat_map(|talk| &mut talk.parties).flat_map(|party| &mut party.media);
-        media.zip(20_000..).for_each(|(address, port)| *address = ([127, 0, 0, 2], port).into());
+        let talks: Vec<Talk> = (0..80).map(|session| Talk::new(session, ["127.0.0.7", "127.0.0.9"])).collect();
         talks.iter().for_each(|talk| talk.install(&mut control, talk.legs()));
         let talk = &talks[79];
         talk.parties[0].sends(&rtp(0, round, &[1; 160]));
