@@ -11,6 +11,8 @@ ensure_test_packages() {
     need python3 python3
     need turnutils_uclient coturn
     need promtool prometheus
+    need kamailio kamailio
+    need sipp sip-tester
     need tshark tshark
     need nft nftables
     need valgrind valgrind

@@ -152,9 +152,8 @@ impl State {
         connection.push(&ToRelay::Synchronised)?;
         self.phase = Phase::Live;
         let wall = wall();
-        for held in std::mem::take(&mut self.held) {
-            self.server.handle_punt(now(), wall, held.worker, held.local, held.remote, &held.payload);
-            self.observe_latency(held.received_at_ns);
+        for Held { worker, local, remote, received_at_ns, payload } in std::mem::take(&mut self.held) {
+            self.answer_punt(wall, &Punt { worker, local, remote, received_at_ns, payload: payload.into() });
         }
         Ok(())
     }
@@ -233,9 +232,18 @@ impl State {
             self.punts_dropped += 1;
             return;
         }
-        let time = now();
-        self.server.handle_punt(time, wall, punt.worker, punt.local, punt.remote, &punt.payload);
-        self.observe_latency(punt.received_at_ns);
+        self.answer_punt(wall, punt);
+    }
+
+    /// Clients send to listeners, parties of calls to the ports that they were told.
+    fn answer_punt(&mut self, wall: UnixTime, punt: &Punt<'_>) {
+        let Punt { worker, local, remote, received_at_ns, ref payload } = *punt;
+        if self.assignment.listeners.contains(&local) {
+            self.server.handle_punt(now(), wall, worker, local, remote, payload);
+        } else {
+            self.desk.drive(Self::clocks(), |calls| calls.handle_punt(now(), local, remote, payload));
+        }
+        self.observe_latency(received_at_ns);
     }
 
     fn observe_latency(&self, received_at_ns: u64) {
