@@ -18,7 +18,10 @@ ensure_test_packages() {
     need valgrind valgrind
     need strace strace
     need openssl openssl
+    need ffmpeg ffmpeg
     ldconfig -p | grep -q libsrtp2 || missing+=(libsrtp2-1)
+    { have gst-inspect-1.0 && gst-inspect-1.0 srtpenc && gst-inspect-1.0 rtppcmupay; } >/dev/null 2>&1 ||
+        missing+=(gstreamer1.0-tools gstreamer1.0-plugins-{base,good,bad})
     local browser=()
     have chromium || have chromium-browser || browser=(chromium)
     [ $((${#missing[@]} + ${#browser[@]})) -gt 0 ] || return 0
