@@ -6,8 +6,10 @@ mod tally;
 mod translate;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use raceway_api::ToRelay;
+use raceway_dtls::{Certificate, Identity};
 use raceway_media::{CallView, Calls, Event, RandomSource, Refusal, Reply, RequestId, Settings, SettingsError};
 use raceway_ng::{Body, Command, Response, Statistics};
 use raceway_units::{Instant, UnixTime};
@@ -68,9 +70,13 @@ pub(crate) struct Desk {
     settings: Option<Settings>,
     workers: u16,
     book: Book,
+    /// When the certificate for DTLS was made that new calls are told.
+    certified: Option<Instant>,
 }
 
 const NO_PORTS: &str = "turn.port_range leaves no ports for media: write [media] port_range";
+/// How long new calls are told one certificate.
+const CERTIFICATE_SERVES: Duration = Duration::from_secs(30 * 24 * 3600);
 const NO_RELAY: &str = "raceway-relay is not there";
 
 impl Desk {
@@ -86,7 +92,7 @@ impl Desk {
     ) -> Result<Self, SettingsError> {
         let calls = settings.clone().map(|settings| Calls::new(settings, random())).transpose()?;
         let (waiting, tally) = (HashMap::new(), Tally::default());
-        Ok(Self { calls, waiting, next: 0, tally, started: now, redact, settings, workers: 1, book })
+        Ok(Self { calls, waiting, next: 0, tally, started: now, redact, settings, workers: 1, book, certified: None })
     }
 
     /// Takes over new settings; calls stay as they are.
@@ -131,6 +137,7 @@ impl Desk {
             let _ = reply.send(Response::Error(reason).into());
             return;
         };
+        certify(calls, &mut self.certified, clocks);
         self.next += 1;
         let request = RequestId(self.next);
         self.waiting.insert(request, Waiting { reply, warnings, fatal, fast });
@@ -235,6 +242,19 @@ impl Desk {
     }
 }
 
+/// Gives the calls a new certificate when there is none or it has served for a while. Nothing of it is kept on disk: keys
+/// of calls lie in the relay.
+fn certify(calls: &mut Calls, certified: &mut Option<Instant>, clocks: Clocks) {
+    if certified.is_some_and(|at| clocks.now.since(at) < CERTIFICATE_SERVES) {
+        return;
+    }
+    let identity = Certificate::generate(clocks.wall).and_then(|certificate| Identity::new(&certificate));
+    match identity.and_then(|identity| calls.set_identity(identity)) {
+        Ok(()) => *certified = Some(clocks.now),
+        Err(error) => tracing::warn!(%error, "no certificate could be made: offers that need DTLS are refused"),
+    }
+}
+
 fn random() -> RandomSource {
     Box::new(|octets| getrandom::fill(octets).expect("the kernel has random numbers once it has booted"))
 }
@@ -292,6 +312,9 @@ fn note(event: Event, tally: &mut Tally, now: Instant, redact: bool) {
         }
         Event::OneWay { call_id, tag } => {
             tracing::warn!(call = shown(&call_id), party = shown(&tag), "a party is not heard, while another one is");
+        }
+        Event::DtlsFailed { call_id, tag, reason } => {
+            tracing::warn!(call = shown(&call_id), party = shown(&tag), reason, "no keys by DTLS: no media");
         }
         Event::KeyExhausted { call_id, tag } => {
             tracing::warn!(call = shown(&call_id), party = shown(&tag), "an SRTP key is used up: its media stops");

@@ -4,6 +4,7 @@ use raceway_sdp::{Media, Sdp};
 
 use crate::call::{Call, Offered, OfferedMedia, PartyId, both};
 use crate::command::Answer;
+use crate::dtls::DtlsAgreement;
 use crate::ice::IceAgreement;
 use crate::options::{Family, Ice, Options};
 use crate::refusal::Refusal;
@@ -85,6 +86,13 @@ fn stream(
     let sides = ((was_offered, offerer), (media, answerer));
     let agreement = security::agree(index + 1, sides.0, sides.1, secrets, context.random)?;
 
+    let answered_dtls = match answerer.dtls.as_deref().filter(|_| answerer.offered.is_empty()) {
+        None => None,
+        Some(dtls) => {
+            let no_fingerprint = || Refusal::NoFingerprint { line: index + 1, protocol: media.protocol.to_string() };
+            Some(Box::new(dtls.answered(read.dtls.as_ref().ok_or_else(no_fingerprint)?)))
+        }
+    };
     let muxed = media.rtcp_mux && answerer.offered_mux;
     let mux = offered.rtcp_mux;
     let accepted = !mux.reject && (mux.demux || mux.accept || muxed);
@@ -93,12 +101,19 @@ fn stream(
     answerer.muxed = muxed;
     answerer.formats = both(&was_offered.formats, &read.formats);
     (answerer.receive, answerer.send) = agreement.answerer;
+    answerer.dtls = answered_dtls;
     answerer.ice = answerer.ice.take().filter(|_| answerer.offered_ice).and_then(|ice| ice.answered(read.ice.as_ref()));
     let offerer = call.party_mut(from).and_then(|party| party.stream_mut(index)).expect("it was found just now");
     offerer.take(was_offered);
     offerer.muxed = was_offered.mux && accepted;
     offerer.formats = both(&read.formats, &was_offered.formats);
     (offerer.receive, offerer.send) = agreement.offerer;
+    let wanted = options.dtls.or(offered.dtls);
+    offerer.dtls = was_offered
+        .dtls
+        .as_ref()
+        .zip(context.fingerprint)
+        .map(|(theirs, ours)| Box::new(DtlsAgreement::answering(offerer.dtls.as_deref(), theirs, wanted, ours)));
     let refused = offered.ice_reject || options.ice == Some(Ice::Remove);
     let theirs = was_offered.ice.as_ref().filter(|_| !refused);
     let lite = options.ice_lite.or(offered.ice_lite);
@@ -110,6 +125,7 @@ fn stream(
         mux_only: offerer.muxed,
         crypto: agreement.line.into_iter().collect(),
         ice: offerer.ice.clone(),
+        dtls: offerer.dtls.as_deref().map(|dtls| (dtls.ours.clone(), dtls.setup())),
     })
 }
 

@@ -7,6 +7,7 @@ use raceway_sdp::{Direction, Kind, Protocol};
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Party, Stream};
+use crate::dtls::DtlsAgreement;
 use crate::ice::IceAgreement;
 
 /// Version of both encodings; another one is not understood, and its sessions are removed.
@@ -47,6 +48,16 @@ pub(crate) struct LegBlob<'a> {
     pub offered_mux: bool,
     #[serde(borrow)]
     pub ice: Option<IceBlob<'a>>,
+    #[serde(borrow)]
+    pub dtls: Option<DtlsBlob<'a>>,
+}
+
+/// Without this, a re-offer after a restart would need another handshake.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct DtlsBlob<'a> {
+    pub ours: &'a str,
+    pub active: bool,
+    pub theirs: Vec<String>,
 }
 
 /// Without this, checks after a restart would go unanswered. In the relay's memory, as SRTP keys are.
@@ -76,14 +87,23 @@ pub(crate) fn session(call: &Call) -> Vec<u8> {
     postcard::to_extend(&blob, Vec::with_capacity(96)).expect("writing into memory cannot fail")
 }
 
-/// At most [`raceway_api::limits::LEG_BLOB_MAX`]: long words that are only for people are left out, and credentials of ICE
-/// where these and the names of signalling are both very long.
+/// At most [`raceway_api::limits::LEG_BLOB_MAX`]: long words that are only for people are left out, and fingerprints, then
+/// credentials of ICE, where the names of signalling are very long.
 pub(crate) fn leg(party: &Party, index: usize, stream: &Stream) -> Vec<u8> {
-    let whole = encode(party, index, stream, stream.ice.as_deref());
-    if whole.len() <= raceway_api::limits::LEG_BLOB_MAX { whole } else { encode(party, index, stream, None) }
+    let (ice, dtls) = (stream.ice.as_deref(), stream.dtls.as_deref());
+    let fits = |octets: &Vec<u8>| octets.len() <= raceway_api::limits::LEG_BLOB_MAX;
+    let shorter = [(ice, dtls), (ice, None)].into_iter();
+    let found = shorter.map(|(ice, dtls)| encode(party, index, stream, ice, dtls)).find(fits);
+    found.unwrap_or_else(|| encode(party, index, stream, None, None))
 }
 
-fn encode(party: &Party, index: usize, stream: &Stream, ice: Option<&IceAgreement>) -> Vec<u8> {
+fn encode(
+    party: &Party,
+    index: usize,
+    stream: &Stream,
+    ice: Option<&IceAgreement>,
+    dtls: Option<&DtlsAgreement>,
+) -> Vec<u8> {
     let short = |text: &'_ str| text.len() <= 32;
     let blob = LegBlob {
         version: VERSION,
@@ -106,6 +126,11 @@ fn encode(party: &Party, index: usize, stream: &Stream, ice: Option<&IceAgreemen
             mode: MODES.iter().position(|mode| *mode == ice.mode).unwrap_or(0) as u8,
             local: (ice.local.ufrag(), ice.local.password()),
             remote: ice.remote.as_ref().map(|remote| (remote.ufrag(), remote.password())),
+        }),
+        dtls: dtls.filter(|dtls| dtls.role.is_some()).map(|dtls| DtlsBlob {
+            ours: &dtls.ours,
+            active: dtls.role == Some(raceway_dtls::Role::Active),
+            theirs: dtls.theirs.iter().map(ToString::to_string).collect(),
         }),
     };
     postcard::to_extend(&blob, Vec::with_capacity(96)).expect("writing into memory cannot fail")
@@ -135,6 +160,13 @@ pub(crate) fn ice(blob: &IceBlob<'_>, rtp: Option<SocketAddr>, rtcp: Option<Sock
         candidates: candidates.into_iter().flatten().collect(),
         relayed: false,
     })
+}
+
+/// The agreement of a blob.
+pub(crate) fn dtls(blob: &DtlsBlob<'_>) -> Option<DtlsAgreement> {
+    let theirs: Result<Vec<_>, _> = blob.theirs.iter().map(|text| text.parse()).collect();
+    let role = if blob.active { raceway_dtls::Role::Active } else { raceway_dtls::Role::Passive };
+    Some(DtlsAgreement { ours: blob.ours.into(), role: Some(role), theirs: theirs.ok()? })
 }
 
 const MODES: [Mode; 3] = [Mode::Lite, Mode::Full(Role::Controlling), Mode::Full(Role::Controlled)];
@@ -167,5 +199,5 @@ pub(crate) fn direction(number: u8) -> Option<Direction> {
 }
 
 // Three names of a party, and five words of at most 32 octets, the address and numbers.
-const _: () = assert!(3 * (crate::limits::TAG_MAX + 2) + 3 * 33 + 18 + 17 <= raceway_api::limits::LEG_BLOB_MAX);
+const _: () = assert!(3 * (crate::limits::TAG_MAX + 2) + 3 * 33 + 18 + 18 <= raceway_api::limits::LEG_BLOB_MAX);
 const _: () = assert!(crate::limits::CALL_ID_MAX + 96 <= raceway_api::limits::BLOB_MAX);

@@ -8,8 +8,9 @@ use raceway_ports::Relayed;
 use raceway_sdp::{Crypto, Direction, Kind, Media, Origin, Protocol};
 use raceway_units::{Instant, UnixTime};
 
+use crate::dtls::{DtlsAgreement, TheirDtls};
 use crate::ice::{IceAgreement, TheirIce};
-use crate::options::{IceLite, Osrtp, RtcpMux, Sdes};
+use crate::options::{Dtls, IceLite, Osrtp, RtcpMux, Sdes};
 
 /// Names a party inside its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +85,7 @@ pub(crate) struct Stream {
     pub offered_mux: bool,
     pub offered_ice: bool,
     pub ice: Option<Box<IceAgreement>>,
+    pub dtls: Option<Box<DtlsAgreement>>,
 }
 
 /// What was switched on for the packets of a party.
@@ -108,6 +110,7 @@ pub(crate) struct Offered {
     pub sdes: Sdes,
     pub ice_reject: bool,
     pub ice_lite: Option<IceLite>,
+    pub dtls: Option<Dtls>,
 }
 
 /// What an m-line says, as far as the relay is to be told.
@@ -124,6 +127,7 @@ pub(crate) struct OfferedMedia {
     pub learning: Learning,
     pub source: SourcePolicy,
     pub ice: Option<TheirIce>,
+    pub dtls: Option<TheirDtls>,
 }
 
 /// A body that went to a party.

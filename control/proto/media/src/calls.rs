@@ -12,6 +12,7 @@ use raceway_units::{Instant, UnixTime};
 
 use crate::call::{Call, PartyId};
 use crate::command::{Command, Reply, RequestId};
+use crate::dtls::Identities;
 use crate::event::Event;
 use crate::ice::Agents;
 use crate::interfaces::Interfaces;
@@ -50,6 +51,7 @@ pub struct Calls {
     pub(crate) settings: Settings,
     pub(crate) interfaces: Interfaces,
     pub(crate) random: Random,
+    pub(crate) identities: Identities,
     pub(crate) held: HashMap<SessionId, Box<Held>, RandomState>,
     pub(crate) by_call_id: HashMap<Arc<str>, SessionId, RandomState>,
     /// Addresses of calls whose STUN is taken.
@@ -120,6 +122,7 @@ impl Calls {
             settings,
             interfaces,
             random: Random::new(random),
+            identities: Identities::default(),
             held: HashMap::default(),
             by_call_id: HashMap::default(),
             by_local: HashMap::default(),

@@ -36,6 +36,15 @@ pub enum Event {
         /// Who is not heard.
         tag: String,
     },
+    /// DTLS with a party came to nothing: its media stays off.
+    DtlsFailed {
+        /// The call.
+        call_id: String,
+        /// Whose.
+        tag: String,
+        /// Why, for people.
+        reason: String,
+    },
     /// An SRTP key of a party protects no more packets: its media stops.
     KeyExhausted {
         /// The call.

@@ -10,7 +10,8 @@ use raceway_units::Instant;
 use zeroize::Zeroizing;
 
 use crate::call::{Call, Stream};
-use crate::calls::Calls;
+use crate::calls::{Calls, Held};
+use crate::dtls::{Associations, Outcome};
 use crate::interfaces::Interfaces;
 use crate::options::{Ice, IceLite, Options};
 use crate::plan::Plan;
@@ -130,10 +131,11 @@ fn credentials(random: &mut Random) -> Credentials {
     Credentials::from_random(&octets)
 }
 
-/// The agents of a call, by leg, and the addresses whose STUN they take.
+/// The agents of a call, by leg, its DTLS associations, and the addresses whose STUN and DTLS they take.
 #[derive(Debug, Default)]
 pub(crate) struct Agents {
     by_leg: BTreeMap<u32, Agent>,
+    pub associations: Associations,
     bases: HashSet<SocketAddr>,
 }
 
@@ -144,6 +146,9 @@ impl Agents {
         self.by_leg.retain(|leg, _| wanted(*leg));
         self.bases.clear();
         for (_, _, stream) in call.streams() {
+            if stream.ice.is_some() || stream.dtls.is_some() {
+                self.bases.extend(stream.bases());
+            }
             if let Some(ice) = &stream.ice {
                 self.one(stream, ice, now, random);
             }
@@ -152,7 +157,6 @@ impl Agents {
 
     fn one(&mut self, stream: &Stream, ice: &IceAgreement, now: Instant, random: &mut Random) {
         let bases = stream.bases();
-        self.bases.extend(&bases);
         let agent = self.by_leg.entry(stream.leg.0).or_insert_with(|| {
             let mut seed = Zeroizing::new([0; 32]);
             random.fill(&mut seed[..]);
@@ -172,43 +176,69 @@ impl Agents {
     }
 
     pub fn due(&self) -> Option<Instant> {
-        self.by_leg.values().filter_map(Agent::poll_timeout).min()
+        let agents = self.by_leg.values().filter_map(Agent::poll_timeout).min();
+        [agents, self.associations.due()].into_iter().flatten().min()
+    }
+
+    /// Whether DTLS may come from there: ICE validated it, or signalling named it.
+    fn may_speak(&self, stream: &Stream, remote: SocketAddr) -> bool {
+        match self.by_leg.get(&stream.leg.0) {
+            Some(agent) => agent.is_validated(remote),
+            None => stream.rtp == Some(remote),
+        }
+    }
+
+    /// Where a party is for DTLS, once that is known.
+    fn peer(by_leg: &BTreeMap<u32, Agent>, stream: &Stream) -> Option<SocketAddr> {
+        match by_leg.get(&stream.leg.0) {
+            Some(agent) => agent.selected(Component::Rtp),
+            None => stream.rtp,
+        }
     }
 }
 
 impl Calls {
-    /// A datagram that arrived at a media address and is neither RTP nor RTCP: STUN.
+    /// A datagram that arrived at a media address and is neither RTP nor RTCP (RFC 7983): STUN or DTLS.
     pub fn handle_punt(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, payload: &[u8]) {
         self.now = self.now.max(now);
         let Some(&session) = self.by_local.get(&local) else { return };
         let Some(held) = self.held.get_mut(&session) else { return };
-        let legs = held.call.streams().filter(|(_, _, stream)| stream.bases().contains(&local));
-        let leg = legs.map(|(_, _, stream)| stream.leg).next();
-        if let Some(agent) = leg.and_then(|leg| held.agents.by_leg.get_mut(&leg.0))
-            && matches!(payload.first(), Some(0..=3))
-        {
-            agent.handle_datagram(self.now, local, remote, payload);
+        let Held { call, agents, .. } = &mut **held;
+        let stream = call.streams().map(|(_, _, stream)| stream).find(|stream| stream.bases().contains(&local));
+        let Some(stream) = stream else { return };
+        match payload.first() {
+            Some(0..=3) => {
+                if let Some(agent) = agents.by_leg.get_mut(&stream.leg.0) {
+                    agent.handle_datagram(self.now, local, remote, payload);
+                }
+            }
+            Some(20..=63) if local == stream.local.internal && agents.may_speak(stream, remote) => {
+                agents.associations.take(stream.leg, self.now, remote, payload);
+            }
+            _ => {}
         }
         self.hear_agents(session);
     }
 
-    /// Agents of a call do what its signalling says now.
-    pub(crate) fn follow_ice(&mut self, session: SessionId) {
+    /// Agents and associations of a call do what its signalling says now.
+    pub(crate) fn follow_agents(&mut self, session: SessionId) {
         let Some(held) = self.held.get_mut(&session) else { return };
-        if held.agents.by_leg.is_empty() && held.call.streams().all(|(_, _, stream)| stream.ice.is_none()) {
+        let Held { call, agents, .. } = &mut **held;
+        let is_idle = agents.by_leg.is_empty() && agents.associations.is_empty();
+        if is_idle && call.streams().all(|(_, _, stream)| stream.ice.is_none() && stream.dtls.is_none()) {
             return;
         }
-        for base in &held.agents.bases {
+        for base in &agents.bases {
             self.by_local.remove(base);
         }
-        held.agents.follow(&held.call, self.now, &mut self.random);
-        self.by_local.extend(held.agents.bases.iter().map(|base| (*base, session)));
+        agents.follow(call, self.now, &mut self.random);
+        self.by_local.extend(agents.bases.iter().map(|base| (*base, session)));
         self.hear_agents(session);
         self.reschedule(session);
     }
 
     /// A call is gone, and its agents with it.
-    pub(crate) fn forget_ice(&mut self, agents: &Agents) {
+    pub(crate) fn forget_agents(&mut self, agents: &Agents) {
         for base in &agents.bases {
             self.by_local.remove(base);
         }
@@ -219,36 +249,52 @@ impl Calls {
         let Some(held) = self.held.get_mut(&session) else { return };
         if held.agents.due().is_some_and(|due| due <= self.now) {
             held.agents.by_leg.values_mut().for_each(|agent| agent.handle_timeout(self.now));
+            held.agents.associations.handle_timeout(self.now);
             self.hear_agents(session);
         }
     }
 
-    /// Sends what agents want sent, and lets media go where they say.
+    /// Sends what agents want sent, and lets media go where ICE says with the keys that DTLS brought.
     fn hear_agents(&mut self, session: SessionId) {
         let Some(held) = self.held.get_mut(&session) else { return };
-        let mut nominated = Vec::new();
-        for (&leg, agent) in &mut held.agents.by_leg {
-            while let Some(transmit) = agent.poll_transmit() {
-                let (from, to, payload) = (transmit.local, transmit.remote, transmit.payload.into());
-                if !self.away {
-                    self.output.push_back(ToRelay::Send(Datagram { from, to, payload }));
+        let before = Plan::of(&held.call, &held.measured, &self.interfaces);
+        let Held { call, agents, measured, .. } = &mut **held;
+        let mut sends = Vec::new();
+        for (&leg, agent) in &mut agents.by_leg {
+            sends.extend(
+                std::iter::from_fn(|| agent.poll_transmit()).map(|sent| (sent.local, sent.remote, sent.payload)),
+            );
+            while let Some(event) = agent.poll_event() {
+                match event {
+                    Event::Nominated { component, remote } => {
+                        measured.nominate(LegId(leg), component == Component::Rtcp, Some(remote));
+                    }
+                    Event::ConsentLost { component } => {
+                        measured.nominate(LegId(leg), component == Component::Rtcp, None);
+                    }
+                    Event::Failed { .. } => {}
                 }
             }
-            nominated.extend(std::iter::from_fn(|| agent.poll_event()).filter_map(|event| match event {
-                Event::Nominated { component, remote } => Some((LegId(leg), component, Some(remote))),
-                Event::ConsentLost { component } => Some((LegId(leg), component, None)),
-                Event::Failed { .. } => None,
-            }));
         }
-        if nominated.is_empty() {
-            return;
-        }
-        let before = Plan::of(&held.call, &held.measured, &self.interfaces);
-        for (leg, component, remote) in nominated {
-            held.measured.nominate(leg, component == Component::Rtcp, remote);
+        let Agents { by_leg, associations, .. } = agents;
+        let mut outcomes = associations.follow(call, &self.identities, self.now, |stream| Agents::peer(by_leg, stream));
+        outcomes.extend(associations.poll(call));
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Send { from, to, payload } => sends.push((from, to, payload)),
+                Outcome::Keys(leg, receive, send) => measured.set_keys(leg, receive, send),
+                Outcome::Failed(leg, reason) => {
+                    let tag = call.stream(leg).map(|(party, _, _)| party.tag().to_owned()).unwrap_or_default();
+                    self.events.push_back(crate::Event::DtlsFailed { call_id: call.call_id.to_string(), tag, reason });
+                }
+            }
         }
         let operations = before.towards(&Plan::of(&held.call, &held.measured, &self.interfaces));
         self.tell(session, operations, false);
+        if !self.away {
+            let datagrams = sends.into_iter().map(|(from, to, payload)| Datagram { from, to, payload: payload.into() });
+            self.output.extend(datagrams.map(ToRelay::Send));
+        }
         self.reschedule(session);
     }
 }

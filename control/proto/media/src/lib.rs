@@ -27,6 +27,7 @@ mod call;
 mod calls;
 mod change;
 mod command;
+mod dtls;
 mod event;
 mod heard;
 mod ice;

@@ -29,6 +29,9 @@ pub const WAITING_MAX: usize = 16;
 /// Ports tried for one command before it is refused.
 pub const PORT_ATTEMPTS: u8 = 4;
 
+/// Certificates for DTLS that calls may still know.
+pub const IDENTITIES_MAX: usize = 8;
+
 /// Named interfaces.
 pub const INTERFACES_MAX: usize = 32;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use raceway_api::{FlowReport, LegEvent, LegId, LegReport, Rollover, SessionReport, StreamReport, Traffic};
+use raceway_api::{FlowReport, LegEvent, LegId, LegReport, Rollover, Security, SessionReport, StreamReport, Traffic};
 use raceway_quality::{Codec, Path, rate};
 use raceway_units::Instant;
 
@@ -73,6 +73,8 @@ pub(crate) struct Leg {
     pub live: Live,
     /// Where ICE says that RTP and RTCP go.
     nominated: (Option<SocketAddr>, Option<SocketAddr>),
+    /// What DTLS agreed on: what the party sends with, and what we send to it with.
+    keys: Option<(Security, Security)>,
     rollovers: Vec<Rollover>,
     received: Traffic,
     sent: Traffic,
@@ -170,6 +172,16 @@ impl Measurements {
             leg.nominated.0 = remote;
             (leg.live.rtp, leg.live.rtp_settled) = (remote, remote.is_some());
         }
+    }
+
+    /// DTLS has brought keys.
+    pub fn set_keys(&mut self, leg: LegId, receive: Security, send: Security) {
+        self.legs.entry(leg.0).or_default().keys = Some((receive, send));
+    }
+
+    /// Keys of DTLS; while there are none, that they are waited for.
+    pub fn keys(&self, leg: LegId) -> (Security, Security) {
+        self.leg(leg).and_then(|leg| leg.keys.clone()).unwrap_or((Security::Await, Security::Await))
     }
 
     /// Where ICE says that RTP and RTCP of a leg go.

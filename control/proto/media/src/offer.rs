@@ -4,12 +4,13 @@ use raceway_sdp::{Description, Sdp};
 
 use crate::call::{Call, Offered, OfferedMedia, PartyId};
 use crate::command::Offer;
+use crate::dtls::DtlsAgreement;
 use crate::ice::IceAgreement;
 use crate::options::{Family, Options};
 use crate::refusal::Refusal;
 use crate::rewrite::{self, Line, Out};
 use crate::security;
-use crate::signal::{Context, Reach, mark, out_protocol, switch};
+use crate::signal::{Context, Reach, mark, switch};
 
 /// Takes an offer into a call; gives what the other side gets.
 pub(crate) fn offer(context: &mut Context<'_>, call: &mut Call, offer: &Offer) -> Result<Vec<u8>, Refusal> {
@@ -34,8 +35,8 @@ pub(crate) fn offer(context: &mut Context<'_>, call: &mut Call, offer: &Offer) -
     let sender = call.party_mut(from).expect("it was found just now");
     switch(sender, options);
     let (osrtp, rtcp_mux, sdes) = (options.osrtp, options.rtcp_mux, options.sdes.clone());
-    let (ice_reject, ice_lite) = (options.ice_reject, options.ice_lite);
-    sender.offer = Some(Box::new(Offered { to, media, osrtp, rtcp_mux, sdes, ice_reject, ice_lite }));
+    let (ice_reject, ice_lite, dtls) = (options.ice_reject, options.ice_lite, options.dtls);
+    sender.offer = Some(Box::new(Offered { to, media, osrtp, rtcp_mux, sdes, ice_reject, ice_lite, dtls }));
     let receiver = call.party_mut(to).expect("it was found just now");
     mark(receiver, options);
     if receiver.peer.is_none() {
@@ -97,7 +98,7 @@ fn stream(
     options: &Options,
 ) -> Result<Line, Refusal> {
     let media = &description.media[index];
-    let protocol = out_protocol(read.protocol, options, index + 1)?;
+    let protocol = context.out_protocol(read.protocol, options, index + 1)?;
     let known = read.rtp.map(|rtp| Family::of(rtp.ip()));
     let said = media.connection.ip().map_or(Family::Ipv4, Family::of);
     let near =
@@ -129,6 +130,14 @@ fn stream(
     if answerer.offered_ice && answerer.ice.is_none() {
         answerer.ice = Some(Box::new(IceAgreement::offered(options, context.random)));
     }
+    match context.fingerprint.filter(|_| protocol.is_dtls()) {
+        None if answerer.formats.is_empty() => answerer.dtls = None,
+        None => {}
+        Some(ours) => {
+            let before = answerer.dtls.take().filter(|before| before.role.is_some());
+            answerer.dtls = Some(before.unwrap_or_else(|| Box::new(DtlsAgreement::offered(ours))));
+        }
+    }
     if answerer.formats.is_empty() {
         answerer.formats.clone_from(&read.formats);
         answerer.protocol = protocol;
@@ -138,7 +147,7 @@ fn stream(
             (answerer.receive, answerer.send) = (raceway_api::Security::Await, raceway_api::Security::Await);
         }
     }
-    if protocol.is_secure() && answerer.offered.is_empty() {
+    if protocol.is_secure() && !protocol.is_dtls() && answerer.offered.is_empty() {
         let suites = String::new();
         let protocol = protocol.to_string();
         return Err(Refusal::NoSuite { line: index + 1, protocol, lines: media.crypto_lines, suites });
@@ -150,5 +159,6 @@ fn stream(
         mux_only: mux.require,
         crypto: answerer.offered.clone(),
         ice: answerer.ice.clone().filter(|_| answerer.offered_ice),
+        dtls: answerer.dtls.as_deref().filter(|_| protocol.is_dtls()).map(|dtls| (dtls.ours.clone(), "actpass")),
     })
 }

@@ -114,7 +114,11 @@ fn leg(call: &Call, party: &Party, index: usize, stream: &Stream, measured: &Mea
     let sink = call.sink(party, index);
     let route = sink.map(|sink| Route::to(sink.leg));
     let opaque = sink.is_some_and(|sink| are_opaque(stream, sink));
-    let secured = |security: &Security| if opaque { Security::Opaque } else { security.clone() };
+    let (receive, send) = match &stream.dtls {
+        Some(_) => measured.keys(stream.leg),
+        None if opaque => (Security::Opaque, Security::Opaque),
+        None => (stream.receive.clone(), stream.send.clone()),
+    };
     let media = match (stream.rules.block, stream.rules.silence) {
         (true, _) => MediaRule::Block,
         (false, true) => MediaRule::Silence,
@@ -129,8 +133,8 @@ fn leg(call: &Call, party: &Party, index: usize, stream: &Stream, measured: &Mea
         towards: towards(party),
         learning: if is_ice { Learning::Off } else { stream.learning },
         source: if is_ice { SourcePolicy::Any } else { stream.source },
-        receive: secured(&stream.receive),
-        send: secured(&stream.send),
+        receive,
+        send,
         to: route.into_iter().collect(),
         formats: stream.formats.clone(),
         rules: LegRules {
@@ -140,7 +144,7 @@ fn leg(call: &Call, party: &Party, index: usize, stream: &Stream, measured: &Mea
             feedback: stream.protocol.is_feedback(),
             dscp: stream.rules.dscp,
         },
-        punt: Punts { stun: is_ice, dtls: false },
+        punt: Punts { stun: is_ice, dtls: stream.dtls.is_some() },
         rollovers: Vec::new(),
         blob: blob::leg(party, index, stream).into(),
     }

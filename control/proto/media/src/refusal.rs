@@ -141,8 +141,16 @@ pub enum Refusal {
         /// Its suite.
         suite: &'static str,
     },
-    /// DTLS-SRTP is not there yet.
-    #[error("m-line {line}: {protocol} needs DTLS-SRTP, which is not supported")]
+    /// DTLS without the fingerprint of a certificate.
+    #[error("m-line {line}: {protocol} without an a=fingerprint line that can be used")]
+    NoFingerprint {
+        /// Which.
+        line: usize,
+        /// Its protocol.
+        protocol: String,
+    },
+    /// DTLS-SRTP is not possible.
+    #[error("m-line {line}: {protocol} needs DTLS-SRTP, for which there is no certificate here")]
     Dtls {
         /// Which.
         line: usize,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use raceway_api::{FlowReport, Leg, LegReport, MediaRule, Operation, SessionId, SessionReport};
+use raceway_api::{FlowReport, Leg, LegReport, MediaRule, Operation, Security, SessionId, SessionReport};
 use raceway_ports::Relayed;
 use raceway_units::{Instant, UnixTime};
 
@@ -80,9 +80,17 @@ impl Calls {
             measured.nominate(stream.leg, true, stream.rtcp);
         }
         self.by_call_id.insert(call.call_id.clone(), id);
-        let held = Held::new(call, measured, self.now);
+        let mut held = Held::new(call, measured, self.now);
+        let Held { call, measured, agents, .. } = &mut held;
+        for (_, _, stream) in call.streams() {
+            let has_keys = matches!((&stream.receive, &stream.send), (Security::Srtp(_), Security::Srtp(_)));
+            if let Some(agreement) = stream.dtls.as_deref().filter(|_| has_keys) {
+                measured.set_keys(stream.leg, stream.receive.clone(), stream.send.clone());
+                agents.associations.restore(stream.leg, agreement.clone());
+            }
+        }
         self.held.insert(id, Box::new(held));
-        self.follow_ice(id);
+        self.follow_agents(id);
         self.reschedule(id);
         self.remove_stale(id, parts);
         true
@@ -204,6 +212,7 @@ fn stream(leg: &Leg<'_>, words: &LegBlob<'_>) -> Option<Stream> {
         offered: Vec::new(),
         offered_mux: words.offered_mux,
         offered_ice: words.ice.is_some(),
+        dtls: words.dtls.as_ref().and_then(blob::dtls).map(Box::new),
         ice: words.ice.as_ref().and_then(|ice| blob::ice(ice, rtp, rtcp)).map(Box::new),
     })
 }

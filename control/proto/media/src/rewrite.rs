@@ -23,6 +23,8 @@ pub(crate) enum Line {
         mux_only: bool,
         crypto: Vec<Crypto>,
         ice: Option<Box<IceAgreement>>,
+        /// Fingerprint and setup.
+        dtls: Option<(Box<str>, &'static str)>,
     },
 }
 
@@ -94,7 +96,7 @@ impl Line {
 }
 
 fn relayed(media: &mut MediaSection<'_>, before: Protocol, line: &Line, options: &Options) {
-    let Line::Relayed { local, protocol, mux, mux_only, crypto, ice } = line else { return };
+    let Line::Relayed { local, protocol, mux, mux_only, crypto, ice, dtls } = line else { return };
     let port = local.external.port();
     media.set_port(port);
     if *protocol != before {
@@ -102,6 +104,10 @@ fn relayed(media: &mut MediaSection<'_>, before: Protocol, line: &Line, options:
     }
     media.remove_security();
     media.add_crypto(crypto, options.sdes.pad);
+    if let Some((fingerprint, setup)) = dtls {
+        media.section_mut().add("setup", Some(setup));
+        media.section_mut().add("fingerprint", Some(fingerprint));
+    }
     media.section_mut().remove_all(&["rtcp-mux-only", "bundle-only"]);
     media.set_rtcp_mux(*mux);
     let rtcp = if *mux_only { port } else { local.next().external.port() };

@@ -81,11 +81,16 @@ pub(crate) fn agree(
     (osrtp, sdes): (Osrtp, &Sdes),
     random: &mut Random,
 ) -> Result<Agreement, Refusal> {
-    let chosen = chosen(line, &answerer.offered, answer, sdes)?;
+    let is_dtls = answerer.dtls.is_some() && answerer.offered.is_empty();
+    let chosen = if is_dtls { None } else { chosen(line, &answerer.offered, answer, sdes)? };
     let answerer_security = match &chosen {
+        None if is_dtls => (Security::Await, Security::Await),
         None => (Security::Plain, Security::Plain),
         Some((ours, theirs)) => (key(theirs), key(ours)),
     };
+    if offered.dtls.is_some() {
+        return Ok(Agreement { offerer: (Security::Await, Security::Await), answerer: answerer_security, line: None });
+    }
     let wants = offered.protocol.is_secure() || (!offered.crypto.is_empty() && (osrtp.accept || chosen.is_some()));
     if !wants {
         return Ok(Agreement { offerer: (Security::Plain, Security::Plain), answerer: answerer_security, line: None });

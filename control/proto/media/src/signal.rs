@@ -8,10 +8,11 @@ use raceway_sdp::{Direction, Media, Protocol};
 use raceway_units::UnixTime;
 
 use crate::call::{Call, OfferedMedia, Party, PartyId, Rules, Stream, formats};
+use crate::dtls::TheirDtls;
 use crate::ice::TheirIce;
 use crate::interfaces::Interfaces;
 use crate::limits;
-use crate::options::{Family, Options};
+use crate::options::{Dtls, Family, Options, Transport};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 
@@ -19,6 +20,8 @@ use crate::settings::Settings;
 pub(crate) struct Context<'a> {
     pub interfaces: &'a mut Interfaces,
     pub random: &'a mut Random,
+    /// Of our certificate; None while DTLS is not possible.
+    pub fingerprint: Option<&'a str>,
     pub settings: &'a Settings,
     pub wall: UnixTime,
 }
@@ -44,8 +47,13 @@ impl Context<'_> {
         if media.port == 0 || !media.protocol.is_rtp() || is_unwanted || line > limits::STREAMS_MAX {
             return Ok(None);
         }
-        if media.protocol.is_dtls() {
-            return Err(Refusal::Dtls { line, protocol: media.protocol.to_string() });
+        let dtls = TheirDtls::read(media);
+        let protocol = || media.protocol.to_string();
+        if media.protocol.is_dtls() && dtls.is_none() {
+            return Err(Refusal::NoFingerprint { line, protocol: protocol() });
+        }
+        if dtls.is_some() && self.fingerprint.is_none() {
+            return Err(Refusal::Dtls { line, protocol: protocol() });
         }
         let (rtp, rtcp) = self.addresses(line, media, options)?;
         let ice = TheirIce::read(&media.ice, self.interfaces);
@@ -69,6 +77,7 @@ impl Context<'_> {
             learning: if learns_nothing { Learning::Off } else { learning },
             source,
             ice,
+            dtls,
         }))
     }
 
@@ -159,6 +168,7 @@ impl Context<'_> {
             offered_mux: false,
             offered_ice: false,
             ice: None,
+            dtls: None,
         };
         if party.streams.len() <= index {
             party.streams.resize(index + 1, None);
@@ -221,11 +231,9 @@ pub(crate) fn mark(receiver: &mut Party, options: &Options) {
 
 /// Flags that are understood and not honoured.
 pub(crate) fn warnings(options: &Options) -> Vec<String> {
-    use crate::options::Dtls;
     let bundle = options.bundle;
     let not_honoured = [
         (options.trickle, "trickle: our candidates are all there at once, and those of the other side are not needed"),
-        (matches!(options.dtls, Some(Dtls::Passive | Dtls::Active)), "DTLS: not supported yet"),
         (options.sdes.lifetime, "SDES-lifetime: keys are written without lifetime"),
         (options.sdes.unprotected, "SDES: SRTP is always encrypted and authenticated"),
         (options.port_latching, "port-latching: an address that stays the same is not learned again"),
@@ -237,12 +245,17 @@ pub(crate) fn warnings(options: &Options) -> Vec<String> {
     not_honoured.into_iter().filter(|(is_set, _)| *is_set).map(|(_, text)| text.to_owned()).collect()
 }
 
-/// Protocol that the other side is offered.
-pub(crate) fn out_protocol(protocol: Protocol, options: &Options, line: usize) -> Result<Protocol, Refusal> {
-    use crate::options::Transport;
-    let out = match options.transport {
-        Some(Transport::As(wanted)) if wanted.is_rtp() => wanted,
-        Some(Transport::As(_) | Transport::Accept) | None => protocol,
-    };
-    if out.is_dtls() { Err(Refusal::Dtls { line, protocol: out.to_string() }) } else { Ok(out) }
+impl Context<'_> {
+    /// Protocol that the other side is offered.
+    pub fn out_protocol(&self, protocol: Protocol, options: &Options, line: usize) -> Result<Protocol, Refusal> {
+        let out = match options.transport {
+            Some(Transport::As(wanted)) if wanted.is_rtp() => wanted,
+            Some(Transport::As(_) | Transport::Accept) | None => protocol,
+        };
+        match (out.is_dtls(), options.dtls, self.fingerprint) {
+            (true, Some(Dtls::Off), _) => Ok(Protocol::Savp.with_feedback(out.is_feedback())),
+            (true, _, None) => Err(Refusal::Dtls { line, protocol: out.to_string() }),
+            _ => Ok(out),
+        }
+    }
 }

@@ -103,7 +103,7 @@ impl Calls {
         self.due.insert((self.now, id));
         let asked = Asked { request, wall, command, before: None, lives: Vec::new(), reply, attempts };
         self.ask(id, operations, Purpose::Command(Box::new(asked)));
-        self.follow_ice(id);
+        self.follow_agents(id);
         self.reschedule(id);
         Ok(())
     }
@@ -132,7 +132,7 @@ impl Calls {
         let asked = Asked { request, wall, command, before: Some(before), lives, reply, attempts };
         let operations = self.replace(session, call);
         self.ask(session, operations, Purpose::Command(Box::new(asked)));
-        self.follow_ice(session);
+        self.follow_agents(session);
         Ok(())
     }
 
@@ -140,8 +140,9 @@ impl Calls {
     fn change(&mut self, wall: UnixTime, call: &mut Call, command: &Command) -> Result<Reply, Refusal> {
         (call.signal, call.signal_wall) = (self.now, wall);
         self.interfaces.release_foreign(self.now);
-        let Self { interfaces, random, settings, .. } = self;
-        let mut context = Context { interfaces, random, settings, wall };
+        let Self { interfaces, random, settings, identities, .. } = self;
+        let fingerprint = identities.fingerprint();
+        let mut context = Context { interfaces, random, settings, fingerprint, wall };
         match command {
             Command::Offer(offer) => {
                 call.ends_at = None;
@@ -306,7 +307,7 @@ impl Calls {
             Some(before) => {
                 let operations = self.put_back(session, before, lives);
                 self.tell(session, operations, false);
-                self.follow_ice(session);
+                self.follow_agents(session);
                 None
             }
             None => {
@@ -371,7 +372,7 @@ impl Calls {
         let held = self.held.remove(&session)?;
         self.by_call_id.remove(&held.call.call_id);
         self.due.remove(&(held.due, session));
-        self.forget_ice(&held.agents);
+        self.forget_agents(&held.agents);
         if let Some(pending) = &held.pending {
             let (first, last) = pending.transactions;
             for transaction in first..=last {
@@ -409,7 +410,7 @@ impl Calls {
                     match asked.before {
                         Some(before) => {
                             self.put_back(session, before, asked.lives);
-                            self.follow_ice(session);
+                            self.follow_agents(session);
                         }
                         None => {
                             self.removed.push(session);

@@ -43,7 +43,7 @@ fn a_refusal_says_exactly_why() {
         ),
         (
             body("192.0.2.1", 4000).replace("RTP/AVP", "UDP/TLS/RTP/SAVPF"),
-            "m-line 1: UDP/TLS/RTP/SAVPF needs DTLS-SRTP, which is not supported",
+            "m-line 1: UDP/TLS/RTP/SAVPF without an a=fingerprint line that can be used",
         ),
     ];
     for (sdp, reason) in cases {

@@ -2,6 +2,7 @@
 
 mod branches;
 mod calls;
+mod dtls;
 mod failure;
 mod flows;
 mod ice;

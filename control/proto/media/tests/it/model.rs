@@ -1,13 +1,23 @@
 //! Any commands in any order, with a relay that fails at times: both sides always know the same, and no port is lost.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use raceway_api::{LegEvent, OperationError, RelayPorts, SessionReport};
+use raceway_dtls::{Certificate, Identity};
 use raceway_media::options::{Family, Ice, Transport};
 use raceway_media::{Answer, Calls, Change, Command, Delete, Interface, Offer, Options, RequestId, Settings, Toggle};
+use raceway_units::UnixTime;
 
 use crate::world::*;
+
+/// One for all worlds: it takes time to make.
+fn identity() -> Identity {
+    static IDENTITY: LazyLock<Identity> =
+        LazyLock::new(|| Identity::new(&Certificate::generate(UnixTime(1_700_000_000)).unwrap()).unwrap());
+    IDENTITY.clone()
+}
 
 /// Pairs of each address, so few that they run out.
 const PAIRS: usize = 12;
@@ -53,13 +63,15 @@ fn sdp() -> impl Strategy<Value = Vec<u8>> {
     let line = |kind: &'static str| {
         (
             prop::sample::select(vec![0_u16, 4000, 4002, 5000]),
-            prop::sample::select(vec!["RTP/AVP", "RTP/SAVP", "RTP/AVPF"]),
+            prop::sample::select(vec!["RTP/AVP", "RTP/SAVP", "RTP/AVPF", "UDP/TLS/RTP/SAVPF"]),
         )
             .prop_map(move |(port, protocol)| {
-                let keys = if protocol == "RTP/SAVP" {
-                    "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\n"
-                } else {
-                    ""
+                let keys = match protocol {
+                    "RTP/SAVP" => "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\n",
+                    "UDP/TLS/RTP/SAVPF" => {
+                        "a=setup:actpass\r\na=fingerprint:sha-1 00:01:02:03:04:05:06:07:08:09:0a:0b:0c:0d:0e:0f:10:11:12:13\r\n"
+                    }
+                    _ => "",
                 };
                 format!("m={kind} {port} {protocol} 0 101\r\na=rtpmap:101 telephone-event/8000\r\n{keys}")
             })
@@ -85,7 +97,8 @@ fn sdp() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn options() -> impl Strategy<Value = Options> {
-    let transport = prop::option::of(prop::sample::select(vec!["RTP/AVP", "RTP/SAVP", "RTP/SAVPF"]));
+    let transport =
+        prop::option::of(prop::sample::select(vec!["RTP/AVP", "RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVPF"]));
     let interface = || prop::option::weighted(0.3, prop::sample::select(vec!["int".to_owned(), "ext".to_owned()]));
     let family = prop::option::weighted(0.2, prop::sample::select(vec![Family::Ipv4, Family::Ipv6]));
     let ice = prop::option::weighted(0.3, prop::sample::select(vec![Ice::Remove, Ice::Force, Ice::ForceRelay]));
@@ -215,6 +228,7 @@ impl World {
             self.relay.sessions.keys().filter_map(|session| self.relay.report(*session, true)).collect();
         self.relay.fail = None;
         self.calls = Calls::new(small(), random(7)).unwrap();
+        self.calls.set_identity(identity()).unwrap();
         reports.iter().for_each(|report| self.calls.restore(report));
         // A call in which all media is refused has nothing that could remember its parties.
         let empty = reports.iter().filter(|report| report.legs.is_empty()).count();
@@ -259,6 +273,7 @@ proptest! {
     #[test]
     fn both_sides_always_know_the_same_and_no_port_is_lost(steps in prop::collection::vec(step(), 1..40)) {
         let mut world = World::with(small());
+        world.calls.set_identity(identity()).unwrap();
         for step in steps {
             world.step(step);
             prop_assert!(world.calls.poll_outcome().is_none());
