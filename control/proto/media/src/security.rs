@@ -42,7 +42,9 @@ pub(crate) fn offer(
     (osrtp, sdes): (Osrtp, &Sdes),
     random: &mut Random,
 ) -> Vec<Crypto> {
-    let opportunistic = !protocol.is_secure() && (osrtp.offer || osrtp.offer_legacy || !media.crypto.is_empty());
+    // Keys of an offer that is no SRTP are an opportunity (RFC 8643). Those of SRTP that is to be plain are not.
+    let opportunity = !media.protocol.is_secure() && !media.crypto.is_empty();
+    let opportunistic = !protocol.is_secure() && (osrtp.offer || osrtp.offer_legacy || opportunity);
     if sdes.off || protocol.is_dtls() || !(protocol.is_secure() || opportunistic) {
         return Vec::new();
     }
