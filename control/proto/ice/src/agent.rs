@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use raceway_units::Instant;
-use zeroize::Zeroizing;
 
 use crate::candidate::{Candidate, Component, TooManyCandidates};
 use crate::checklist::Checklist;
 use crate::component::ComponentState;
 use crate::credentials::Credentials;
-use crate::integrity::draw;
+use crate::integrity::Draws;
 use crate::limits;
 use crate::message::{Class, Message};
 
@@ -123,8 +122,7 @@ pub struct Agent {
     pub(crate) next_check: Instant,
     pub(crate) transmits: VecDeque<Transmit>,
     pub(crate) events: VecDeque<Event>,
-    seed: Zeroizing<[u8; 32]>,
-    draws: u64,
+    pub(crate) draws: Draws,
     /// Responses larger than their request to who has proven nothing: the second, and how many in it.
     pub(crate) unauthenticated: (u64, u32),
 }
@@ -134,20 +132,20 @@ impl Agent {
     /// `seed` is unpredictable: transaction numbers and the tie-breaker are drawn from it.
     #[must_use]
     pub fn new(mode: Mode, local: Credentials, bases: &[SocketAddr], seed: [u8; 32]) -> Self {
+        let mut draws = Draws::new(seed);
+        let tie_breaker = draws.number();
         let mut agent = Self {
             mode,
             current: Generation { number: 0, local, remote: None },
             previous: None,
             components: Vec::new(),
-            tie_breaker: 0,
+            tie_breaker,
             next_check: Instant::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
-            seed: Zeroizing::new(seed),
-            draws: 0,
+            draws,
             unauthenticated: (0, 0),
         };
-        agent.tie_breaker = agent.number();
         agent.set_bases(bases);
         agent
     }
@@ -291,18 +289,5 @@ impl Agent {
             self.transmits.pop_front();
         }
         self.transmits.push_back(Transmit { local: self.components[at].base, remote, payload });
-    }
-
-    /// 64 bits that nobody can foresee.
-    pub(crate) fn number(&mut self) -> u64 {
-        let octets = self.transaction();
-        u64::from_be_bytes(std::array::from_fn(|at| octets[at]))
-    }
-
-    /// A transaction number (RFC 8489 section 5).
-    pub(crate) fn transaction(&mut self) -> [u8; 12] {
-        self.draws += 1;
-        let octets = draw(&self.seed, self.draws);
-        std::array::from_fn(|at| octets[at])
     }
 }

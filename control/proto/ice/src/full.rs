@@ -53,9 +53,9 @@ impl Agent {
         let Some(selected) = self.components[at].selected.filter(|selected| selected.next_consent <= now) else {
             return;
         };
-        let transaction = self.transaction();
+        let transaction = self.draws.transaction();
         // From 80 to 120 %.
-        let interval = limits::CONSENT_INTERVAL * (800 + (self.number() % 401) as u32) / 1000;
+        let interval = limits::CONSENT_INTERVAL * (800 + (self.draws.number() % 401) as u32) / 1000;
         let controlling = self.mode == Mode::Full(Role::Controlling);
         let payload = self.write_check(at, selected.generation, transaction, controlling, false);
         let remote = selected.remote;
@@ -80,7 +80,7 @@ impl Agent {
         if self.components[at].has_selected(self.current.number) {
             return;
         }
-        let transaction = self.transaction();
+        let transaction = self.draws.transaction();
         if let Some(pair) = self.components[at].checklist.best_to_nominate(now) {
             let (remote, check) = (pair.remote, pair.start(now, transaction, true, true));
             self.send_check(at, remote, check);
@@ -102,7 +102,7 @@ impl Agent {
             return;
         }
         let number = self.current.number;
-        let transaction = self.transaction();
+        let transaction = self.draws.transaction();
         let candidates = self.components.iter_mut().enumerate().filter_map(|(at, state)| {
             let ordinary = !state.has_selected(number);
             state.checklist.next(ordinary).map(|pair| (at, pair))

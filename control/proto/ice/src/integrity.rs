@@ -1,9 +1,12 @@
-//! Short-term credentials of messages (RFC 8489 section 9.1).
+//! Short-term credentials of messages (RFC 8489 section 9.1), and unpredictable numbers.
+
+use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::credentials::Credentials;
 
@@ -53,9 +56,38 @@ pub(crate) fn mac(credentials: &Credentials, kind: IntegrityKind, covered: &[u8]
     mac
 }
 
-/// HMAC-SHA256: what the agent's random numbers are drawn with.
-pub(crate) fn draw(seed: &[u8; 32], number: u64) -> [u8; 32] {
-    hmac::<Hmac<Sha256>>(seed, &[&number.to_be_bytes()]).into()
+/// Numbers that nobody can foresee, drawn from a seed with HMAC-SHA256. Debug hides the seed; it is wiped when dropped.
+pub(crate) struct Draws {
+    seed: Zeroizing<[u8; 32]>,
+    drawn: u64,
+}
+
+impl Draws {
+    pub fn new(seed: [u8; 32]) -> Self {
+        Self { seed: Zeroizing::new(seed), drawn: 0 }
+    }
+
+    /// A transaction number (RFC 8489 section 5).
+    pub fn transaction(&mut self) -> [u8; 12] {
+        self.octets()
+    }
+
+    /// 64 bits.
+    pub fn number(&mut self) -> u64 {
+        u64::from_be_bytes(self.octets())
+    }
+
+    fn octets<const N: usize>(&mut self) -> [u8; N] {
+        self.drawn += 1;
+        let octets = hmac::<Hmac<Sha256>>(&self.seed[..], &[&self.drawn.to_be_bytes()]);
+        std::array::from_fn(|at| octets[at])
+    }
+}
+
+impl fmt::Debug for Draws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Draws")
+    }
 }
 
 fn hmac<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> hmac::digest::Output<M> {

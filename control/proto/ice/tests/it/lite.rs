@@ -232,7 +232,7 @@ fn a_lite_agent_sends_no_check_of_its_own() {
 }
 
 #[test]
-fn debug_of_an_agent_hides_passwords() {
+fn debug_of_an_agent_hides_passwords_and_seed() {
     let mut agent = agent(Mode::Full(Role::Controlling), 1, &[ours()]);
     agent.set_remote(credentials(2));
     agent.restart(credentials(3));
@@ -240,4 +240,5 @@ fn debug_of_an_agent_hides_passwords() {
     for octet in 1..=3 {
         assert!(!shown.contains(credentials(octet).password()), "{shown}");
     }
+    assert!(!shown.contains("1, 1, 1"), "{shown}");
 }

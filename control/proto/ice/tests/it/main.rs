@@ -1,5 +1,6 @@
 //! Agents by their datagrams alone.
 
+mod aioice;
 mod corpus;
 mod full;
 mod hostile;
