@@ -19,8 +19,7 @@ use crate::fingerprint::{Fingerprint, Hash};
 use crate::limits;
 
 /// What is offered and taken, best first: forward secrecy, AEAD before CBC, any kind of certificate (RFC 8827 section 6.5).
-/// Security level 1 lets RSA keys of 1024 bits through, which old peers have.
-const CIPHERS: &str = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:@SECLEVEL=1";
+const CIPHERS: &str = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL";
 const GROUPS: &str = "X25519:P-256:P-384";
 
 /// OpenSSL could not do what it should always be able to: no memory, no random numbers, a configuration that forbids it.
