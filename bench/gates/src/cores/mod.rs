@@ -4,6 +4,7 @@ mod api;
 mod config;
 mod datapath;
 mod engine;
+mod legs;
 mod loadgen;
 mod srtp;
 mod stun;
@@ -47,6 +48,7 @@ fn scenarios() -> Vec<Scenario> {
         config::all(),
         datapath::all(),
         engine::all(),
+        legs::all(),
         loadgen::all(),
         srtp::all(),
         stun::all(),
