@@ -212,6 +212,17 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_late_of_a_press_that_was_told_tells_nothing() {
+        let late = [
+            (5, true, 1, 160, false),
+            (900, true, 2, 160, false),
+            (5, false, 1, 320, true),
+            (900, false, 2, 320, true),
+        ];
+        assert_eq!(told(&late), [(1, 20), (2, 40)]);
+    }
+
+    #[test]
     fn what_is_too_short_for_an_event_tells_nothing() {
         assert_eq!(Keypad::default().hear(START, packet(5, true), &[1, 2, 3]), None);
     }

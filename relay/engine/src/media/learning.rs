@@ -262,6 +262,17 @@ mod tests {
     }
 
     #[test]
+    fn one_packet_after_a_long_silence_hands_over_nothing() {
+        let mut learner = learner(Learning::Immediate, SourcePolicy::Handover);
+        learner.hear(START, at(2, 5), false);
+        for n in 1..u64::from(HANDOVER_PACKETS) {
+            learner.hear(after(60_000 + n), at(3, 5), false);
+            assert_eq!(learner.remote(), Some(at(2, 5)), "packet {n}");
+        }
+        assert_eq!(learner.hear(after(70_000), at(3, 5), false), Source::News);
+    }
+
+    #[test]
     fn an_authentic_packet_hands_over_at_once() {
         let mut learner = learner(Learning::Immediate, SourcePolicy::Handover);
         learner.hear(START, at(2, 5), true);

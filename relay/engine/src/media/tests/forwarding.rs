@@ -129,6 +129,22 @@ fn legs_that_share_a_socket_are_told_apart_by_payload_type_and_sender() {
 }
 
 #[test]
+fn a_leg_that_leaves_a_shared_socket_leaves_it_to_all_the_others() {
+    for gone in [A, B, C] {
+        let bundled = |number, payload_type| {
+            let format = Format { payload_type, codec: Codec::Other, clock_hz: 90_000 };
+            LegSetup { rtp: (A_RTP, Some(ALICE)), rtcp: None, formats: vec![format], ..setup(number, &[]) }
+        };
+        let mut world = World::with([bundled(A, 96), bundled(B, 97), bundled(C, 98)]);
+        assert!(world.media.remove(gone).is_some());
+        for (leg, payload_type) in [(A, 96), (B, 97), (C, 98)].into_iter().filter(|(leg, _)| *leg != gone) {
+            world.take(A_RTP, ALICE, &rtp(payload_type, 1, &[1]));
+            assert_eq!(world.figures[leg as usize].received.rtp[0].load(Relaxed), 1, "{gone} is gone, {leg} is not");
+        }
+    }
+}
+
+#[test]
 fn figures_tell_loss_order_jitter_and_sources() {
     let mut world = World::new();
     for sequence in [1, 2, 2, 5, 4] {
@@ -146,6 +162,21 @@ fn figures_tell_loss_order_jitter_and_sources() {
     assert_eq!((streams.len(), figures.ssrc_changes.load(Relaxed)), (2, 1));
     assert_eq!(figures.last_rtp_ns.load(Relaxed), world.now.as_ns());
     assert_eq!(world.figures[1].sent.rtp[0].load(Relaxed), 6);
+}
+
+#[test]
+fn of_many_sources_the_last_four_are_measured_each_from_its_own_beginning() {
+    let mut world = World::new();
+    for ssrc in 1..=5 {
+        world.wait(1);
+        for sequence in [10, 12] {
+            world.take(A_RTP, ALICE, &rtp_of(ssrc, 0, sequence, 0, &[0; 160]));
+        }
+    }
+    let measured = world.figures[0].streams();
+    let told =
+        measured.iter().map(|s| (s.rtp.ssrc.load(Relaxed), s.rtp.received.load(Relaxed), s.rtp.lost.load(Relaxed)));
+    assert_eq!(told.collect::<Vec<_>>(), [(5, 2, 1), (4, 2, 1), (3, 2, 1), (2, 2, 1)]);
 }
 
 #[test]

@@ -115,6 +115,15 @@ fn what_is_forged_is_dropped_counted_and_teaches_nothing() {
 }
 
 #[test]
+fn a_strict_leg_authenticates_nothing_that_comes_from_elsewhere() {
+    let suite = Suite::Aes128CmSha1_80;
+    let strict = LegSetup { source: SourcePolicy::Strict, ..secured(A, suite, 1, &[B]) };
+    let mut world = World::with([strict, setup(B, &[A])]);
+    world.refuses(A_RTP, MALLORY, &rtp(0, 1, &[1; 30]), DropReason::MediaSource);
+    world.refuses(A_RTP, ALICE, &rtp(0, 1, &[1; 30]), DropReason::SrtpAuthentication);
+}
+
+#[test]
 fn a_packet_that_comes_twice_in_a_turn_passes_once() {
     let suite = Suite::Aes128CmSha1_80;
     let mut world = World::with([secured(A, suite, 1, &[B]), setup(B, &[A])]);
@@ -153,6 +162,10 @@ fn what_we_have_no_keys_for_passes_as_it_is_and_only_to_its_like() {
         let protected = alice.protects(&packet);
         assert_eq!(world.through(A_RTP, ALICE, &protected), protected);
     }
+    let silent = LegRules { media: raceway_api::MediaRule::Silence, ..LegRules::default() };
+    world.put(&LegSetup { rules: silent, ..opaque(A, &[B]) });
+    world.refuses(A_RTP, ALICE, &alice.protects(&rtp(0, 9, &[1])), DropReason::MediaBlocked);
+    world.put(&opaque(A, &[B]));
     world.put(&setup(B, &[A]));
     world.refuses(A_RTP, ALICE, &alice.protects(&rtp(0, 2, &[1])), DropReason::MediaUnrouted);
     world.refuses(B_RTP, BOB, &rtp(0, 2, &[1]), DropReason::MediaUnrouted);
