@@ -67,6 +67,35 @@ impl Counter {
     }
 }
 
+/// Packets that flows took look like losses to the worker that has the stream before and after: they are no losses.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gap {
+    /// Losses that workers told, so far.
+    told: u64,
+    /// Of these, packets that flows had taken.
+    taken: u64,
+    /// Packets of flows that are accounted for.
+    settled: u64,
+    /// Packets that workers received, so far.
+    received: u64,
+}
+
+impl Gap {
+    /// What workers lost, after they told `lost` and `received`, and flows saw `carried` packets in all.
+    fn losses(&mut self, lost: u64, received: u64, carried: u64, in_flow: bool) -> u64 {
+        let taken = lost.saturating_sub(self.told).min(carried.saturating_sub(self.settled));
+        self.taken += taken;
+        self.settled += taken;
+        self.told = lost;
+        if received > self.received && !in_flow {
+            // The stream is back: what it lacks from now on is lost.
+            self.settled = carried;
+        }
+        self.received = received;
+        lost.saturating_sub(self.taken)
+    }
+}
+
 /// What was measured of one leg.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Leg {
@@ -82,7 +111,11 @@ pub(crate) struct Leg {
     duplicated: BTreeMap<u32, u64>,
     rtp_flow: Counter,
     rtcp_flow: Counter,
+    /// A flow takes its RTP now.
+    flows_now: bool,
+    /// And XDP has it.
     in_flow: bool,
+    gap: Gap,
     pub quality: Quality,
 }
 
@@ -344,6 +377,7 @@ impl Leg {
             reordered: flow.rtp_reordered.into(),
         };
         self.rtcp_flow.see(rtcp.map(counts).unwrap_or_default());
+        self.flows_now = rtp.is_some();
         self.in_flow = rtp.is_some_and(|flow| flow.xdp);
         let before = self.rtp_flow.total().packets;
         self.rtp_flow.see(rtp.map(counts).unwrap_or_default());
@@ -359,7 +393,10 @@ impl Leg {
     /// Sums up, and rates what came since the last time.
     fn rate(&mut self, codec: impl Fn(u8) -> Option<Codec>) {
         let flow = self.rtp_flow.total();
-        let sum = self.streams.values().map(Counter::total).fold(flow, Counts::plus);
+        let workers = self.streams.values().map(Counter::total).fold(Counts::default(), Counts::plus);
+        let carried = flow.received + flow.lost;
+        let lost = self.gap.losses(workers.lost, workers.received, carried, self.flows_now);
+        let sum = flow.plus(Counts { lost, ..workers });
         let quality = &mut self.quality;
         quality.lost = sum.lost;
         quality.reordered = sum.reordered;

@@ -105,7 +105,7 @@ pub(crate) fn agree(
         Some((received, sent)) => (received.clone(), sent),
         None => {
             let received =
-                pick(&offered.crypto, sdes).ok_or_else(|| no_suite(line, offered.protocol, &offered.crypto, sdes))?;
+                pick(&offered.crypto, sdes).ok_or_else(|| no_suite(line, offered.protocol, &offered.crypto))?;
             let material = kept(offerer, received, answerer).unwrap_or_else(|| generate(received.suite, random));
             (received.clone(), Crypto { tag: received.tag, suite: received.suite, material, mki: None })
         }
@@ -122,7 +122,7 @@ fn chosen<'a>(
 ) -> Result<Option<(&'a Crypto, &'a Crypto)>, Refusal> {
     let Some(theirs) = answer.crypto.first() else {
         let is_missing = answer.protocol.is_secure();
-        let refusal = || no_suite(line, answer.protocol, &answer.crypto, sdes);
+        let refusal = || no_suite(line, answer.protocol, &answer.crypto);
         return if is_missing { Err(refusal()) } else { Ok(None) };
     };
     if ours.is_empty() && !answer.protocol.is_secure() {
@@ -133,12 +133,12 @@ fn chosen<'a>(
     found.map(|our| Some((our, theirs))).ok_or_else(not_offered)
 }
 
-/// The line of an offer that we take: the first, or the best by our order.
+/// The line of an offer that we take: the first, or the best by our order. Which suites we offer ourselves has nothing to do
+/// with it.
 fn pick<'a>(lines: &'a [Crypto], sdes: &Sdes) -> Option<&'a Crypto> {
-    let allowed = suites(sdes);
-    let rank = |line: &Crypto| allowed.iter().position(|suite| *suite == line.suite);
-    let mut usable = lines.iter().filter(|line| rank(line).is_some());
-    if sdes.prefer { usable.min_by_key(|line| rank(line)) } else { usable.next() }
+    let order = suites(&Sdes { only: Vec::new(), without: Vec::new(), ..sdes.clone() });
+    let rank = |line: &&Crypto| order.iter().position(|suite| *suite == line.suite);
+    if sdes.prefer { lines.iter().min_by_key(rank) } else { lines.first() }
 }
 
 /// The key that we send to the offerer with already, if it fits: an answer that comes again must say the same. One that
@@ -153,8 +153,8 @@ fn kept(offerer: &Stream, received: &Crypto, answerer: &Stream) -> Option<KeyMat
     KeyMaterial::new(received.suite, &octets)
 }
 
-fn no_suite(line: usize, protocol: Protocol, crypto: &[Crypto], sdes: &Sdes) -> Refusal {
-    let names: Vec<&str> = suites(sdes).into_iter().map(Suite::name).collect();
+fn no_suite(line: usize, protocol: Protocol, crypto: &[Crypto]) -> Refusal {
+    let names: Vec<&str> = Suite::ALL.into_iter().map(Suite::name).collect();
     Refusal::NoSuite { line, protocol: protocol.to_string(), lines: crypto.len(), suites: names.join(", ") }
 }
 

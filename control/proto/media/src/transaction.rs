@@ -209,6 +209,10 @@ impl Calls {
         if self.away {
             return;
         }
+        if operations.iter().any(|operation| matches!(operation, Operation::RemoveFlow(_))) {
+            // What a flow counted goes with it.
+            self.output.push_back(ToRelay::Report { session: Some(session) });
+        }
         if confirm {
             operations.push(Operation::Confirm);
         }

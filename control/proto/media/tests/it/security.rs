@@ -227,8 +227,9 @@ fn unusable_keys_are_refused_with_what_would_do() {
     let options = Options { sdes, ..towards("RTP/AVP") };
     world.offer(Offer { options, ..offer(bad) });
     let refusal = world.command(Command::Answer(answer(body("192.0.2.2", 5000)))).unwrap_err();
-    let expected = "m-line 1: RTP/SAVP without an a=crypto line that can be used (0 lines, suites allowed: AES_CM_128_HMAC_SHA1_80)";
-    assert_eq!(refusal.to_string(), expected);
+    let expected =
+        "m-line 1: RTP/SAVP without an a=crypto line that can be used (0 lines, suites allowed: AEAD_AES_256_GCM, ";
+    assert!(refusal.to_string().starts_with(expected), "{refusal}");
     let mut world = World::new();
     world.offer(Offer { options: towards("RTP/SAVP"), ..offer(body("192.0.2.1", 4000)) });
     let wrong = secured("192.0.2.2", 5000, "RTP/SAVP", &[line(77, CM, 1)]);

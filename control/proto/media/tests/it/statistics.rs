@@ -108,3 +108,60 @@ fn rollover_counters_are_told_to_a_relay_that_begins_anew_and_to_no_other() {
     world.settle();
     assert_eq!(world.leg("192.0.2.1:4000").rollovers, [rollover]);
 }
+
+#[test]
+fn packets_that_flows_took_are_no_losses_of_the_worker_that_has_the_stream_again() {
+    let mut world = World::new();
+    world.plain();
+    let (alice, bob) = (world.leg("192.0.2.1:4000").id, world.leg("192.0.2.2:5000").id);
+    let worker = |world: &mut World, received, lost| {
+        let now = world.now.as_ns();
+        let report = LegReport {
+            received: traffic(u64::from(received)),
+            streams: vec![stream(received, lost, now)],
+            last_rtp_ns: now,
+            rtp_settled: true,
+            ..leg_report(alice)
+        };
+        world.relay.legs.insert(alice, report);
+        world.relay.legs.insert(bob, LegReport { rtp_settled: true, ..leg_report(bob) });
+        world.pass(Duration::from_secs(1));
+        let call = world.calls.query(CALL, None, None).unwrap();
+        let quality = call.parties[0].media[0].quality.clone();
+        (quality.lost, quality.mos.unwrap())
+    };
+    assert_eq!(worker(&mut world, 50, 1).0, 1);
+    let local = world.leg("192.0.2.1:4000").rtp.local;
+    let flow = *world.session().flows.values().find(|flow| flow.matches.local == local).unwrap();
+    let flown = FlowReport { packets: 200, rtp_received: 200, rtp_lost: 2, ..flow_report(flow) };
+    world.relay.flows.insert(flow.id, flown);
+    let (lost, mos) = worker(&mut world, 50, 1);
+    assert!(lost == 3 && mos > 4.0, "{lost} {mos}");
+    let block = |on| {
+        let (call_id, what) = (CALL.into(), raceway_media::Toggle::SilenceMedia);
+        let change = raceway_media::Change { call_id, from_tag: None, address: None, label: None, all: true, what, on };
+        raceway_media::Command::Change(change)
+    };
+    world.command(block(true)).unwrap();
+    let (lost, mos) = worker(&mut world, 90, 203);
+    assert!(lost == 3 && mos > 4.3, "the gap is what flows had: {lost} {mos}");
+    let (lost, _) = worker(&mut world, 130, 213);
+    assert_eq!(lost, 13, "these are lost");
+}
+
+#[test]
+fn what_a_flow_counted_is_asked_for_before_it_goes() {
+    let mut world = World::new();
+    world.plain();
+    let (alice, bob) = (world.leg("192.0.2.1:4000").id, world.leg("192.0.2.2:5000").id);
+    world.learned(alice, false, "192.0.2.1:4000");
+    world.learned(bob, false, "192.0.2.2:5000");
+    let local = world.leg("192.0.2.1:4000").rtp.local;
+    let flow = *world.session().flows.values().find(|flow| flow.matches.local == local).unwrap();
+    let flown = FlowReport { packets: 17, octets: 17 * 172, rtp_received: 17, ..flow_report(flow) };
+    world.relay.flows.insert(flow.id, flown);
+    world.offer(raceway_media::Offer { to_tag: Some("bob".into()), ..offer(body("192.0.2.9", 4100)) });
+    world.answer(answer(body("192.0.2.2", 5000)));
+    assert!(world.session().flows.is_empty());
+    assert_eq!(world.calls.query(CALL, None, None).unwrap().totals, traffic(17));
+}

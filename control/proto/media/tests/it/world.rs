@@ -179,6 +179,12 @@ impl World {
     /// The relay says where a leg's packets go.
     pub fn learned(&mut self, leg: raceway_api::LegId, rtcp: bool, remote: &str) {
         let event = LegEvent::Learned { rtcp, remote: address(remote), settled: true };
+        let report = self.relay.legs.entry(leg).or_insert_with(|| crate::relay::leg_report(leg));
+        if rtcp {
+            (report.rtcp_remote, report.rtcp_settled) = (Some(address(remote)), true);
+        } else {
+            (report.rtp_remote, report.rtp_settled) = (Some(address(remote)), true);
+        }
         let session = self.session_id();
         self.calls.handle_leg_event(self.now, session, leg, &event);
         self.settle();
