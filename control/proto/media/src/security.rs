@@ -84,7 +84,7 @@ pub(crate) fn agree(
     random: &mut Random,
 ) -> Result<Agreement, Refusal> {
     let is_dtls = answerer.dtls.is_some() && answerer.offered.is_empty();
-    let chosen = if is_dtls { None } else { chosen(line, &answerer.offered, answer, sdes)? };
+    let chosen = if is_dtls { None } else { chosen(line, &answerer.offered, answer)? };
     let answerer_security = match &chosen {
         None if is_dtls => (Security::Await, Security::Await),
         None => (Security::Plain, Security::Plain),
@@ -114,12 +114,7 @@ pub(crate) fn agree(
 }
 
 /// Our line that the answer chose, and the line in the answer. None: it is not secured.
-fn chosen<'a>(
-    line: usize,
-    ours: &'a [Crypto],
-    answer: &'a Media,
-    sdes: &Sdes,
-) -> Result<Option<(&'a Crypto, &'a Crypto)>, Refusal> {
+fn chosen<'a>(line: usize, ours: &'a [Crypto], answer: &'a Media) -> Result<Option<(&'a Crypto, &'a Crypto)>, Refusal> {
     let Some(theirs) = answer.crypto.first() else {
         let is_missing = answer.protocol.is_secure();
         let refusal = || no_suite(line, answer.protocol, &answer.crypto);
