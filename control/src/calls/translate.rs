@@ -79,7 +79,6 @@ fn change(change: ng::Change, warnings: &mut Vec<String>) -> Change {
 }
 
 fn options(said: ng::Options, warnings: &mut Vec<String>) -> media::Options {
-    not_honoured(&said, warnings);
     media::Options {
         replace: replace(said.replace),
         address_family: said.address_family.map(|family| match family {
@@ -98,7 +97,6 @@ fn options(said: ng::Options, warnings: &mut Vec<String>) -> media::Options {
         ice: said.ice.map(ice),
         ice_reject: said.ice_reject,
         ice_lite: said.ice_lite.map(ice_lite),
-        trickle: said.trickle,
         dtls: said.dtls.map(dtls),
         osrtp: media::Osrtp {
             offer: said.osrtp.offer,
@@ -121,12 +119,9 @@ fn options(said: ng::Options, warnings: &mut Vec<String>) -> media::Options {
         strict_source: said.strict_source,
         media_handover: said.media_handover,
         asymmetric: said.asymmetric,
-        symmetric: false,
         no_port_latching: said.no_port_latching,
-        port_latching: said.port_latching,
         inactive: said.inactive,
         generate_mid: said.generate_mid,
-        reset: said.reset,
         block_dtmf: said.block_dtmf,
         detect_dtmf: said.detect_dtmf,
         tos: said.tos,
@@ -134,33 +129,8 @@ fn options(said: ng::Options, warnings: &mut Vec<String>) -> media::Options {
         delete_delay: said.delete_delay,
         remove_media: said.remove_media,
         attributes: said.attributes.into_iter().map(attribute).collect(),
-        bundle: media::Bundle {
-            accept: said.bundle.accept,
-            offer: said.bundle.offer,
-            require: said.bundle.require,
-            strict: said.bundle.strict,
-            reject: said.bundle.reject,
-        },
-        dialogue: media::Dialogue {
-            directional: said.directional,
-            bidirectional: said.bidirectional,
-            original_sendrecv: said.original_sendrecv,
-            block_egress: said.block_egress,
-            ..media::Dialogue::default()
-        },
+        ..media::Options::default()
     }
-}
-
-/// What was understood and the core has no place for.
-fn not_honoured(said: &ng::Options, warnings: &mut Vec<String>) {
-    let words = [
-        (said.dtls_reverse.is_some(), "DTLS-reverse"),
-        (said.osrtp.accept_legacy && !said.osrtp.accept, "OSRTP: \"accept-legacy\""),
-        (!said.sdes.offerer_preference.is_empty(), "SDES: \"offerer_pref\""),
-        (said.record == Some(true), "record call"),
-    ];
-    let told = words.iter().filter(|(asked, _)| *asked).map(|(_, word)| format!("{word} is not supported yet"));
-    warnings.extend(told);
 }
 
 const fn replace(said: said::Replace) -> media::Replace {
@@ -241,9 +211,8 @@ fn sdes(said: said::Sdes, warnings: &mut Vec<String>) -> media::Sdes {
         only: suites(said.only),
         order: suites(said.order),
         nonew: said.nonew,
-        fixed: said.fixed,
+        recrypt: said.recrypt,
         pad: said.pad,
-        lifetime: said.lifetime,
         prefer: said.prefer,
         ..media::Sdes::default()
     }

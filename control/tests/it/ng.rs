@@ -203,4 +203,5 @@ fn a_call_is_relayed_both_ways_between_its_offer_and_its_delete() {
     }
     assert_eq!(appliance.metric("raceway_calls"), 0.0);
     assert_eq!(appliance.metric("raceway_calls_ended_total{reason=\"deleted\"}"), 1.0);
+    assert_eq!(appliance.metric("raceway_call_loss_ratio_count"), 2.0);
 }

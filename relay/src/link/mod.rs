@@ -215,6 +215,8 @@ impl Link {
             let Some(frame) = connection.receive()? else { return Ok(()) };
             let messages = decode::<ToRelay<'_>>(frame).map_err(Ended::Nonsense);
             let heard = messages.and_then(|messages| self.hear_all(now, messages, &mut answers));
+            // Last figures of what the frame removes: they must be there before its end is confirmed.
+            self.reports.advance(&self.state, connection);
             for answer in answers {
                 connection.push(&answer);
             }

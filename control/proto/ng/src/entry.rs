@@ -170,7 +170,12 @@ pub(crate) const fn no(place: Place, names: &'static [&'static str], why: &'stat
 
 /// A word that is warned about, whatever follows it.
 pub(crate) const fn no_rest(names: &'static [&'static str], why: &'static str) -> Entry {
-    row(Place::Flags, names, Fate::Unsupported(why), Apply::Rest(|_, _| Ok(())))
+    no_rest_in(Place::Flags, names, why)
+}
+
+/// The same in another place than `flags`.
+pub(crate) const fn no_rest_in(place: Place, names: &'static [&'static str], why: &'static str) -> Entry {
+    row(place, names, Fate::Unsupported(why), Apply::Rest(|_, _| Ok(())))
 }
 
 impl Entry {

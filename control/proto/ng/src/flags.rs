@@ -2,7 +2,7 @@
 
 use crate::command::All;
 use crate::entry::Place::{Bundle, Dtls, DtlsReverse, Flags, Ice, IceLite, Learning, Osrtp, Replace, RtcpMux, Sdes};
-use crate::entry::{Entry, Wrong, begins, begins_in, moot, no, no_rest, word};
+use crate::entry::{Entry, Wrong, begins, begins_in, moot, no, no_rest, no_rest_in, word};
 use crate::fields::{Fields, unescaped};
 use crate::keys::scope;
 use crate::limits;
@@ -12,6 +12,7 @@ const NO_CODECS: &str = "nothing is transcoded or taken out of the list of codec
 const AS_THEY_ARE: &str = "codecs and m-lines pass as they are";
 const NO_PLAYER: &str = "nothing is played into a call";
 const ALWAYS_SECURE: &str = "SRTP is always encrypted and authenticated";
+const ALL_AT_ONCE: &str = "our candidates are all there at once, and those of the other side are not waited for";
 const OBSOLETE: &str = "obsolete in rtpengine too";
 
 /// Words of `flags`, in the order of their names.
@@ -24,14 +25,14 @@ pub(crate) const FLAGS: &[Entry] = &[
     word(Flags, &["asymmetric"], |f| f.options.asymmetric = true),
     moot(Flags, &["asymmetric codecs", "symmetric codecs", "reorder codecs"], OBSOLETE),
     no(Flags, &["audio player", "player"], NO_PLAYER),
-    word(Flags, &["bidirectional"], |f| f.options.bidirectional = true),
+    no(Flags, &["bidirectional"], "a subscription has its direction"),
     word(Flags, &["block DTMF"], |f| f.options.block_dtmf = true),
-    word(Flags, &["block egress"], |f| f.options.block_egress = true),
+    no(Flags, &["block egress"], "media is blocked where it comes from"),
     no(Flags, &["block short", "block shorts", "block short packets"], "packets are not judged by their length"),
     no(Flags, &["debug", "debugging"], "use racewayctl log-level, which is for all calls"),
     word(Flags, &["detect DTMF"], |f| f.options.detect_dtmf = true)
         .but("events of RFC 4733; tones in audio are not found"),
-    word(Flags, &["directional"], |f| f.options.directional = true),
+    moot(Flags, &["directional"], "a party that is named is meant alone"),
     no(Flags, &["discard recording"], "erase the key of the recording"),
     moot(Flags, &["early media"], "it starts a player in rtpengine; early media itself flows"),
     no(Flags, &["egress"], "both directions of a party are meant"),
@@ -58,18 +59,18 @@ pub(crate) const FLAGS: &[Entry] = &[
     moot(Flags, &["no redis update"], "there is no database"),
     word(Flags, &["no rtcp attribute"], |f| f.options.rtcp_attribute = Some(RtcpAttribute::None)),
     moot(Flags, &["no tls id"], "no tls-id is written"),
-    word(Flags, &["original sendrecv"], |f| f.options.original_sendrecv = true),
+    moot(Flags, &["original sendrecv"], "directions pass as the parties say them"),
     word(Flags, &["pad crypto"], |f| f.options.sdes.pad = true),
     no(Flags, &["passthrough"], NO_CODECS),
     word(Flags, &["pause"], |f| f.pause = true),
     no(Flags, &["pierce NAT"], "nothing is sent before there is media"),
-    word(Flags, &["port latching"], |f| f.options.port_latching = true),
+    no(Flags, &["port latching"], "an address that stays the same is not learned again"),
     moot(Flags, &["provisional"], "a provisional answer is an answer"),
-    word(Flags, &["record call"], |f| f.options.record = Some(true)).but("only with `consent:yes` in `metadata`"),
+    no(Flags, &["record call"], "calls are not recorded yet"),
     no(Flags, &["recording announcement"], NO_PLAYER),
     no(Flags, &["recording vsc"], "recording is by command alone"),
-    no(Flags, &["recrypt"], "keys that both sides share are used for both"),
-    word(Flags, &["reset"], |f| f.options.reset = true),
+    word(Flags, &["recrypt"], |f| f.options.sdes.recrypt = true),
+    no(Flags, &["reset"], "ports stay"),
     no(Flags, &["RTCP mirror", "mirror RTCP"], "RTCP of subscribers goes no further"),
     no(Flags, &["single codec", "static codec", "static codecs"], NO_CODECS),
     word(Flags, &["SIP source address"], |f| f.options.sip_source_address = true),
@@ -79,11 +80,11 @@ pub(crate) const FLAGS: &[Entry] = &[
     no(Flags, &["strip extmap"], "header extensions pass as they are"),
     moot(Flags, &["symmetric"], "it is the default"),
     word(Flags, &["to-tag"], |f| f.to_tag_flag = true),
-    word(Flags, &["trickle ICE"], |f| f.options.trickle = true),
+    moot(Flags, &["trickle ICE"], ALL_AT_ONCE),
     word(Flags, &["trust address"], |f| f.options.sip_source_address = false),
     moot(Flags, &["unidirectional"], "one-way media is relayed in the kernel like any"),
     no(Flags, &["unsubscribe"], "the command is \"unsubscribe\""),
-    word(Flags, &["WebRTC"], webrtc),
+    word(Flags, &["WebRTC"], webrtc).but("without trickle"),
     // Words that begin so.
     begins_in(&["BUNDLE-"], Bundle),
     begins_in(&["endpoint-learning-"], Learning),
@@ -119,7 +120,7 @@ pub(crate) const WORDS: &[Entry] = &[
     word(Ice, &["default"], |f| f.options.ice = Some(options::Ice::Default)),
     word(Ice, &["force-relay"], |f| f.options.ice = Some(options::Ice::ForceRelay)),
     word(Ice, &["optional"], |f| f.options.ice = Some(options::Ice::Optional)),
-    word(Ice, &["trickle"], |f| f.options.trickle = true),
+    moot(Ice, &["trickle"], ALL_AT_ONCE),
     word(Ice, &["lite", "lite-forward", "lite-fwd", "lite-fw", "lite-offer"], forward),
     word(
         Ice,
@@ -136,35 +137,40 @@ pub(crate) const WORDS: &[Entry] = &[
     word(Dtls, &["off", "no", "disable", "disabled"], |f| f.options.dtls = Some(options::Dtls::Off)),
     word(Dtls, &["passive"], |f| f.options.dtls = Some(options::Dtls::Passive)),
     word(Dtls, &["active"], |f| f.options.dtls = Some(options::Dtls::Active)),
-    word(DtlsReverse, &["passive"], |f| f.options.dtls_reverse = Some(options::Dtls::Passive)),
-    word(DtlsReverse, &["active"], |f| f.options.dtls_reverse = Some(options::Dtls::Active)),
+    no(DtlsReverse, &["passive", "active"], "towards whoever offered DTLS the role is that of RFC 5763"),
     word(Sdes, &["off", "no", "disable", "disabled"], |f| f.options.sdes.off = true),
     no(Sdes, &["unencrypted_srtp", "unencrypted_srtcp", "unauthenticated_srtp"], ALWAYS_SECURE),
     moot(Sdes, &["encrypted_srtp", "encrypted_srtcp", "authenticated_srtp"], ALWAYS_SECURE),
     word(Sdes, &["nonew"], |f| f.options.sdes.nonew = true),
     word(Sdes, &["pad"], |f| f.options.sdes.pad = true),
-    word(Sdes, &["lifetime"], |f| f.options.sdes.lifetime = true),
-    word(Sdes, &["static"], |f| f.options.sdes.fixed = true),
+    no(Sdes, &["lifetime"], "keys are written without a lifetime"),
+    no(Sdes, &["static"], "the suite is negotiated anew with each answer"),
     word(Sdes, &["prefer", "priority"], |f| f.options.sdes.prefer = true),
     begins(Sdes, &["no-"], |f, rest| suites(&mut f.options.sdes.without, rest)),
     begins(Sdes, &["only-"], |f, rest| suites(&mut f.options.sdes.only, rest)),
     begins(Sdes, &["order:"], |f, rest| suites(&mut f.options.sdes.order, rest)),
-    begins(Sdes, &["offerer_pref:"], |f, rest| suites(&mut f.options.sdes.offerer_preference, rest)),
+    no_rest_in(
+        Sdes,
+        &["offerer_pref:"],
+        "the first suite that was offered and is supported is taken, or with `prefer` ours",
+    ),
     word(Osrtp, &["offer", "offer-RFC"], |f| f.options.osrtp.offer = true),
-    word(Osrtp, &["offer-legacy"], |f| f.options.osrtp.offer_legacy = true),
+    word(Osrtp, &["offer-legacy"], |f| f.options.osrtp.offer_legacy = true)
+        .but("one m-line with keys (RFC 8643), not two"),
     word(Osrtp, &["accept-RFC"], |f| f.options.osrtp.accept = true),
-    word(Osrtp, &["accept-legacy"], |f| f.options.osrtp.accept_legacy = true),
-    word(Osrtp, &["accept"], |f| (f.options.osrtp.accept, f.options.osrtp.accept_legacy) = (true, true)),
+    no(Osrtp, &["accept-legacy"], "m-lines that are offered twice are two"),
+    word(Osrtp, &["accept"], |f| f.options.osrtp.accept = true).but("as accept-RFC"),
     word(RtcpMux, &["offer"], |f| f.options.rtcp_mux.offer = true),
     word(RtcpMux, &["require"], |f| (f.options.rtcp_mux.offer, f.options.rtcp_mux.require) = (true, true)),
     word(RtcpMux, &["demux"], |f| f.options.rtcp_mux.demux = true),
     word(RtcpMux, &["accept"], |f| f.options.rtcp_mux.accept = true),
     word(RtcpMux, &["reject"], |f| f.options.rtcp_mux.reject = true),
-    word(Bundle, &["accept"], |f| f.options.bundle.accept = true),
-    word(Bundle, &["offer"], |f| bundle(f, false, false)),
-    word(Bundle, &["require"], |f| bundle(f, true, false)),
-    word(Bundle, &["strict"], |f| bundle(f, true, true)),
-    word(Bundle, &["reject"], |f| f.options.bundle.reject = true),
+    no(
+        Bundle,
+        &["accept", "offer", "require", "strict"],
+        "each m-line has its own port, and `a=group:BUNDLE` is taken out",
+    ),
+    moot(Bundle, &["reject"], "it is what is done"),
     word(Learning, &["off"], |f| f.options.learning = Some(options::Learning::Off)),
     word(Learning, &["immediate"], |f| f.options.learning = Some(options::Learning::Immediate)),
     word(Learning, &["delayed"], |f| f.options.learning = Some(options::Learning::Delayed)),
@@ -179,20 +185,11 @@ fn backward(fields: &mut Fields) {
     fields.options.ice_lite = Some(options::IceLite::Backward);
 }
 
-/// Each needs what the one before it does, and `a=mid`.
-fn bundle(fields: &mut Fields, require: bool, strict: bool) {
-    fields.options.bundle.offer = true;
-    fields.options.bundle.require |= require;
-    fields.options.bundle.strict |= strict;
-    fields.options.generate_mid = true;
-}
-
 /// What rtpengine takes it for: everything that a browser wants.
 fn webrtc(fields: &mut Fields) {
     let options = &mut fields.options;
     options.transport = Some(Transport::As(Protocol::TlsSavpf));
     options.ice = Some(options::Ice::Force);
-    options.trickle = true;
     options.rtcp_mux.offer = true;
     options.rtcp_mux.require = true;
     options.rtcp_attribute = Some(RtcpAttribute::None);

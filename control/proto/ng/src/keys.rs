@@ -64,7 +64,8 @@ pub(crate) const KEYS: &[Entry] = &[
     key(&["label", "from-label"], |f, v| text(v, limits::NAME_MAX).map(|t| f.options.label = Some(t))),
     key(&["limit"], |f, v| number(v, 1..=1_000_000).map(|n| f.limit = Some(n as usize))),
     no(Key, &["media", "medias"], "there are no codecs to transcode with"),
-    key(&["media address"], |f, v| address(v).map(|a| f.options.media_address = Some(a))),
+    key(&["media address"], |f, v| address(v).map(|a| f.options.media_address = Some(a)))
+        .but("the address that the other side is told, in place of the interface's"),
     no(Key, &["media echo"], "media is not sent back to where it came from"),
     key(&["metadata"], |f, v| text(v, limits::METADATA_MAX).map(|t| f.options.metadata = Some(Metadata(t)))),
     no(Key, &["moh"], NO_PLAYER),
@@ -81,11 +82,12 @@ pub(crate) const KEYS: &[Entry] = &[
     no(Key, &["ptime-reverse", "reverse-ptime"], "packets are passed as they are"),
     key(&["received from"], received_from),
     key(&["record call"], |f, v| {
-        let record = one_of(v, &[("yes", true), ("on", true), ("no", false), ("off", false)])?;
-        f.options.record = Some(record);
+        if one_of(v, &[("yes", true), ("on", true), ("no", false), ("off", false)])? {
+            f.warnings.add("record call is not supported: calls are not recorded yet".to_owned());
+        }
         Ok(())
     })
-    .but("only with `consent:yes` in `metadata`"),
+    .but("`no` and `off`; calls are not recorded yet"),
     no(Key, &["recording-destination", "recording-dest", "recording-file"], NAMED_ITSELF),
     no(Key, &["recording-path", "recording-dir", "recording-directory", "recording-folder"], NAMED_ITSELF),
     no(Key, &["recording-media-slot-offer", "recording-media-slot-answer", "recording-media-slots"], NAMED_ITSELF),
@@ -103,7 +105,8 @@ pub(crate) const KEYS: &[Entry] = &[
     }),
     key(&["sdp-attr"], attributes),
     key(&["sdp-media-remove"], |f, v| names(v).map(|list| f.options.remove_media = list)),
-    key(&["set-label"], |f, v| text(v, limits::NAME_MAX).map(|t| f.options.set_label = Some(t))),
+    key(&["set-label"], |f, v| text(v, limits::NAME_MAX).map(|t| f.options.set_label = Some(t)))
+        .but("in an offer or answer"),
     moot(Key, &["SIP code", "SIP response code"], "nothing depends on it"),
     moot(Key, &["SIP message type"], "nothing depends on it"),
     no(Key, &["source-call-id", "source-tag"], NO_PLAYER),

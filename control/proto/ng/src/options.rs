@@ -10,7 +10,7 @@ pub struct Options {
     pub replace: Replace,
     /// `address family`: of the addresses that the other side is shown.
     pub address_family: Option<Family>,
-    /// `media address`: in place of every address that the SDP has.
+    /// `media address`: what the other side is told in place of our interface's address.
     pub media_address: Option<IpAddr>,
     /// `received from`: where the SIP message came from.
     pub received_from: Option<IpAddr>,
@@ -28,22 +28,16 @@ pub struct Options {
     pub ice: Option<Ice>,
     /// `ICE-lite`.
     pub ice_lite: Option<IceLite>,
-    /// `trickle ICE`.
-    pub trickle: bool,
     /// `reject ICE`: ICE that was offered is declined.
     pub ice_reject: bool,
     /// `DTLS`: towards whoever is to get the SDP.
     pub dtls: Option<Dtls>,
-    /// `DTLS-reverse`: towards whoever sent it.
-    pub dtls_reverse: Option<Dtls>,
     /// `OSRTP` (RFC 8643).
     pub osrtp: Osrtp,
     /// `SDES` (RFC 4568).
     pub sdes: Sdes,
     /// `rtcp-mux` (RFC 5761).
     pub rtcp_mux: RtcpMux,
-    /// `bundle` (RFC 9143).
-    pub bundle: Bundle,
     /// `full rtcp attribute`, `no rtcp attribute`.
     pub rtcp_attribute: Option<RtcpAttribute>,
     /// `endpoint-learning`.
@@ -54,28 +48,16 @@ pub struct Options {
     pub media_handover: bool,
     /// `asymmetric`.
     pub asymmetric: bool,
-    /// `port latching`.
-    pub port_latching: bool,
     /// `no port latching`.
     pub no_port_latching: bool,
-    /// `directional`: the command is about the one side that is named.
-    pub directional: bool,
-    /// `bidirectional`.
-    pub bidirectional: bool,
-    /// `original sendrecv`.
-    pub original_sendrecv: bool,
     /// `inactive`.
     pub inactive: bool,
-    /// `reset`.
-    pub reset: bool,
     /// `generate mid`.
     pub generate_mid: bool,
     /// `block DTMF`.
     pub block_dtmf: bool,
     /// `detect DTMF`.
     pub detect_dtmf: bool,
-    /// `block egress`.
-    pub block_egress: bool,
     /// `TOS`: the whole octet.
     pub tos: Option<u8>,
     /// `delete delay`.
@@ -88,8 +70,6 @@ pub struct Options {
     pub remove_media: Vec<String>,
     /// `sdp-attr`.
     pub attributes: Vec<(Scope, AttributeChange)>,
-    /// `record call`.
-    pub record: Option<bool>,
     /// `metadata`.
     pub metadata: Option<Metadata>,
     /// `supports`: `load limit` may be answered.
@@ -220,12 +200,10 @@ pub enum Dtls {
 pub struct Osrtp {
     /// Offer it (RFC 8643) where none was offered.
     pub offer: bool,
-    /// Offer each m-line twice.
+    /// The same where rtpengine would offer each m-line twice.
     pub offer_legacy: bool,
     /// Accept what was offered by RFC 8643.
     pub accept: bool,
-    /// Accept m-lines that are offered twice.
-    pub accept_legacy: bool,
 }
 
 /// `SDES`.
@@ -239,16 +217,12 @@ pub struct Sdes {
     pub only: Vec<String>,
     /// Suites in the order that they are offered in.
     pub order: Vec<String>,
-    /// Suites that are preferred towards whoever offers.
-    pub offerer_preference: Vec<String>,
     /// Only suites that were offered.
     pub nonew: bool,
-    /// The suite that was agreed on stays.
-    pub fixed: bool,
+    /// `recrypt`: each side has keys of its own, also where they could be shared.
+    pub recrypt: bool,
     /// Base64 with its `=` at the end.
     pub pad: bool,
-    /// A lifetime of 2^31 is written.
-    pub lifetime: bool,
     /// Before DTLS where both were offered.
     pub prefer: bool,
 }
@@ -265,21 +239,6 @@ pub struct RtcpMux {
     /// Accepted here, and offered there if it was here.
     pub accept: bool,
     /// Not accepted here.
-    pub reject: bool,
-}
-
-/// `bundle`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bundle {
-    /// Accepted.
-    pub accept: bool,
-    /// Offered.
-    pub offer: bool,
-    /// Offered with one port.
-    pub require: bool,
-    /// Offered as RFC 9143 has it: others with port zero.
-    pub strict: bool,
-    /// Not accepted.
     pub reject: bool,
 }
 

@@ -1,6 +1,7 @@
 //! What `query` and `delete` tell of a call, laid out as rtpengine 10.5 does.
 
 use core::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::value::{Dictionary, Value};
 
@@ -131,11 +132,13 @@ pub struct Sample {
 impl CallReport {
     /// Adds what it tells to an answer.
     pub(crate) fn put<'a>(&'a self, answer: Dictionary<'a>) -> Dictionary<'a> {
-        let qualities = self
-            .streams
-            .iter()
-            .fold(Dictionary::default(), |all, quality| all.with_owned(quality.ssrc.to_string(), quality.value()));
-        let parties = self.parties.iter().fold(Dictionary::default(), |all, party| all.with(&party.tag, party.value()));
+        let worst = self.worst_by_ssrc().into_values();
+        let qualities =
+            worst.fold(Dictionary::default(), |all, quality| all.with_owned(quality.ssrc.to_string(), quality.value()));
+        // Branches that have not answered have no tag yet: the first of them stands for all.
+        let mut seen = BTreeSet::new();
+        let named = self.parties.iter().filter(|party| seen.insert(party.tag.as_str()));
+        let parties = named.fold(Dictionary::default(), |all, party| all.with(&party.tag, party.value()));
         let totals = Dictionary::default().with("RTP", self.rtp.value()).with("RTCP", self.rtcp.value());
         answer
             .with("created", self.created)
@@ -144,6 +147,21 @@ impl CallReport {
             .with("SSRC", qualities)
             .with("tags", parties)
             .with("totals", totals)
+    }
+}
+
+impl CallReport {
+    /// Both sides may use one SSRC (an echo does), and a key stands once: the worse of them is told.
+    fn worst_by_ssrc(&self) -> BTreeMap<u32, &Quality> {
+        let mos = |quality: &Quality| quality.average.map_or(u32::MAX, |average| average.mos_tenths);
+        let mut worst: BTreeMap<u32, &Quality> = BTreeMap::new();
+        for quality in &self.streams {
+            let known = worst.entry(quality.ssrc).or_insert(quality);
+            if mos(quality) < mos(known) {
+                *known = quality;
+            }
+        }
+        worst
     }
 }
 
@@ -230,5 +248,35 @@ impl Sample {
             .with_some("round-trip time", self.round_trip_us.map(u64::from))
             .with("jitter", u64::from(self.jitter_ms))
             .with("packet loss", u64::from(self.loss_percent))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ssrc_that_both_sides_use_is_one_key_with_the_worse_figures() {
+        let quality = |ssrc, mos_tenths| Quality {
+            ssrc,
+            average: Some(Sample { mos_tenths, ..Sample::default() }),
+            ..Quality::default()
+        };
+        let streams = vec![quality(7, 44), quality(7, 31), quality(7, 40), quality(8, 20)];
+        let call = CallReport { streams, ..CallReport::default() };
+        let told: Value<'_> = call.put(Dictionary::default()).into();
+        let Some(Value::Dictionary(ssrcs)) = told.get("SSRC") else { panic!("{told:?}") };
+        assert_eq!(ssrcs.len(), 2);
+        let mos = told.get("SSRC").and_then(|all| all.get("7")?.get("average MOS")?.get("MOS"));
+        assert_eq!(mos, Some(&Value::Integer(31)));
+    }
+
+    #[test]
+    fn branches_that_have_not_answered_are_one_key() {
+        let party = |tag: &str| PartyReport { tag: tag.to_owned(), ..PartyReport::default() };
+        let call = CallReport { parties: vec![party("a"), party(""), party("")], ..CallReport::default() };
+        let told: Value<'_> = call.put(Dictionary::default()).into();
+        let Some(Value::Dictionary(tags)) = told.get("tags") else { panic!("{told:?}") };
+        assert_eq!(tags.len(), 2);
     }
 }

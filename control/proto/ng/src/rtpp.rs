@@ -29,11 +29,7 @@ pub(crate) fn take(fields: &mut Fields, value: &Value<'_>) -> Result<(), Wrong> 
         }
         match word.value {
             None => fields.word(Place::Flags, word.name),
-            Some(value) => {
-                // A tag that is given here names one side.
-                fields.options.directional |= word.name == "from-tag";
-                one(fields, word.name, &value)?;
-            }
+            Some(value) => one(fields, word.name, &value)?,
         }
     }
     match transport.protocol() {
