@@ -21,7 +21,7 @@ const FIRST: usize = 1_500;
 const FAST: usize = 2_000;
 /// Sessions made at a pace, to see how long one takes. (With those above no more than rtpengine can hold where a process
 /// may open 20,000 files.)
-const PACED: usize = 1_400;
+const PACED: usize = 1_300;
 /// Sessions that are only held, where a server has room for more: heaps grow by megabytes, so that the memory of one is told
 /// from that of many. (With all others no more than a process has files for.)
 const HELD: usize = 8_000;

@@ -29,6 +29,8 @@ pub fn start(processes: &mut Processes, topology: &Topology, xdp: &str, flows: u
 /// Starts both and waits until they take calls of a SIP proxy.
 pub fn start_calls(processes: &mut Processes, topology: &Topology, xdp: &str, extra: &[String]) -> Result<()> {
     run_both(processes, topology, xdp, FLOWS_MAX, extra)?;
+    // Pings are answered by control alone, TURN only once the relay is there.
+    answers_turn(processes, topology)?;
     answers_ng(processes, topology)
 }
 
