@@ -27,7 +27,11 @@ pub const SRTP_STREAMS: usize = 32;
 /// How long packets of the key before are taken after another came: those that were on their way.
 pub const PREVIOUS_KEY: Duration = Duration::from_secs(3);
 
-/// Sequence numbers after a cycle at which the rollover counter is looked at.
+/// Sequence numbers from one look at the rollover counter to the next: a quarter of a cycle, so that what is told of it
+/// says which counter goes with the next packet even if the one after was not told any more.
+pub const ROLLOVER_STEP: u16 = 1 << 14;
+
+/// Of these, how many at which it is looked at: one of them will come.
 pub const ROLLOVER_LOOK: u16 = 1024;
 
 /// Sender reports to a party of which the round trip is still known.

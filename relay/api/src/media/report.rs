@@ -117,6 +117,9 @@ pub struct Rollover {
     pub sent: bool,
     /// Rollover counter of RTP (RFC 3711 section 3.3.1).
     pub roc: u32,
+    /// A sequence number that goes with it, if there was RTP: the highest, or one that is at most a third of a cycle older.
+    /// Without it nobody knows which counter goes with the next packet.
+    pub sequence: Option<u16>,
     /// The highest SRTCP index so far (RFC 3711 section 3.4). The relay goes on well above it.
     pub srtcp_index: u32,
 }

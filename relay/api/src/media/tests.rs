@@ -24,7 +24,8 @@ fn longest() -> Leg<'static> {
     let path = MediaPath { local: address, remote: Some(address) };
     let route = Route { leg: LegId(u32::MAX), payload_types: vec![(96, 127); limits::ROUTE_CHANGES_MAX] };
     let format = Format { payload_type: 127, codec: Codec::Other, clock_hz: u32::MAX };
-    let rollover = Rollover { ssrc: u32::MAX, sent: true, roc: u32::MAX, srtcp_index: u32::MAX };
+    let rollover =
+        Rollover { ssrc: u32::MAX, sent: true, roc: u32::MAX, sequence: Some(u16::MAX), srtcp_index: u32::MAX };
     Leg {
         rtcp: Some(path),
         receive: Security::Srtp(key(limits::MKI_MAX)),

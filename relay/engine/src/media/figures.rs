@@ -67,11 +67,14 @@ struct RolloverFigures {
     /// SSRC in the low half, above it whether it is used and whether it was sent.
     stream: AtomicU64,
     roc: AtomicU32,
+    /// With [`KNOWN`], unless there was no RTP.
+    sequence: AtomicU32,
     srtcp_index: AtomicU32,
 }
 
 const USED: u64 = 1 << 32;
 const SENT: u64 = 1 << 33;
+const KNOWN: u32 = 1 << 16;
 
 /// Something that happened on a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +98,7 @@ pub enum News {
     Learned(bool, Endpoint, bool),
     /// A key was pressed.
     Dtmf(Dtmf),
-    /// A rollover counter went up, or a stream is new.
+    /// A quarter of a cycle of sequence numbers has gone by, or a stream is new.
     Rollover(Rollover),
     /// A key is used up; whether it is the one that we send with.
     KeyExhausted(bool),
@@ -203,11 +206,11 @@ impl LegFigures {
         self.rollovers.iter().filter_map(RolloverFigures::load)
     }
 
-    /// The rollover counter that is known of a stream.
+    /// What is known of a stream's rollover counter.
     #[inline]
-    pub(super) fn rollover(&self, ssrc: u32, sent: bool) -> Option<u32> {
+    pub(super) fn rollover(&self, ssrc: u32, sent: bool) -> Option<Rollover> {
         let stream = u64::from(ssrc) | USED | if sent { SENT } else { 0 };
-        self.rollovers.iter().find(|known| known.stream.load(Relaxed) == stream).map(|known| known.roc.load(Relaxed))
+        self.rollovers.iter().find(|known| known.stream.load(Relaxed) == stream)?.load()
     }
 
     /// Notes what is known of a stream; false once there are too many of them.
@@ -217,6 +220,7 @@ impl LegFigures {
         let free = || self.rollovers.iter().find(|known| known.stream.load(Relaxed) == 0);
         let Some(place) = known.or_else(free) else { return false };
         place.roc.store(rollover.roc, Relaxed);
+        place.sequence.store(rollover.sequence.map_or(0, |sequence| KNOWN | u32::from(sequence)), Relaxed);
         place.srtcp_index.store(rollover.srtcp_index, Relaxed);
         place.stream.store(stream, Release);
         true
@@ -243,10 +247,12 @@ impl StreamFigures {
 impl RolloverFigures {
     fn load(&self) -> Option<Rollover> {
         let stream = self.stream.load(Acquire);
+        let sequence = self.sequence.load(Relaxed);
         (stream & USED != 0).then(|| Rollover {
             ssrc: stream as u32,
             sent: stream & SENT != 0,
             roc: self.roc.load(Relaxed),
+            sequence: (sequence & KNOWN != 0).then_some(sequence as u16),
             srtcp_index: self.srtcp_index.load(Relaxed),
         })
     }

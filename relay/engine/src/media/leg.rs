@@ -210,7 +210,7 @@ impl Leg {
     fn resume(&mut self, rollover: &Rollover) {
         // Of a sender that has sent no SRTCP a few indexes are left out for nothing; it must not be the other way round.
         let rtcp_index = (rollover.sent || rollover.srtcp_index > 0).then_some(rollover.srtcp_index);
-        let position = Position { ssrc: rollover.ssrc, roc: rollover.roc, sequence: None, rtcp_index };
+        let position = Position { ssrc: rollover.ssrc, roc: rollover.roc, sequence: rollover.sequence, rtcp_index };
         let _ = match rollover.sent {
             true => self.send.context().map(|sender| sender.resume(&position)),
             false => self.receive.context().map(|receiver| receiver.resume(&position)),
@@ -311,7 +311,8 @@ impl Leg {
             true => self.send.context()?.positions().find(of)?,
             false => self.receive.context()?.positions().find(of)?,
         };
-        Some(Rollover { ssrc, sent, roc: position.roc, srtcp_index: position.rtcp_index.unwrap_or(0) })
+        let Position { roc, sequence, rtcp_index, .. } = position;
+        Some(Rollover { ssrc, sent, roc, sequence, srtcp_index: rtcp_index.unwrap_or(0) })
     }
 }
 

@@ -5,7 +5,7 @@ use core::ops::{Deref, Range};
 use arrayvec::ArrayVec;
 use raceway_abi::{Counter, DropReason, Policer};
 use raceway_api::limits::ROUTES_MAX;
-use raceway_api::{Codec, MediaRule};
+use raceway_api::{Codec, MediaRule, Rollover};
 use raceway_srtp::Job;
 use raceway_units::{Endpoint, Instant};
 
@@ -15,7 +15,7 @@ use super::leg::{Leg, Secured, reason, srtp_kind};
 use super::rtp::{self, Kind, RtpPacket};
 use super::silence::silence;
 use super::{Buffers, Dropped, Leaving, Media, News, Receivers, Senders, Waiting};
-use crate::limits::{LEG_BATCH, ROLLOVER_LOOK};
+use crate::limits::{LEG_BATCH, ROLLOVER_LOOK, ROLLOVER_STEP};
 
 /// Where a packet goes on.
 #[derive(Clone, Copy)]
@@ -448,11 +448,12 @@ impl Leg {
             Kind::Rtcp => (word(4)?, 0),
         };
         let known = self.figures.rollover(ssrc, sent);
-        if known.is_some() && low >= ROLLOVER_LOOK {
+        if known.is_some() && low % ROLLOVER_STEP >= ROLLOVER_LOOK {
             return None;
         }
         let position = self.position(ssrc, sent)?;
         let stored = self.figures.set_rollover(position);
-        (stored && known != Some(position.roc)).then_some(News::Rollover(position))
+        let step = |rollover: &Rollover| (rollover.roc, rollover.sequence.map(|sequence| sequence / ROLLOVER_STEP));
+        (stored && known.as_ref().map(step) != Some(step(&position))).then_some(News::Rollover(position))
     }
 }

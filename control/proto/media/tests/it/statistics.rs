@@ -98,7 +98,7 @@ fn rollover_counters_are_told_to_a_relay_that_begins_anew_and_to_no_other() {
     let mut world = World::new();
     world.plain();
     let (session, alice) = (world.session_id(), world.leg("192.0.2.1:4000").id);
-    let rollover = raceway_api::Rollover { ssrc: 7, sent: true, roc: 3, srtcp_index: 9 };
+    let rollover = raceway_api::Rollover { ssrc: 7, sent: true, roc: 3, sequence: Some(5), srtcp_index: 9 };
     world.relay.operations.clear();
     world.calls.handle_leg_event(world.now, session, alice, &raceway_api::LegEvent::Rollover(rollover));
     world.settle();

@@ -217,6 +217,33 @@ fn rollover_counters_are_told_and_go_on_after_a_restart() {
     assert_eq!(alice.opens(&got), packet);
 }
 
+/// The relay was away while the sequence number turned: both directions go on with the next counter.
+#[test]
+fn a_rollover_during_a_restart_is_noticed() {
+    let suite = Suite::Aes128CmSha1_80;
+    let mut world = World::with([secured(A, suite, 1, &[B]), setup(B, &[A])]);
+    let mut alice = Party::new(suite, 1, 2);
+    let mut last = None;
+    for sequence in [100, 20_000, 40_000, 49_200, 50_000_u16] {
+        let packet = rtp(0, sequence, &[1; 20]);
+        world.take(A_RTP, ALICE, &alice.protects(&packet));
+        let got = world.through(B_RTP, BOB, &packet);
+        assert_eq!(alice.opens(&got), packet);
+        let mut told = world.news().into_iter().filter_map(|(_, news)| match news {
+            News::Rollover(rollover) => Some(rollover),
+            _ => None,
+        });
+        last = told.next_back().or(last);
+    }
+    assert_eq!(last.and_then(|rollover: Rollover| rollover.sequence), Some(49_200), "told at each quarter");
+    let rollovers: Vec<_> = world.figures[0].rollovers().collect();
+    let mut restarted = World::with([LegSetup { rollovers, ..secured(A, suite, 1, &[B]) }, setup(B, &[A])]);
+    let packet = rtp(0, 5, &[1; 20]);
+    assert_eq!(restarted.through(A_RTP, ALICE, &alice.protects(&packet)), packet);
+    let got = restarted.through(B_RTP, BOB, &packet);
+    assert_eq!(alice.opens(&got), packet, "a sender that took the counter before would not be understood");
+}
+
 #[test]
 fn no_srtcp_index_is_used_again_after_a_restart_not_even_the_first_one() {
     let suite = Suite::Aes128CmSha1_80;
