@@ -225,11 +225,52 @@ fn keys_stay_over_a_restart_of_control_and_a_new_certificate() {
     world.calls.reinstall();
     world.settle();
     assert_eq!(world.relay.sessions, sessions);
-    world.offer(Offer { to_tag: Some("bob".into()), options: towards("RTP/AVP"), ..offer(alice.body("actpass")) });
-    let again = world.answer(answer(body("192.0.2.2", 5000)));
-    assert_eq!(again, answered, "the old certificate, which Alice knows");
+    let again =
+        |peer: &Peer| Offer { to_tag: Some("bob".into()), options: towards("RTP/AVP"), ..offer(peer.body("actpass")) };
+    world.offer(again(&alice));
+    let said = world.answer(answer(body("192.0.2.2", 5000)));
+    assert_eq!(said, answered, "the old certificate, which Alice knows");
     let id = world.leg("192.0.2.1:4000").id;
     agrees(&world, id, &alice);
+    world.offer(again(&Peer::new("192.0.2.1:4000")));
+    let said = world.answer(answer(body("192.0.2.2", 5000)));
+    let ours = |body: &str| describe(body).media[0].fingerprints.clone();
+    assert_ne!(ours(&said), ours(&answered), "the new one for an association that is new");
+}
+
+#[test]
+fn with_ice_a_client_hello_counts_from_where_ice_has_validated_the_peer() {
+    use raceway_ice::{Agent, Credentials, Mode};
+    let mut world = world();
+    let mut alice = Peer::new("192.0.2.1:4000");
+    let mut agent = Agent::new(
+        Mode::Full(raceway_ice::Role::Controlling),
+        Credentials::from_random(&[3; 24]),
+        &[alice.address],
+        [3; 32],
+    );
+    let ours = agent.local_credentials();
+    let ice = format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", ours.ufrag(), ours.password());
+    world.offer(Offer { options: towards("RTP/AVP"), ..offer(alice.body("active") + &ice) });
+    let answered = world.answer(answer(body("192.0.2.2", 5000)));
+    alice.read(&world, &answered, Role::Active);
+    let hello = alice.association.as_mut().unwrap().poll_transmit().unwrap();
+    world.calls.handle_punt(world.now, hello.remote, alice.address, &hello.payload);
+    world.settle();
+    assert!(world.relay.sent.is_empty(), "its SDP names the address, and ICE has not seen it");
+    let description = describe(&answered);
+    let theirs = description.media[0].ice.credentials.clone().unwrap();
+    agent.set_remote(Credentials::new(&theirs.fragment, &theirs.password).unwrap());
+    let ours = raceway_ice::Candidate::host(raceway_ice::Component::Rtp, hello.remote);
+    agent.add_remote_candidate(world.now, ours).unwrap();
+    agent.handle_timeout(world.now);
+    let check = agent.poll_transmit().unwrap();
+    world.calls.handle_punt(world.now, check.remote, check.local, &check.payload);
+    world.settle();
+    world.relay.sent.clear();
+    world.calls.handle_punt(world.now, hello.remote, alice.address, &hello.payload);
+    world.settle();
+    assert!(!world.relay.sent.is_empty());
 }
 
 #[test]

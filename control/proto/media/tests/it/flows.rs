@@ -182,3 +182,19 @@ fn what_was_true_before_a_command_settles_nothing_after_it() {
     world.settle();
     assert_eq!(flows(&world).iter().filter(|flow| flow.contains("192.0.2.1:4000")).count(), 0, "Alice has moved");
 }
+
+#[test]
+fn rtcp_is_taken_apart_by_a_worker_and_put_together_in_xdp() {
+    let mut world = World::new();
+    let mut options = Options::default();
+    options.rtcp_mux.demux = true;
+    let muxed = format!("{}a=rtcp-mux\r\n", body("192.0.2.1", 4000));
+    world.offer(Offer { options, ..offer(muxed) });
+    world.answer(answer(body("192.0.2.2", 5000)));
+    settle_all(&mut world);
+    let expected = [
+        "192.0.2.2:5000 at 10.0.0.1 to 192.0.2.1:4000 from 10.0.0.1",
+        "192.0.2.2:5001 at 10.0.0.1 to 192.0.2.1:4000 from 10.0.0.1",
+    ];
+    assert_eq!(flows(&world), expected, "what Alice sends must be told apart");
+}

@@ -147,6 +147,14 @@ fn packets_that_flows_took_are_no_losses_of_the_worker_that_has_the_stream_again
     assert!(lost == 3 && mos > 4.3, "the gap is what flows had: {lost} {mos}");
     let (lost, _) = worker(&mut world, 130, 213);
     assert_eq!(lost, 13, "these are lost");
+    world.command(block(false)).unwrap();
+    let flow = *world.session().flows.values().find(|flow| flow.matches.local == local).unwrap();
+    let flown = FlowReport { packets: 50, rtp_received: 50, ..flow_report(flow) };
+    world.relay.flows.insert(flow.id, flown);
+    assert_eq!(worker(&mut world, 130, 213).0, 13);
+    world.command(block(true)).unwrap();
+    assert_eq!(worker(&mut world, 170, 213).0, 13, "the sender began anew, so no gap was seen");
+    assert_eq!(worker(&mut world, 210, 233).0, 33, "and later losses are losses");
 }
 
 #[test]
