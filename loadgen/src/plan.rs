@@ -10,6 +10,7 @@ use raceway_loadgen_core::Identity;
 use raceway_loadgen_core::turn::{Credentials, Settings};
 
 use crate::source::Source;
+use crate::target::Reach;
 
 /// The work of one worker. Sockets, streams and clients name each other by their place in these lists.
 #[derive(Debug, Default)]
@@ -115,6 +116,8 @@ pub struct Client {
     pub after: Duration,
     /// For a client that comes and goes: how.
     pub turns: Option<Turns>,
+    /// Where the server may say that its relayed address is.
+    pub reach: Reach,
 }
 
 /// How a client comes and goes. Each turn has its time, whatever became of the one before: a slow server does not make

@@ -18,6 +18,7 @@ use crate::clock::Timeline;
 use crate::crew::{self, BackEnd, Watch};
 use crate::plan::Plan;
 use crate::source::Source;
+use crate::target::Reach;
 use crate::worker::{Expectation, Outcome, Settled, Terms, TurnFigures};
 
 /// Packets a second, sent and received, for which one more core is taken unless cores are named.
@@ -160,6 +161,7 @@ impl Session {
             run: Some(self.run),
             strangers: false,
             echo: false,
+            reach: Reach::of(self.common.i_own_this_target),
             gap: self.common.gap,
             playout: self.common.playout,
             clock_rates: Vec::new(),
@@ -279,6 +281,7 @@ pub fn why_none(figures: &TurnFigures) -> String {
     let Some((refusal, (_, words))) = worst else { return "no TURN client became ready".into() };
     let method = refusal.method;
     match refusal.code {
+        Some(0) => format!("the TURN server's answer is of no use ({method}): {words}"),
         None => format!(
             "the TURN server does not answer ({method}): is it running, is the port right, does a firewall drop UDP?"
         ),

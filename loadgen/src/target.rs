@@ -52,6 +52,31 @@ impl fmt::Display for Target {
     }
 }
 
+/// Where packets may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To loopback and private ranges.
+    Private,
+    /// To any host: the operator says that all of them are his to load.
+    Anywhere,
+}
+
+impl Reach {
+    /// As `--i-own-this-target` has it.
+    #[must_use]
+    pub const fn of(mine: bool) -> Self {
+        if mine { Self::Anywhere } else { Self::Private }
+    }
+
+    /// Whether packets may go to an address that somebody else named: a server, or who sent to us.
+    #[must_use]
+    pub fn allows(self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let somebody = !address.is_unspecified() && !is_group(address);
+        somebody && (self == Self::Anywhere || is_private(address))
+    }
+}
+
 impl Target {
     /// Its addresses, one for each port: the first address that the name has.
     ///
@@ -150,6 +175,20 @@ mod tests {
         }
         for private in ["10.1.2.3:1", "192.168.1.1:1", "172.16.0.1:1", "[fd00::1]:1", "[::ffff:10.0.0.1]:1"] {
             resolve(private, false).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_others_name_is_held_to_the_same_ranges() {
+        let allowed = |reach: Reach, address: &str| reach.allows(address.parse().unwrap());
+        for public in ["8.8.8.8", "100.64.0.1", "2001:4860:4860::8888", "::ffff:8.8.8.8"] {
+            assert!(!allowed(Reach::Private, public) && allowed(Reach::Anywhere, public), "{public}");
+        }
+        for private in ["127.0.0.1", "10.1.2.3", "fd00::1", "::ffff:10.0.0.1"] {
+            assert!(allowed(Reach::Private, private) && allowed(Reach::Anywhere, private), "{private}");
+        }
+        for nobody in ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "ff02::1"] {
+            assert!(!allowed(Reach::Private, nobody) && !allowed(Reach::Anywhere, nobody), "{nobody}");
         }
     }
 

@@ -19,7 +19,7 @@ use crate::result;
 use crate::session::{Interrupt, Session};
 use crate::sockets;
 use crate::source::Source;
-use crate::target::local_towards;
+use crate::target::{Reach, local_towards};
 use crate::xdp;
 
 /// How much longer than a run credentials from a shared secret are good.
@@ -120,6 +120,7 @@ impl Build {
             seed: seed()?,
             after: Duration::from_secs(number.into()) / self.options.setup_rate,
             turns: None,
+            reach: self.reach(),
         });
         Ok((near, far, client))
     }
@@ -220,12 +221,18 @@ impl Build {
                 seed: seed()?,
                 after: Duration::from_secs(number.into()) / rate,
                 turns: Some(Turns { every: Duration::from_secs(clients.into()) / rate, hold }),
+                reach: self.reach(),
             });
         }
         let mut terms = session.terms(session.expectation(), None);
         terms.impair = self.options.impair;
         let finding = session.run(plans, &cores, &terms)?;
         Ok((session, finding, what))
+    }
+
+    /// Where relayed addresses may be.
+    const fn reach(&self) -> Reach {
+        Reach::of(self.options.common.i_own_this_target)
     }
 
     /// Where peers are.

@@ -69,9 +69,11 @@ impl<I: PacketIo> Worker<I> {
 
     /// A socket at which strangers arrive gets a participant that reports to them.
     fn meet(&mut self, port: u32, remote: Option<Endpoint>, now: Instant) {
-        let Some(to) = remote.filter(|_| self.terms.expectation.strangers && !self.terms.expectation.echo) else {
+        let expectation = &self.terms.expectation;
+        let Some(to) = remote.filter(|_| expectation.strangers && !expectation.echo) else { return };
+        if !expectation.reach.allows(SocketAddr::from(to).ip()) {
             return;
-        };
+        }
         let place = Place { port, remote };
         if self.reporters.is_at(place) || self.reporters.len() >= Reporters::strangers_max() {
             return;
@@ -82,10 +84,23 @@ impl<I: PacketIo> Worker<I> {
         }
     }
 
-    fn echo(&mut self, port: u32, remote: Option<Endpoint>, buffer: Buffer, media: Range<usize>) {
-        match remote.filter(|_| self.terms.expectation.echo) {
-            Some(remote) => self.io.send(self.fd(port), remote, 0, buffer, media),
+    /// To whom what came from there goes back.
+    fn echoes_to(&self, remote: Option<Endpoint>) -> Option<Endpoint> {
+        let expectation = &self.terms.expectation;
+        remote.filter(|remote| expectation.echo && expectation.reach.allows(SocketAddr::from(*remote).ip()))
+    }
+
+    fn echo(&mut self, port: u32, remote: Option<Endpoint>, buffer: Buffer, part: Range<usize>) {
+        match self.echoes_to(remote) {
+            Some(remote) => self.io.send(self.fd(port), remote, 0, buffer, part),
             None => self.io.release(buffer),
+        }
+    }
+
+    /// The same of what came through the emulated link. A full socket loses it, as any would.
+    fn echo_octets(&self, port: u32, remote: Option<Endpoint>, octets: &[u8]) {
+        if let Some(remote) = self.echoes_to(remote) {
+            let _ = socket::send_to(self.fd(port), remote, octets);
         }
     }
 
@@ -101,13 +116,13 @@ impl<I: PacketIo> Worker<I> {
                 Through::Down { port, remote, octets } => {
                     let client = self.plan.ports[port as usize].client;
                     match self.inbox.take(port, client, remote, &octets, now) {
-                        Taken::Rtcp(part) => self.hear(port, remote, &octets[part], now),
+                        Taken::Rtcp(part) => {
+                            self.hear(port, remote, &octets[part.clone()], now);
+                            self.echo_octets(port, remote, &octets[part]);
+                        }
                         Taken::Media(media) => {
                             self.meet(port, remote, now);
-                            if let Some(remote) = remote.filter(|_| self.terms.expectation.echo) {
-                                // A full socket loses it, as any would.
-                                let _ = socket::send_to(self.fd(port), remote, &octets[media]);
-                            }
+                            self.echo_octets(port, remote, &octets[media]);
                         }
                         Taken::Answer => {
                             client.inspect(|client| self.look_after(*client, now));

@@ -320,6 +320,15 @@ impl Client {
                 figures.allocated += 1;
                 figures.allocate_us.saturating_record(micros(took));
                 self.relayed = Some(relayed);
+                if !self.plan.reach.allows(relayed.ip()) {
+                    let words = format!(
+                        "its relayed address {} is outside loopback and private ranges; if it is yours to load, say \
+                         --i-own-this-target",
+                        relayed.ip()
+                    );
+                    self.failed(figures, Refusal { method: Method::Allocate, code: Some(0) }, words);
+                    return false;
+                }
                 self.closes_at = self.plan.turns.map(|turns| now.after(turns.hold));
                 return self.meet_peer(now);
             }
@@ -358,6 +367,54 @@ impl Client {
         figures.refusals.entry(refusal).or_insert((0, words)).0 += 1;
         if self.state == State::Pending {
             self.state = State::Failed;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use raceway_loadgen_core::turn::{Credentials, Settings};
+
+    use super::*;
+    use crate::target::Reach;
+
+    fn client(reach: Reach) -> Client {
+        let plan = Planned {
+            port: 0,
+            server: ([127, 0, 0, 1], 3478).into(),
+            peer: None,
+            framing: Framing::Channel,
+            credentials: Arc::new(Credentials::new("alice", "wonderland").unwrap()),
+            settings: Settings::default(),
+            seed: 1,
+            after: Duration::ZERO,
+            turns: None,
+            reach,
+        };
+        Client::new(plan, Instant::default())
+    }
+
+    #[test]
+    fn a_server_cannot_send_media_to_whom_the_operator_does_not_own() {
+        for (reach, relayed, state) in [
+            (Reach::Private, "10.0.0.1:50000", State::Ready),
+            (Reach::Private, "8.8.8.8:53", State::Failed),
+            (Reach::Anywhere, "8.8.8.8:53", State::Ready),
+            (Reach::Anywhere, "224.0.0.1:53", State::Failed),
+        ] {
+            let (mut client, mut figures) = (client(reach), TurnFigures::default());
+            let event = Event::Allocated {
+                relayed: relayed.parse().unwrap(),
+                mapped: None,
+                lifetime_s: 600,
+                took: Duration::ZERO,
+            };
+            client.note(event, &mut figures, Instant::default());
+            assert_eq!(client.state, state, "{relayed}");
+            let told = figures.refusals.values().any(|(_, words)| words.contains("--i-own-this-target"));
+            assert_eq!(told, state == State::Failed);
         }
     }
 }

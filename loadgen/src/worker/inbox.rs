@@ -87,6 +87,7 @@ mod tests {
 
     use super::*;
     use crate::plan::{Client, Framing};
+    use crate::target::Reach;
     use crate::worker::Expectation;
 
     fn inbox() -> Inbox {
@@ -94,6 +95,7 @@ mod tests {
             run: Some(1),
             strangers: false,
             echo: false,
+            reach: Reach::Private,
             gap: Duration::from_millis(100),
             playout: Duration::from_millis(60),
             clock_rates: Vec::new(),
@@ -128,6 +130,7 @@ mod tests {
             seed: 1,
             after: Duration::ZERO,
             turns: None,
+            reach: Reach::Private,
         };
         let mut inbox = Inbox { clients: Clients::new(vec![client], Instant::default()), ..inbox() };
         let data = [0xff; 20];

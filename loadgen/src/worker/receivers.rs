@@ -14,6 +14,7 @@ use raceway_units::{Endpoint, Instant};
 
 use crate::limits::UNKNOWN_STREAMS_MAX;
 use crate::plan::Stream;
+use crate::target::Reach;
 
 /// What is expected of streams that arrive.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Expectation {
     pub strangers: bool,
     /// Whether everything is sent back to where it came from.
     pub echo: bool,
+    /// Which strangers are sent something at all: what came back, or reports.
+    pub reach: Reach,
     /// Silence that is a gap.
     pub gap: Duration,
     /// Delay beyond which a packet is too late.
@@ -198,6 +201,7 @@ mod tests {
             run: None,
             strangers: true,
             echo: false,
+            reach: Reach::Private,
             gap: Duration::from_millis(100),
             playout: Duration::from_millis(60),
             clock_rates: Vec::new(),

@@ -210,6 +210,7 @@ mod tests {
             run: None,
             strangers: false,
             echo: false,
+            reach: crate::target::Reach::Private,
             gap: Duration::ZERO,
             playout: Duration::ZERO,
             clock_rates: Vec::new(),
