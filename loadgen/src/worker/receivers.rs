@@ -171,7 +171,8 @@ impl Receivers {
             return None;
         }
         let rate = expectation.clock_rate(packet.payload_type());
-        let receiver = Receiver::new(expectation.settings(rate, self.local?));
+        let settings = Settings { switches: true, ..expectation.settings(rate, self.local?) };
+        let receiver = Receiver::new(settings);
         let (ssrc, payload_type) = (packet.ssrc(), packet.payload_type());
         self.strangers.insert((place, ssrc), self.list.len() as u32);
         let Place { port, remote } = place;

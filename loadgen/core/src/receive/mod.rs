@@ -37,6 +37,9 @@ pub struct Settings {
     pub gap: Duration,
     /// Payload type of telephone events, whose timestamps say nothing of when they were sent (RFC 4733 section 2.2.1).
     pub events: Option<u8>,
+    /// A forwarder may put one stream of the run in the place of another, as it does with the layers of a simulcast
+    /// (RFC 7667 section 3.7). Otherwise only the first counts.
+    pub switches: bool,
 }
 
 impl Settings {
@@ -44,7 +47,7 @@ impl Settings {
     #[must_use]
     pub const fn new(clock_rate: u32, local: Clock) -> Self {
         let (playout, gap) = (Duration::from_millis(60), Duration::from_millis(100));
-        Self { clock_rate, local, run: None, playout, gap, events: None }
+        Self { clock_rate, local, run: None, playout, gap, events: None, switches: false }
     }
 
     /// For a stream that is known from the profile of its sender.
@@ -63,7 +66,7 @@ pub enum Content {
     Unstamped,
     /// Octets were changed on the way. Counted, not timed.
     Corrupted,
-    /// Of another run, stream or clock than what came before on this stream. Not counted as received.
+    /// Of another run, stream (unless that may change) or clock than what came before. Not counted as received.
     Foreign,
 }
 
@@ -168,7 +171,7 @@ impl Receiver {
         &self.settings
     }
 
-    /// Number of the stream within its run, once a stamp has said it.
+    /// Number of the stream within its run, once a stamp has said it: of the last one, where that changes.
     #[must_use]
     pub fn stream(&self) -> Option<u32> {
         self.identity.map(|identity| identity.stream)
@@ -233,7 +236,18 @@ impl Receiver {
             None if self.settings.run.is_none_or(|run| run == stamp.run) => *self.identity.insert(identity),
             None => return false,
         };
-        identity == known
+        identity == known || self.switch(identity, known)
+    }
+
+    /// Takes one stream in the place of another, if that may be.
+    #[cold]
+    fn switch(&mut self, identity: Identity, known: Identity) -> bool {
+        let may = self.settings.switches && (identity.run, identity.clock) == (known.run, known.clock);
+        if may {
+            self.identity = Some(identity);
+            self.numbers.iter_mut().for_each(Numbers::switch);
+        }
+        may
     }
 
     fn place(&mut self, rtp: u16, stamp: Option<u32>) -> Place {

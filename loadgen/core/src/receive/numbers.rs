@@ -25,6 +25,7 @@ impl Numbers {
     /// Places a packet.
     #[inline]
     pub fn place(&mut self, rtp: u16, stamp: Option<u32>) -> Place {
+        let rtp_ahead = rtp.wrapping_add(self.ahead as u16);
         match (stamp, self.base) {
             (Some(stamp), Some(base)) => {
                 let number = stamp.wrapping_add(base);
@@ -34,14 +35,20 @@ impl Numbers {
                 }
                 place
             }
-            (None, Some(_)) => self.sequence.place(Number::Unstamped(rtp.wrapping_add(self.ahead as u16))),
-            (None, None) => self.sequence.place(Number::Rtp(rtp)),
+            (None, Some(_)) => self.sequence.place(Number::Unstamped(rtp_ahead)),
+            (None, None) => self.sequence.place(Number::Rtp(rtp_ahead)),
             (Some(stamp), None) => {
-                let place = self.sequence.place(Number::Rtp(rtp));
-                self.base = (place != Place::Stray).then(|| self.base(rtp, stamp));
+                let place = self.sequence.place(Number::Rtp(rtp_ahead));
+                self.base = (place != Place::Stray).then(|| self.base(rtp_ahead, stamp));
                 place
             }
         }
+    }
+
+    /// From now on stamps are of another stream, whose numbers have nothing to do with those before: what RTP says joins
+    /// the two.
+    pub const fn switch(&mut self) {
+        self.base = None;
     }
 
     /// Numbers of the sequence from those of stamps, if this RTP sequence number and stamp belong together.
@@ -119,6 +126,18 @@ mod tests {
             assert_eq!(numbers.place(rtp, None), Place::Stray);
         }
         assert_eq!(numbers.place(8, Some(8)), newest(0));
+    }
+
+    #[test]
+    fn a_stream_in_the_place_of_another_goes_on_where_rtp_does() {
+        let mut numbers = Numbers::new(7, Some(100));
+        // 102 and 103 were taken out.
+        assert_eq!(numbers.place(8, Some(104)), newest(3));
+        numbers.switch();
+        // 9 was lost.
+        assert_eq!(numbers.place(10, Some(9_000)), newest(1));
+        assert_eq!(numbers.place(11, Some(9_002)), newest(1));
+        assert_eq!(numbers.place(12, Some(9_003)), newest(0));
     }
 
     #[test]

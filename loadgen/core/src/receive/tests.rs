@@ -261,3 +261,23 @@ fn a_forwarder_that_numbers_packets_anew_damages_nothing() {
     let reception = crate::rtcp::Reception::of(9, &line.receiver).unwrap();
     assert_eq!((reception.expected, reception.received, reception.extended_highest), (200, 200, 206));
 }
+
+#[test]
+fn a_forwarder_may_exchange_streams_where_that_is_expected() {
+    for switches in [false, true] {
+        let mut line = Line::new(LOCAL);
+        line.receiver.settings.switches = switches;
+        for index in 0..20_u64 {
+            let stream = if index < 10 { 2 } else { 3 };
+            let stamp = Stamp { stream, number: stream * 1_000 + index as u32, ..line.stamp(index) };
+            let octets = packet(50 + index as u16, index as u32 * 160, Some(stamp));
+            line.takes(&octets, index * 20 + 1);
+        }
+        let received = *line.receiver.received();
+        let counts = (received.packets, received.foreign, received.missing, received.corrupted, received.stray);
+        assert_eq!(counts, if switches { (20, 0, 0, 0, 0) } else { (10, 10, 0, 0, 0) });
+        let stranger = Stamp { run: 9, ..line.stamp(20) };
+        line.takes(&packet(70, 3_200, Some(stranger)), 401);
+        assert_eq!(line.receiver.received().foreign, received.foreign + 1, "another run is never the same");
+    }
+}
