@@ -26,6 +26,9 @@ use interface::Interface;
 const LEAD: Duration = Duration::from_millis(200);
 /// How often somebody looks at the clock and at Ctrl-C.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long what is overdue at the end is waited for, and how often somebody looks whether it has left.
+const PATIENCE: Duration = Duration::from_millis(100);
+const GLANCE: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 /// Counters of the devices in this network namespace.
 const DEVICES: &str = "/proc/thread-self/net/dev";
@@ -234,9 +237,8 @@ fn observe<T>(
         if ended.is_none() && (now >= end || watch.interrupted() || running.iter().any(Running::failed)) {
             // What falls due while the kernel ends its loop, some 20 ms, is not missing.
             ended = Some(now);
-            for generator in running.iter_mut() {
-                generator.end()?;
-            }
+            catch_up(session, running, now.min(end))?;
+            running.iter_mut().try_for_each(Running::end)?;
         }
         let over = ended.is_some_and(|ended| now.since(ended) >= session.common.drain);
         let length = now.since(since);
@@ -262,6 +264,21 @@ fn observe<T>(
             return Ok(ended);
         }
     }
+}
+
+/// Waits until what was due has been sent: something else may have had the core. Not for long: what a generator cannot send it
+/// will not.
+fn catch_up(session: &Session, running: &[Running], due: Instant) -> Result<()> {
+    let until = monotonic(session).after(PATIENCE);
+    for generator in running {
+        while !generator.failed() && generator.unsent(due.as_ns())? != 0 {
+            if monotonic(session) > until {
+                return Ok(());
+            }
+            std::thread::sleep(GLANCE);
+        }
+    }
+    Ok(())
 }
 
 /// Now, by the clock of the kernel's half.
