@@ -10,7 +10,7 @@ import urllib.parse
 from .process import wait_for
 from .runner import Skip
 
-PAGE = pathlib.Path(__file__).parent.parent / "tests" / "browser.html"
+PAGES = pathlib.Path(__file__).parent.parent / "tests"
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream "
@@ -18,8 +18,8 @@ FLAGS = (
 ).split()
 
 
-def run_page(world, seconds=45, **query):
-    """The object that the page posts to /result."""
+def run_page(world, seconds=45, page="browser.html", signal=None, **query):
+    """The object that the page posts to /result. What it posts elsewhere is given to `signal(path, text)`, which answers."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if not chromium:
         raise Skip("chromium is not installed")
@@ -27,11 +27,18 @@ def run_page(world, seconds=45, **query):
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            self._answer(PAGE.read_bytes() if self.path.startswith("/page") else b"")
+            self._answer((PAGES / page).read_bytes() if self.path.startswith("/page") else b"")
 
         def do_POST(self):
-            results.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self._answer(b"")
+            text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            if self.path == "/result":
+                results.append(json.loads(text))
+                return self._answer(b"")
+            try:
+                self._answer(signal(self.path, text).encode())
+            except Exception as error:  # the page would only know that something failed
+                results.append({"error": f"{self.path}: {error!r}"})
+                raise
 
         def _answer(self, body):
             self.send_response(200)

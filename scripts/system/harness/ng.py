@@ -43,12 +43,13 @@ class Proxy:
         return answer
 
 
-def sdp(host, port, rtcp=None, lines=(), profile="RTP/AVP"):
-    """The offer or answer of a party with G.711."""
+def sdp(host, port, rtcp=None, lines=(), profile="RTP/AVP", events=True):
+    """The offer or answer of a party with G.711, and telephone events if it has them."""
     family = "IP6" if ":" in host else "IP4"
     return "\r\n".join([
         "v=0", f"o=- 1 1 IN {family} {host}", "s=-", f"c=IN {family} {host}", "t=0 0",
-        f"m=audio {port} {profile} 0 101", "a=rtpmap:0 PCMU/8000", "a=rtpmap:101 telephone-event/8000", "a=sendrecv",
+        f"m=audio {port} {profile} 0{' 101' if events else ''}", "a=rtpmap:0 PCMU/8000",
+        *(["a=rtpmap:101 telephone-event/8000"] if events else []), "a=sendrecv",
         *([f"a=rtcp:{rtcp}"] if rtcp else []), *lines, ""])
 
 

@@ -62,12 +62,13 @@ class Plain:
         self.host, self.port, self.sound, self.seed = host, next(_ports), sound(seed), seed
         self._rtp = world.use(Peer(namespace.udp(host, self.port)))
         self._rtcp = world.use(Peer(namespace.udp(host, self.port + 1)))
-        self.payloads, self.reports = {}, []
+        self.payloads, self.types, self.reports = {}, set(), []
         self._rtp.on_data = self._heard
         self._rtcp.on_data = lambda arrival, source, octets: self.reports.append(octets)
 
     def _heard(self, arrival, source, octets):
         if octets[0] >> 6 == 2:
+            self.types.add(octets[1] & 0x7F)
             self.payloads.setdefault(struct.unpack_from("!H", octets, 2)[0], octets[12:])
 
     def lines(self, offered=None):
