@@ -46,7 +46,8 @@ pub struct Transmit {
 /// What has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A component's pair was nominated: from now on its packets go there. Comes again at each change.
+    /// A component's pair was nominated: from now on its packets go there. Comes again at each change. Of a lite agent that has
+    /// no pair yet also the first one that is valid.
     Nominated {
         /// Which.
         component: Component,

@@ -7,6 +7,7 @@ use raceway_units::Instant;
 use crate::agent::{Agent, Discard, Generation, Mode, Outcome, Role};
 use crate::candidate::{CandidateKind, priority};
 use crate::checklist::State;
+use crate::component::NOT_YET_NOMINATED;
 use crate::limits;
 use crate::message::{Claim, Class, Message};
 use crate::write::Writer;
@@ -99,8 +100,11 @@ impl Agent {
         let priority = check.priority.unwrap_or(learned);
         state.validate(remote);
         if self.mode == Mode::Lite {
-            if check.use_candidate && generation == self.current.number {
-                self.nominate(now, at, remote, priority);
+            let is_first = self.components[at].selected.is_none();
+            if generation == self.current.number && (check.use_candidate || is_first) {
+                // Browsers nominate to a lite agent with their second check, up to 2.5 s after they are connected. Until then
+                // the first pair that is valid will do (RFC 8445 section 12.1).
+                self.nominate(now, at, remote, if check.use_candidate { priority } else { NOT_YET_NOMINATED });
             }
             self.components[at].refresh(now, remote);
             return;

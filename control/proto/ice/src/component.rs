@@ -8,6 +8,9 @@ use crate::candidate::Component;
 use crate::checklist::Checklist;
 use crate::limits;
 
+/// The priority of a pair that is in use because it is the first one that is valid: whatever is nominated has a higher one.
+pub(crate) const NOT_YET_NOMINATED: u32 = 0;
+
 /// The nominated pair of a component.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Selected {
@@ -98,6 +101,9 @@ impl ComponentState {
     pub fn nominate(&mut self, now: Instant, remote: SocketAddr, priority: u32, generation: u32) -> bool {
         let current = self.selected.filter(|selected| selected.generation == generation);
         if let (Some(current), Some(selected)) = (current, &mut self.selected) {
+            if current.priority == NOT_YET_NOMINATED {
+                selected.since = now;
+            }
             if current.remote == remote {
                 selected.priority = priority;
                 return false;
@@ -110,7 +116,7 @@ impl ComponentState {
             remote,
             priority,
             generation,
-            since: current.map_or(now, |current| current.since),
+            since: current.filter(|current| current.priority != NOT_YET_NOMINATED).map_or(now, |current| current.since),
             fresh: now,
             keeps_consent: current.is_some_and(|current| current.keeps_consent),
             consent_checks: [None; 2],

@@ -42,7 +42,7 @@ fn a_full_agent_connects_to_a_lite_one_in_two_round_trips() {
     let mut world = world([CONTROLLING, Mode::Lite]);
     world.run(DELAY * 4);
     assert_connected(&world);
-    assert_eq!(world.events[1], [(at(30), nominated(left()))], "the lite one hears the nomination");
+    assert_eq!(world.events[1], [(at(10), nominated(left()))], "the lite one takes what is valid");
     assert_eq!(world.events[0], [(at(40), nominated(right()))], "the full one its answer");
 }
 

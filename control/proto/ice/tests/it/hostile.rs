@@ -28,6 +28,8 @@ fn use_candidate_behind_the_integrity_does_not_count() {
     let length = (octets.len() - 20) as u16;
     octets[2..4].copy_from_slice(&length.to_be_bytes());
     let mut agent = agent(Mode::Lite, 1, &[base]);
+    agent.handle_datagram(at(0), base, address("198.51.100.7:6000"), &Check::nominating(1, 2).octets());
+    assert_eq!(events(&mut agent).len(), 1);
     let outcome = agent.handle_datagram(at(0), base, address("198.51.100.7:5000"), &octets);
     assert_eq!((outcome, events(&mut agent)), (Outcome::Accepted, vec![]));
 }

@@ -48,12 +48,17 @@ fn a_check_is_answered_with_the_address_that_it_came_from() {
 }
 
 #[test]
-fn a_check_validates_and_does_not_nominate() {
+fn until_something_is_nominated_the_first_valid_pair_is_used() {
     let mut agent = lite();
     assert!(!agent.is_validated(peer(5000)));
     assert_eq!(give(&mut agent, 0, peer(5000), &Check::to(1)), Outcome::Accepted);
-    assert!(agent.is_validated(peer(5000)) && !agent.is_validated(peer(5001)));
-    assert_eq!((agent.selected(Component::Rtp), events(&mut agent)), (None, vec![]));
+    assert_eq!(give(&mut agent, 1, peer(5001), &Check { transaction: 1, ..Check::to(1) }), Outcome::Accepted);
+    assert!(agent.is_validated(peer(5000)) && agent.is_validated(peer(5001)) && !agent.is_validated(peer(5002)));
+    assert_eq!((agent.selected(Component::Rtp), events(&mut agent)), (Some(peer(5000)), vec![nominated(peer(5000))]));
+    // Any nomination is better, and the next one is measured by it.
+    give(&mut agent, 10, peer(5001), &Check { priority: 1, ..Check::nominating(1, 2) });
+    give(&mut agent, 20, peer(5000), &Check { transaction: 3, ..Check::to(1) });
+    assert_eq!((agent.selected(Component::Rtp), events(&mut agent)), (Some(peer(5001)), vec![nominated(peer(5001))]));
 }
 
 #[test]
