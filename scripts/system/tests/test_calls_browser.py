@@ -54,16 +54,16 @@ def talk(world, role):
     bridge = Bridge(world)
     result = run_page(world, page="call.html", signal=bridge, role=role, listen=SECONDS + 1)
     assert "error" not in result, (result, bridge.told)
+    counted = bridge.proxy.ask("query", call_id="call")["tags"]
     for secret in ("fingerprint", "candidate", "ice-ufrag", "crypto", "SAVP"):
         assert secret not in bridge.told, bridge.told
     assert result["connected_ms"] < 3000 and result["srtpCipher"], result
-    assert result["packetsReceived"] >= 0.95 * PACKETS and result["totalAudioEnergy"] > 0, result
+    assert result["packetsReceived"] >= 0.95 * PACKETS and result["totalAudioEnergy"] > 0, (result, counted)
     plain = bridge.plain
-    assert len(plain.payloads) >= 0.95 * PACKETS, (result, len(plain.payloads))
+    assert len(plain.payloads) >= 0.95 * PACKETS, (result, len(plain.payloads), counted)
     assert plain.types == {0}, plain.types
     assert len(set(plain.heard())) > 10, "the browser's sound is silence"
     assert plain.reports, "no report of the browser's came through"
-    counted = bridge.proxy.ask("query", call_id="call")["tags"]
     for tag in ("a", "b"):
         stats = counted[tag]["medias"][0]["streams"][0]["stats"]
         assert stats["packets"] >= 0.95 * PACKETS, counted
