@@ -133,6 +133,21 @@ fn a_rollover_counter_that_was_missed_is_found() {
     }
 }
 
+/// Forged packets between authentic ones bring no search about: it is for streams that are lost.
+#[test]
+fn a_counter_is_searched_for_only_after_failures_in_a_row() {
+    let (mut sender, mut receiver) = pair(&master(Suite::Aes128CmSha1_80, 1));
+    let mut wires = (1..10).map(|n| protect(&mut sender, Kind::Rtp, &rtp(5, n * 100, 20)).unwrap());
+    let mut forged = wires.next().unwrap();
+    forged[20] ^= 1;
+    assert!(unprotect(&mut receiver, Kind::Rtp, &forged).is_err());
+    assert!(unprotect(&mut receiver, Kind::Rtp, &wires.next().unwrap()).is_ok());
+    // A turn of the sequence number later: the first failure in a row, so nobody looks.
+    let turns = [20_000, 50_000, 10_000, 40_000, 3_000_u16];
+    let late = turns.map(|n| protect(&mut sender, Kind::Rtp, &rtp(5, n, 20)).unwrap());
+    assert_eq!(unprotect(&mut receiver, Kind::Rtp, &late[2]), Err(SrtpError::Authentication));
+}
+
 /// Looking for another counter must not open a way for packets of the past.
 #[test]
 fn a_search_for_the_counter_takes_no_old_packet() {

@@ -75,6 +75,30 @@ fn a_peer_that_begins_anew_with_its_new_key_is_understood() {
     }
 }
 
+/// A new key makes any index new, but only until the first packet of it was taken.
+#[test]
+fn the_search_after_a_new_key_takes_no_packet_twice() {
+    for suite in Suite::ALL {
+        let (mut sender, mut receiver) = turned(suite);
+        sender.rekey(&master(suite, 2), Streams::Keep);
+        receiver.rekey(&master(suite, 2), Streams::Keep);
+        let mut taken = Vec::new();
+        for sequence in [500, 30_000, 60_000, 20_000_u16] {
+            let wire = protect(&mut sender, Kind::Rtp, &rtp(5, sequence, 20)).unwrap();
+            assert!(unprotect(&mut receiver, Kind::Rtp, &wire).is_ok(), "{suite}");
+            taken.push(wire);
+        }
+        let mut forged = taken[3].clone();
+        forged[3] ^= 1;
+        for _ in 0..40 {
+            assert!(unprotect(&mut receiver, Kind::Rtp, &forged).is_err());
+            for wire in &taken {
+                assert!(unprotect(&mut receiver, Kind::Rtp, wire).is_err(), "{suite}: taken twice");
+            }
+        }
+    }
+}
+
 /// Its keystream must not begin anew.
 #[test]
 fn the_same_key_again_changes_nothing() {
