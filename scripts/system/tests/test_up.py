@@ -83,6 +83,16 @@ def up_refuses(world):
     assert "lisen" in started.output() and "Nothing was started" in started.output(), started.output()
 
 
+@test("up starts nothing when a directory of its own cannot be made")
+def up_without_directory(world):
+    (world.directory / "plain").write_text("")
+    raceway = Raceway(world, {"node": {"state_dir": str(world.directory / "plain" / "state")}}, start=False)
+    environment = {"CARGO_TARGET_DIR": str(world.binaries.parent), "CARGO_NET_OFFLINE": "true"}
+    started = world.start("up", world.net.relay.command(SCRIPTS / "up", "--config", raceway.file), environment=environment)
+    assert started.wait(150) != 0
+    assert "plain is not a directory" in started.output() and "Nothing was started" in started.output(), started.output()
+
+
 @test("up with a configuration file that is not there says so")
 def up_without_file(world):
     started = world.start("up", [SCRIPTS / "up", "--config", world.directory / "none.toml"])
@@ -91,13 +101,14 @@ def up_without_file(world):
 
 @test("up ends when a program does not start", seconds=200)
 def up_cannot_start(world):
-    (world.directory / "plain").write_text("")
-    raceway = Raceway(world, {"node": {"state_dir": str(world.directory / "plain" / "state")}}, start=False)
+    # What the check before a start cannot see: the file of credentials is none.
+    (world.directory / "own" / "credentials.toml").mkdir(parents=True)
+    raceway = Raceway(world, {"node": {"state_dir": str(world.directory / "own")}}, start=False)
     environment = {"CARGO_TARGET_DIR": str(world.binaries.parent), "CARGO_NET_OFFLINE": "true"}
     command = world.net.relay.command(SCRIPTS / "up", "--config", raceway.file)
     started = world.start("up", command, environment=environment)
     assert started.wait(150) == 1, started.output()
-    assert "plain/state: " in started.output(), started.output()
+    assert "own/credentials.toml" in started.output(), started.output()
     assert "raceway-control did not start" in started.output() and "Stopped" in started.output(), started.output()
 
 

@@ -17,8 +17,8 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use layout::{
-    BODY_MAX, Buckets, CHANNEL_V4, CHANNEL_V6, Counts, Expected, HEAD_V4, HEAD_V6, Heard, Listening, Origin, PERIOD, Pattern,
-    STAMP, State, Stranger, Stream, bucket, fold, halves,
+    BODY_MAX, Buckets, CHANNEL_V4, CHANNEL_V6, Counts, Expected, HEAD_V4, HEAD_V6, Heard, Listening, Origin, PERIOD,
+    Pattern, STAMP, State, Stranger, Stream, bucket, fold, halves,
 };
 
 #[map]
