@@ -69,8 +69,13 @@ pub fn sessions(records: &[Record]) -> Option<String> {
         "active: resident octets",
         "kernel octets",
     ]);
+    let mut when = String::new();
     for record in records {
         let Outcome::Sessions { subject, made, seconds, cost, took, idle, active } = &record.outcome else { continue };
+        // These take seconds, so they are measured anew by themselves.
+        if record.setting != records[0].setting {
+            when = format!("This table: commit {}. ", record.setting.commit);
+        }
         let each = cost.threads_ns as f64 / *made as f64;
         let took = TOLD.map(|q| whole(took.at(q).map(|ns| ns as f64 / 1e3)));
         let memory = |memory: &Memory| [memory.resident, memory.kernel].map(|octets| whole(Some(octets as f64)));
@@ -84,7 +89,7 @@ pub fn sessions(records: &[Record]) -> Option<String> {
     }
     (!table.is_empty()).then(|| {
         format!(
-            "### Allocations and calls\n\n{table}\nA session is an allocation (two requests, as clients do without a \
+            "### Allocations and calls\n\n{table}\n{when}A session is an allocation (two requests, as clients do without a \
              nonce), or a call offered and answered on rtpengine. How long it takes: at {PER_SECOND} a second, counted \
              from when it was to begin. Active: with a channel. Resident: growth of the server's processes; Raceway's \
              tables are there from the start. Kernel: growth of `SUnreclaim` of the machine, sockets mostly.\n"

@@ -48,9 +48,9 @@ pub struct Cost {
     pub system_ns: u64,
     /// Of `threads_ns`: in NAPI threads, which do what soft interrupts do without them.
     pub soft_ns: u64,
-    /// Time that a hypervisor kept any of this machine's cores from running when they had something to do.
-    #[serde(default)]
-    pub stolen_ns: u64,
+    /// Time that a hypervisor kept any of this machine's cores from running when they had something to do. Absent in
+    /// records from before it was read.
+    pub stolen_ns: Option<u64>,
     /// Length of the stretch.
     pub wall_ns: u64,
 }
@@ -65,7 +65,8 @@ impl Cost {
     /// Share of the time that a hypervisor took away, of whichever core.
     #[must_use]
     pub fn stolen(&self) -> f64 {
-        self.stolen_ns as f64 / self.wall_ns.max(1) as f64
+        let of_the_core = self.core_by_kind_ns.get("steal").copied();
+        self.stolen_ns.or(of_the_core).unwrap_or(0) as f64 / self.wall_ns.max(1) as f64
     }
 }
 
@@ -115,7 +116,7 @@ fn core_times(label: &str) -> Result<[u64; 8]> {
 /// What happened between two readings.
 #[must_use]
 pub fn between(before: &Reading, after: &Reading) -> Cost {
-    let stolen_ns = after.stolen_ns.saturating_sub(before.stolen_ns);
+    let stolen_ns = Some(after.stolen_ns.saturating_sub(before.stolen_ns));
     let mut cost = Cost { wall_ns: (after.at - before.at).as_nanos() as u64, stolen_ns, ..Cost::default() };
     let mut idle = 0;
     for (column, name) in COLUMNS.iter().enumerate() {
