@@ -263,10 +263,7 @@ impl Waiting {
     fn answer(self, outcome: Result<Reply, Refusal>, clocks: Clocks) {
         let mut warnings = self.warnings;
         let response = match outcome {
-            Ok(Reply::Sdp { sdp, warnings: told }) => {
-                warnings.extend(told);
-                body(Body { sdp: Some(sdp), ..Body::default() })
-            }
+            Ok(Reply::Sdp(sdp)) => body(Body { sdp: Some(sdp), ..Body::default() }),
             Ok(Reply::Deleted(_)) if self.fast => Response::ok(),
             Ok(Reply::Deleted(view)) => told(&view, clocks),
             Ok(Reply::Done) => Response::ok(),

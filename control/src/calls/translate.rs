@@ -129,7 +129,6 @@ fn options(said: ng::Options, warnings: &mut Vec<String>) -> media::Options {
         delete_delay: said.delete_delay,
         remove_media: said.remove_media,
         attributes: said.attributes.into_iter().map(attribute).collect(),
-        ..media::Options::default()
     }
 }
 
@@ -214,7 +213,6 @@ fn sdes(said: said::Sdes, warnings: &mut Vec<String>) -> media::Sdes {
         recrypt: said.recrypt,
         pad: said.pad,
         prefer: said.prefer,
-        ..media::Sdes::default()
     }
 }
 

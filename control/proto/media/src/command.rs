@@ -118,13 +118,8 @@ pub enum Toggle {
 /// What a command came to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// Of an offer or answer.
-    Sdp {
-        /// What the other side is to get.
-        sdp: Vec<u8>,
-        /// Flags that were understood and not honoured, for people.
-        warnings: Vec<String>,
-    },
+    /// Of an offer or answer: the SDP that the other side is to get.
+    Sdp(Vec<u8>),
     /// Of a delete: the call as it was at the end.
     Deleted(Box<CallView>),
     /// Of the others.

@@ -1,4 +1,5 @@
-//! What a command asks for beyond its SDP. Every field is "not said" by default; the names are those of the ng protocol.
+//! What a command asks for beyond its SDP, as far as it changes anything. Every field is "not said" by default; the names are
+//! those of the ng protocol. What becomes of flags that change nothing is in the tables of whoever reads the command.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -31,8 +32,6 @@ pub struct Options {
     pub ice_reject: bool,
     /// ICE lite.
     pub ice_lite: Option<IceLite>,
-    /// Trickle ICE.
-    pub trickle: bool,
     /// Role in DTLS, or none.
     pub dtls: Option<Dtls>,
     /// Opportunistic SRTP (RFC 8643).
@@ -51,18 +50,12 @@ pub struct Options {
     pub media_handover: bool,
     /// The sender's address is not where it wants to receive: nothing is learned.
     pub asymmetric: bool,
-    /// The default; ends an earlier `asymmetric`.
-    pub symmetric: bool,
     /// Nothing is learned.
     pub no_port_latching: bool,
-    /// Addresses are learned again on a re-offer.
-    pub port_latching: bool,
     /// Both legs are told to be inactive.
     pub inactive: bool,
     /// Every m-line gets an identification.
     pub generate_mid: bool,
-    /// The other side's ports are made anew.
-    pub reset: bool,
     /// DTMF of who sent the SDP is dropped.
     pub block_dtmf: bool,
     /// DTMF of who sent the SDP is told.
@@ -77,10 +70,6 @@ pub struct Options {
     pub remove_media: Vec<String>,
     /// Attributes that are added, removed, substituted.
     pub attributes: Vec<(Scope, AttributeChange)>,
-    /// BUNDLE (RFC 9143).
-    pub bundle: Bundle,
-    /// Flags that say how a dialogue is meant.
-    pub dialogue: Dialogue,
 }
 
 /// What of the session part is made ours.
@@ -202,18 +191,12 @@ pub struct Sdes {
     pub order: Vec<Suite>,
     /// No suite is added to those that were offered.
     pub nonew: bool,
-    /// Keys are not made anew on a re-offer.
-    pub fixed: bool,
     /// Keys are written with base64 padding.
     pub pad: bool,
-    /// Keys are written with their lifetime.
-    pub lifetime: bool,
     /// Of several suites our order decides.
     pub prefer: bool,
     /// Each side has keys of its own.
     pub recrypt: bool,
-    /// Parameters that switch off a part of SRTP.
-    pub unprotected: bool,
 }
 
 /// `rtcp-mux` (RFC 5761).
@@ -238,38 +221,6 @@ pub enum RtcpAttribute {
     None,
     /// With the address.
     Full,
-}
-
-/// `bundle` (RFC 9143).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bundle {
-    /// Accepted from who offered.
-    pub accept: bool,
-    /// Offered.
-    pub offer: bool,
-    /// Offered with bundle-only.
-    pub require: bool,
-    /// Refused unless taken whole.
-    pub strict: bool,
-    /// Refused.
-    pub reject: bool,
-}
-
-/// Flags about the dialogue that change nothing here, kept to be told so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dialogue {
-    /// `directional`.
-    pub directional: bool,
-    /// `bidirectional`.
-    pub bidirectional: bool,
-    /// `unidirectional`.
-    pub unidirectional: bool,
-    /// `early-media`.
-    pub early_media: bool,
-    /// `original-sendrecv`.
-    pub original_sendrecv: bool,
-    /// `block-egress`.
-    pub block_egress: bool,
 }
 
 /// Where an attribute is changed (`sdp-attr`).

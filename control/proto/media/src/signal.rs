@@ -229,22 +229,6 @@ pub(crate) fn mark(receiver: &mut Party, options: &Options) {
     }
 }
 
-/// Flags that are understood and not honoured.
-pub(crate) fn warnings(options: &Options) -> Vec<String> {
-    let bundle = options.bundle;
-    let not_honoured = [
-        (options.trickle, "trickle: our candidates are all there at once, and those of the other side are not needed"),
-        (options.sdes.lifetime, "SDES-lifetime: keys are written without lifetime"),
-        (options.sdes.unprotected, "SDES: SRTP is always encrypted and authenticated"),
-        (options.port_latching, "port-latching: an address that stays the same is not learned again"),
-        (options.reset, "reset: ports stay"),
-        (bundle.accept || bundle.offer || bundle.require || bundle.strict, "bundle: BUNDLE is removed"),
-        (options.dialogue.unidirectional, "unidirectional: media passes both ways"),
-        (options.dialogue.block_egress, "block-egress: not supported"),
-    ];
-    not_honoured.into_iter().filter(|(is_set, _)| *is_set).map(|(_, text)| text.to_owned()).collect()
-}
-
 impl Context<'_> {
     /// Protocol that the other side is offered.
     pub fn out_protocol(&self, protocol: Protocol, options: &Options, line: usize) -> Result<Protocol, Refusal> {

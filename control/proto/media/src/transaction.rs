@@ -12,7 +12,7 @@ use crate::event::{Ended, Event};
 use crate::measured::{Live, Measurements};
 use crate::plan::Plan;
 use crate::refusal::{Refusal, RelayReason};
-use crate::signal::{Context, check_name, warnings};
+use crate::signal::{Context, check_name};
 use crate::{answer, change, limits, offer, view};
 
 /// What was asked of the relay and waits for its word.
@@ -147,11 +147,11 @@ impl Calls {
             Command::Offer(offer) => {
                 call.ends_at = None;
                 let sdp = offer::offer(&mut context, call, offer)?;
-                Ok(Reply::Sdp { sdp, warnings: warnings(&offer.options) })
+                Ok(Reply::Sdp(sdp))
             }
             Command::Answer(answer) => {
                 let sdp = answer::answer(&mut context, call, answer)?;
-                Ok(Reply::Sdp { sdp, warnings: warnings(&answer.options) })
+                Ok(Reply::Sdp(sdp))
             }
             Command::Change(change) => change::change(call, change).map(|()| Reply::Done),
             Command::Delete(_) => Ok(Reply::Done),

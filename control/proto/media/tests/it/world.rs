@@ -193,7 +193,7 @@ impl World {
 
 pub fn text(outcome: Result<Reply, Refusal>) -> String {
     match outcome {
-        Ok(Reply::Sdp { sdp, .. }) => String::from_utf8(sdp).unwrap(),
+        Ok(Reply::Sdp(sdp)) => String::from_utf8(sdp).unwrap(),
         other => panic!("{other:?}"),
     }
 }
