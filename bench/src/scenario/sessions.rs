@@ -40,11 +40,11 @@ pub fn run(stage: &mut Stage, subject: Subject) -> Result<()> {
     callers.make(FIRST, false, Pace::default())?;
 
     let memory = Memory::read(&pids)?;
-    let before = read(bench.topology.relay_core, &pids, bench.napi())?;
+    let before = read(bench.topology.relay_core, bench.topology.far_core, &pids, bench.napi())?;
     let began = Instant::now();
     let made = callers.make(FAST, false, Pace::default())?.len();
     let seconds = began.elapsed().as_secs_f64();
-    let cost = between(&before, &read(bench.topology.relay_core, &pids, bench.napi())?);
+    let cost = between(&before, &read(bench.topology.relay_core, bench.topology.far_core, &pids, bench.napi())?);
     ensure!(made == FAST, "{made} of {FAST} sessions were made");
 
     let took = Delays::of_durations(callers.make(PACED, false, Pace::PerSecond(PER_SECOND))?)?;

@@ -48,7 +48,7 @@ pub struct Cost {
     pub system_ns: u64,
     /// Of `threads_ns`: in NAPI threads, which do what soft interrupts do without them.
     pub soft_ns: u64,
-    /// Time that a hypervisor kept any of this machine's cores from running when they had something to do. Absent in
+    /// Time that a hypervisor kept the relay's core, and the far one, from running when they had something to do. Absent in
     /// records from before it was read.
     pub stolen_ns: Option<u64>,
     /// Length of the stretch.
@@ -62,7 +62,7 @@ impl Cost {
         self.core_ns.saturating_sub(self.threads_ns) as f64 / self.wall_ns.max(1) as f64
     }
 
-    /// Share of the time that a hypervisor took away, of whichever core.
+    /// Share of the time that a hypervisor took away, of either core.
     #[must_use]
     pub fn stolen(&self) -> f64 {
         let of_the_core = self.core_by_kind_ns.get("steal").copied();
@@ -70,8 +70,9 @@ impl Cost {
     }
 }
 
-/// Reads the core's and the threads' counters. Threads of a process are found anew each time.
-pub fn read(core: usize, pids: &[i32], napi: &[i32]) -> Result<Reading> {
+/// Reads the relay's core's and the threads' counters, and what was stolen of it and of the far core. Threads of a process
+/// are found anew each time.
+pub fn read(core: usize, far_core: usize, pids: &[i32], napi: &[i32]) -> Result<Reading> {
     let mut threads = BTreeMap::new();
     for pid in pids {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).context("a process of the relay is gone")?;
@@ -85,8 +86,9 @@ pub fn read(core: usize, pids: &[i32], napi: &[i32]) -> Result<Reading> {
     for tid in napi {
         insert(&mut threads, *tid, true);
     }
-    let (at, [.., stolen_ns]) = (Instant::now(), core_times("cpu ")?);
-    Ok(Reading { at, core: core_times(&format!("cpu{core} "))?, stolen_ns, threads })
+    let (at, core, [.., stolen_far]) = (Instant::now(), core_times(core)?, core_times(far_core)?);
+    let [.., stolen] = core;
+    Ok(Reading { at, core, stolen_ns: stolen + stolen_far, threads })
 }
 
 fn insert(threads: &mut BTreeMap<i32, Thread>, tid: i32, napi: bool) {
@@ -102,10 +104,11 @@ fn insert(threads: &mut BTreeMap<i32, Thread>, tid: i32, napi: bool) {
     threads.insert(tid, Thread { name: name.to_owned(), ran_ns, ticks: [field(14), field(15)], napi });
 }
 
-/// Nanoseconds by column of a line of `/proc/stat`.
-fn core_times(label: &str) -> Result<[u64; 8]> {
+/// Nanoseconds of a core by column of `/proc/stat`.
+fn core_times(core: usize) -> Result<[u64; 8]> {
     let stat = fs::read_to_string("/proc/stat")?;
-    let line = stat.lines().find_map(|line| line.strip_prefix(label)).context("no such core")?;
+    let label = format!("cpu{core} ");
+    let line = stat.lines().find_map(|line| line.strip_prefix(&label)).context("no such core")?;
     let mut times = [0; 8];
     for (time, field) in times.iter_mut().zip(line.split_whitespace()) {
         *time = field.parse::<u64>()? * NS_PER_TICK;

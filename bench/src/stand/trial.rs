@@ -112,9 +112,9 @@ impl Stand<'_> {
     pub fn trial(&mut self, generator: &mut dyn Sender, rate: u64, time: Duration) -> Result<Trial> {
         for _ in 0..ATTEMPTS {
             self.forget()?;
-            let before = read(self.topology.relay_core, &self.pids, self.napi)?;
+            let before = read(self.topology.relay_core, self.topology.far_core, &self.pids, self.napi)?;
             let sent = generator.send(rate, time, self.topology.far_core)?;
-            let after = read(self.topology.relay_core, &self.pids, self.napi)?;
+            let after = read(self.topology.relay_core, self.topology.far_core, &self.pids, self.napi)?;
             std::thread::sleep(DRAIN);
             // A generator that was kept from running says nothing about anybody else.
             if sent.time * 2 > time {
