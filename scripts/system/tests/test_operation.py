@@ -169,6 +169,18 @@ def bad_configuration(world):
     refused_configuration(world, {"turn.policy": {"allow_peers": ["10.0.0.0/33"]}}, "allow_peers", "10.0.0.0/33")
 
 
+@test("a directory that this account cannot write to is refused before anything starts")
+def foreign_directory(world):
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+    world.directory.chmod(0o755)
+    own = {"node": {"state_dir": str(world.directory / "state"), "run_dir": str(world.directory / "run")}}
+    file = configuration(world.directory, merged(BASE, own))
+    check = (world.binaries / "raceway-control", "--check", "--config", file)
+    done = subprocess.run(world.net.relay.command(*nobody, *check), capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2 and f"{world.directory} cannot be written to" in done.stderr, done.stdout + done.stderr
+    assert "run_dir" in done.stderr and not (world.directory / "state").exists(), done.stderr
+
+
 @test("an address that is not here is refused before anything starts")
 def foreign_address(world):
     refused_configuration(world, {"turn": {"listen": ["198.51.100.7:3478"]}}, "listen", "198.51.100.7")
