@@ -59,12 +59,8 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
     /// Authenticates and decrypts what is SRTP, all of it together.
     fn open<I: Buffers<Buffer = B>>(&mut self, io: &mut I) {
         let legs = &mut self.legs;
-        let mut secured = ArrayVec::<usize, LEG_BATCH>::new();
-        for (at, packet) in self.waiting.iter().enumerate() {
-            if legs.get(packet.leg).is_some_and(|leg| matches!(leg.receive, Secured::Srtp { .. })) {
-                secured.push(at);
-            }
-        }
+        let secured: ArrayVec<usize, LEG_BATCH> =
+            self.waiting.iter().enumerate().filter(|(_, packet)| is_secured(legs, packet)).map(|(at, _)| at).collect();
         if secured.is_empty() {
             return;
         }
