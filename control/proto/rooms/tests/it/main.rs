@@ -1,0 +1,5 @@
+//! What a token grants, and what becomes of rooms.
+
+mod corpus;
+mod rooms;
+mod tokens;
