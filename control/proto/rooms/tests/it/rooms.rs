@@ -260,3 +260,41 @@ proptest! {
         }
     }
 }
+
+/// Every code that a client may get stands in the table of `docs/rooms.md`, with its status.
+#[test]
+fn the_document_has_every_code() {
+    use raceway_rooms::{FragmentError, NameError, TokenError};
+    let text = include_str!("../../../../../docs/rooms.md");
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| 4") || line.starts_with("| 5")).collect();
+    let refusals = [
+        Refusal::NoToken,
+        Refusal::Token(TokenError::Unknown),
+        Refusal::Token(TokenError::Expired(1)),
+        Refusal::NoGrant { what: "publish", room: room("r") },
+        Refusal::Name(NameError::Empty { what: "room name" }),
+        Refusal::NoRoom(room("r")),
+        Refusal::Gone("track"),
+        Refusal::Full { what: "rooms", most: 1 },
+        Refusal::Publishes(String::new()),
+        Refusal::Exists(room("r")),
+        Refusal::Method("POST"),
+        Refusal::Type("application/sdp"),
+        Refusal::Long(1),
+        Refusal::NoEntityTag,
+        Refusal::EntityTag(String::new()),
+        Refusal::Description(String::new()),
+        Refusal::Fragment(FragmentError::Encoding),
+        Refusal::Message(String::new()),
+        Refusal::Later("now"),
+    ];
+    let mut codes = 0;
+    for refusal in refusals {
+        let row = rows.iter().find(|row| row.contains(&format!("`{}`", refusal.code())));
+        let row = row.unwrap_or_else(|| panic!("{} is not in the table", refusal.code()));
+        assert!(row.starts_with(&format!("| {} |", refusal.status())), "{row}: {}", refusal.status());
+        codes += 1;
+    }
+    let cells = rows.iter().map(|row| row.split('|').nth(2).map_or(0, |cell| cell.matches('`').count() / 2));
+    assert_eq!(cells.sum::<usize>(), codes, "and no other");
+}
