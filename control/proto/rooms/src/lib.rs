@@ -9,6 +9,7 @@ mod grants;
 mod http;
 pub mod limits;
 mod name;
+pub mod negotiation;
 mod refusal;
 mod room;
 mod rooms;

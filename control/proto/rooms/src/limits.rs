@@ -40,3 +40,16 @@ pub const METADATA_MAX: usize = 1024;
 
 /// Entity tags in one `If-Match`.
 pub const ENTITY_TAGS_MAX: usize = 16;
+
+/// Encodings of one track.
+pub const ENCODINGS_MAX: usize = 4;
+
+/// Media sections of the connection by which a participant receives: tracks that it gets at a time. An offer of as many has
+/// some 100 KiB.
+pub const PLACES_MAX: usize = 128;
+
+/// Octets of the name of a media section or of an encoding: what a one-byte header extension carries (RFC 8285 section 4.2).
+pub const MID_MAX: usize = 16;
+
+/// Octets of what a party says of a codec.
+pub const PARAMETERS_MAX: usize = 256;

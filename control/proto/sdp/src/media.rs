@@ -62,6 +62,12 @@ impl Direction {
 pub struct MediaSection<'a>(pub(crate) Section<'a>);
 
 impl<'a> MediaSection<'a> {
+    /// The m-line, without `m=`.
+    #[must_use]
+    pub fn line(&self) -> &str {
+        self.0.lines.first().map_or("", |line| line.value())
+    }
+
     /// Its lines.
     #[must_use]
     pub const fn section(&self) -> &Section<'a> {

@@ -16,14 +16,14 @@ fn kept() -> Vec<Vec<u8>> {
 #[test]
 fn the_corpus_is_read_without_a_fault() {
     let kept = kept();
-    assert_eq!(kept.len(), 6);
+    assert_eq!(kept.len(), 9);
     kept.iter().for_each(|octets| fuzz(octets));
 }
 
 proptest! {
     #[test]
     fn what_is_kept_and_then_damaged_is_read_without_a_fault(
-        which in 0..6_usize,
+        which in 0..9_usize,
         damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
         cut in any::<prop::sample::Index>(),
     ) {

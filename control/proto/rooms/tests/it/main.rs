@@ -1,5 +1,6 @@
-//! What a token grants, and what becomes of rooms.
+//! What a token grants, what becomes of rooms, and how media is agreed on.
 
 mod corpus;
+mod negotiation;
 mod rooms;
 mod tokens;
