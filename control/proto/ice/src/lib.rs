@@ -40,3 +40,4 @@ pub use agent::{Agent, Discard, Event, Mode, Outcome, Role, Transmit};
 pub use candidate::{Candidate, CandidateKind, Component, TooManyCandidates, priority};
 pub use credentials::{Credentials, CredentialsError};
 pub use fuzz::fuzz;
+pub use message::addressed_to;

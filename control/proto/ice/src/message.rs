@@ -72,6 +72,15 @@ pub(crate) struct Message<'a> {
     pub unknown_count: usize,
 }
 
+/// The user fragment that a Binding request is addressed to: what USERNAME has before the colon (RFC 8445 section 7.2.2).
+/// Nothing of it is proven: it says only which agent to ask, where several share an address.
+#[must_use]
+pub fn addressed_to(datagram: &[u8]) -> Option<&str> {
+    let message = Message::parse(datagram).ok().filter(|message| message.class == Class::Request)?;
+    let fragment = message.username?.split(|octet| *octet == b':').next()?;
+    core::str::from_utf8(fragment).ok()
+}
+
 impl<'a> Message<'a> {
     /// Reads a datagram.
     ///

@@ -3,6 +3,7 @@
 //! Requests, tokens and time in; decisions, messages and events out. Media is elsewhere: a track here is a name, a kind
 //! and a state. What is said by whom is in `docs/rooms.md`.
 
+pub mod connections;
 mod fragment;
 mod fuzz;
 mod grants;

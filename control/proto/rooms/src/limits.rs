@@ -53,3 +53,12 @@ pub const MID_MAX: usize = 16;
 
 /// Octets of what a party says of a codec.
 pub const PARAMETERS_MAX: usize = 256;
+
+/// Connections at a time: two for each participant of a meeting.
+pub const CONNECTIONS_MAX: usize = 20_000;
+
+/// Addresses at which one client is known at a time: it moves, and answers from several while ICE chooses.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// How long a client may take from its description to its first check. People are asked for their camera before, not then.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,5 +1,6 @@
 //! What a token grants, what becomes of rooms, and how media is agreed on.
 
+mod connections;
 mod corpus;
 mod negotiation;
 mod rooms;
