@@ -199,6 +199,29 @@ impl<'a> ExtensionWriter<'a> {
         self.0.iter().all(|(id, data)| *id <= SHORT_ID_MAX && (1..=SHORT_MAX).contains(&data.len()))
     }
 
+    /// Where the data of element `number` (from 0, at most as many as there are) will be, from the extension's own four octets
+    /// on.
+    #[inline]
+    #[must_use]
+    pub fn place(&self, number: usize) -> Span {
+        let head = if self.is_short() { 1 } else { 2 };
+        let before = self.0.iter().take(number).map(|(_, data)| head + data.len()).sum::<usize>();
+        let start = 4 + before + head;
+        Span::new(start, start + self.0.get(number).map_or(0, |(_, data)| data.len()))
+    }
+
+    /// How many elements there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Writes the extension with its own four octets, in the shorter form if possible (section 4.1.2 lets forms be mixed where
     /// `extmap-allow-mixed` was agreed). How long it is: zero if there are no elements. Nothing if `out` is too short.
     #[inline]
@@ -294,6 +317,9 @@ mod tests {
             assert_eq!((length % 4, out[..2] == profile.to_be_bytes()), (0, true));
             let packet = packet(profile, &out[4..length]);
             assert_eq!(all(&packet), elements);
+            for (number, (_, data)) in elements.iter().enumerate() {
+                assert_eq!(writer.place(number).of(&out), *data);
+            }
             assert_eq!(writer.write(&mut out[..length - 1]), None, "no room");
         }
         assert_eq!(ExtensionWriter::default().write(&mut []), Some(0));

@@ -16,6 +16,11 @@ const Z: u8 = 0x01;
 /// References of a picture in flexible mode, at most (section 4.2: P_DIFF, "up to three times").
 pub const DIFFERENCES_MAX: usize = 3;
 
+/// Pictures of a group that are read. Encoders of three temporal layers repeat four.
+pub const GROUP_MAX: usize = 16;
+/// For each picture of a group, how many pictures back those are that it needs; zeros behind the last.
+pub type Group = ArrayVec<[u8; DIFFERENCES_MAX], GROUP_MAX>;
+
 /// The descriptor of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vp9 {
@@ -45,6 +50,9 @@ pub struct Vp9 {
     pub differences: ArrayVec<u8, DIFFERENCES_MAX>,
     /// Spatial layers of the stream, where the packet says so.
     pub layers: Option<u8>,
+    /// Pictures that repeat from this one on, with what they need, where the packet says so: always so, unless in flexible
+    /// mode. Nothing if they are more than [`GROUP_MAX`].
+    pub group: Option<Group>,
     /// Octets of the descriptor.
     pub length: u16,
 }
@@ -73,10 +81,10 @@ impl Vp9 {
         if first & (P | F) == P | F {
             at = read_differences(payload, at, &mut differences)?;
         }
-        let mut layers = None;
+        let (mut layers, mut group) = (None, None);
         if first & V != 0 {
             layers = Some((*payload.get(at)? >> 5) + 1);
-            at = skip_structure(payload, at)?;
+            (group, at) = read_structure(payload, at)?;
         }
         (at <= payload.len()).then_some(())?;
         Some(Self {
@@ -93,6 +101,7 @@ impl Vp9 {
             flexible: first & F != 0,
             differences,
             layers,
+            group,
             length: at as u16,
         })
     }
@@ -116,21 +125,28 @@ fn read_differences(payload: &[u8], mut at: usize, differences: &mut ArrayVec<u8
     }
 }
 
-/// Behind the scalability structure: sizes of layers, then pictures of a group with their references.
-fn skip_structure(payload: &[u8], mut at: usize) -> Option<usize> {
+/// Sizes of layers, then pictures of a group with their references; and where that ends.
+fn read_structure(payload: &[u8], mut at: usize) -> Option<(Option<Group>, usize)> {
     let head = *payload.get(at)?;
     at += 1;
     if head & 0x10 != 0 {
         at += 4 * (usize::from(head >> 5) + 1);
     }
-    if head & 0x08 != 0 {
-        let pictures = *payload.get(at)?;
-        at += 1;
-        for _ in 0..pictures {
-            at += 1 + usize::from(*payload.get(at)? >> 2 & 0x03);
-        }
+    if head & 0x08 == 0 {
+        return Some((None, at));
     }
-    (at <= payload.len()).then_some(at)
+    let pictures = usize::from(*payload.get(at)?);
+    at += 1;
+    let mut group = Group::new();
+    for _ in 0..pictures {
+        let count = usize::from(*payload.get(at)? >> 2 & 0x03);
+        let differences = payload.get(at + 1..at + 1 + count)?;
+        let mut picture = [0; DIFFERENCES_MAX];
+        picture.iter_mut().zip(differences).for_each(|(place, back)| *place = *back);
+        let _ = group.try_push(picture);
+        at += 1 + count;
+    }
+    Some(((1..=GROUP_MAX).contains(&pictures).then_some(group), at))
 }
 
 #[cfg(test)]
@@ -156,6 +172,7 @@ mod tests {
         let read = Vp9::read(&payload).expect("whole");
         assert!(read.is_key() && !read.flexible);
         assert_eq!((read.layers, read.base, read.length), (Some(2), Some((7, 3)), 18));
+        assert_eq!(read.group.as_deref(), Some(&[[2, 0, 0], [1, 0, 0]][..]));
         assert!((0..18).all(|cut| Vp9::read(&payload[..cut]).is_none()));
     }
 
