@@ -28,14 +28,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Section::Refused { .. } => None,
     };
     let formats: Vec<Format> = offered.sections.iter().filter_map(first).collect();
-    let tracks = || formats.iter().cloned().zip((1..).map(|track| stream(track * 10)));
     let sdp = match what.as_str() {
         "publish" => offered.answer_publisher(&ours, &[])?.sdp,
-        "play" => offered.answer_player(&ours, &tracks().collect::<Vec<_>>())?.sdp,
+        "play" => {
+            offered.answer_player(&ours, &[], &formats, |track| stream(10 * (track.unwrap_or(0) as u32 + 1)))?.sdp
+        }
         "offer" => {
             let mut places = Places::default();
-            for ((format, stream), track) in tracks().zip(1..) {
-                places.add(TrackId(track), &format, stream)?;
+            for (format, track) in formats.iter().zip(1..) {
+                places.add(TrackId(track), format, stream(10 * track))?;
             }
             places.offer(&ours)
         }

@@ -124,6 +124,13 @@ impl Connections {
         self.connections.is_empty()
     }
 
+    /// A random number, for what else nobody must guess.
+    pub(crate) fn draw(&mut self) -> u64 {
+        let mut octets = [0; 8];
+        (self.random)(&mut octets);
+        u64::from_be_bytes(octets)
+    }
+
     fn credentials(&mut self) -> Credentials {
         loop {
             let mut octets = [0; 24];

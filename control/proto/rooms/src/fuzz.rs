@@ -3,7 +3,7 @@
 use crate::fragment::Fragment;
 use crate::http::{Change, EntityTag};
 use crate::limits;
-use crate::negotiation::{Offered, Ours};
+use crate::negotiation::{Offered, Ours, Outgoing};
 use crate::signal::FromClient;
 use crate::token::Keys;
 
@@ -34,7 +34,8 @@ fn answers(offered: &Offered) {
         addresses: vec![core::net::SocketAddr::from(([192, 0, 2, 1], 7000))],
     };
     let publisher = offered.answer_publisher(&ours, &[]).map(|answer| (answer.sdp, answer.accepted.len()));
-    let player = offered.answer_player(&ours, &[]).map(|answer| (answer.sdp, answer.accepted.len()));
+    let stream = |_| Outgoing { ssrc: 1, rtx_ssrc: Some(2), cname: "c".to_owned(), msid: "m t".to_owned() };
+    let player = offered.answer_player(&ours, &[], &[], stream).map(|answer| (answer.sdp, answer.accepted.len()));
     for (sdp, accepted) in [publisher, player].into_iter().flatten() {
         let again = Offered::read(sdp.as_bytes()).expect("what is written can be read");
         assert_eq!(again.sections.len(), offered.sections.len());

@@ -9,6 +9,7 @@ mod fuzz;
 mod grants;
 mod http;
 pub mod limits;
+pub mod meetings;
 mod name;
 pub mod negotiation;
 mod refusal;

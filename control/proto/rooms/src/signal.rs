@@ -210,6 +210,8 @@ pub enum FromServer<'a> {
     },
     /// What it is to receive, all of it.
     Offer {
+        /// Which connection it is of: another number than before is another connection.
+        connection: u32,
         /// The offer.
         sdp: &'a str,
         /// What is in it.

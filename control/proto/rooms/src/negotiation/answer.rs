@@ -28,12 +28,14 @@ pub struct Received {
 pub struct Sent {
     /// Its identification.
     pub mid: String,
-    /// Which of those that were to be sent.
-    pub track: usize,
+    /// Which of those that there were; none fits yet, and one of the same codec may come.
+    pub track: Option<usize>,
     /// With the player's payload types.
     pub format: Format,
     /// By the player's ids.
     pub extensions: Vec<(u8, Extension)>,
+    /// What was announced.
+    pub stream: Outgoing,
 }
 
 /// An answer.
@@ -93,13 +95,20 @@ impl Offered {
         Ok(Answer { sdp: text.end(), accepted })
     }
 
-    /// The answer to a player: each section that receives gets the next track of its kind that it can decode.
+    /// The answer to a player: each section that receives gets the next track of its kind that it can decode. One for which there
+    /// is none waits for it, with the codec that a publisher would be asked for: a player does not ask twice.
     ///
     /// # Errors
     /// When no section receives.
-    pub fn answer_player(&self, ours: &Ours, tracks: &[(Format, Outgoing)]) -> Result<Answer<Sent>, Refusal> {
+    pub fn answer_player(
+        &self,
+        ours: &Ours,
+        preferred: &[Codec],
+        tracks: &[Format],
+        mut stream: impl FnMut(Option<usize>) -> Outgoing,
+    ) -> Result<Answer<Sent>, Refusal> {
         let mut text = self.begin(ours);
-        let (mut accepted, mut receives): (Vec<Sent>, bool) = (Vec::new(), false);
+        let mut accepted: Vec<Sent> = Vec::new();
         for section in &self.sections {
             let media = match section {
                 Section::Media(media) => media,
@@ -108,27 +117,25 @@ impl Offered {
                     continue;
                 }
             };
-            receives |= media.direction.receives();
-            let free = |track: usize| accepted.iter().all(|sent| sent.track != track);
-            let fits = |track: usize| media.formats.iter().find(|format| format.takes(&tracks[track].0));
-            let wanted = media.direction.receives();
-            let found =
-                (0..tracks.len()).filter(|track| wanted && free(*track)).find_map(|track| Some((track, fits(track)?)));
-            let format = found.map_or_else(|| &media.formats[0], |(_, format)| format);
+            let is_free = |track: &usize| accepted.iter().all(|sent| sent.track != Some(*track));
+            let fits = |track: usize| media.formats.iter().find(|format| format.takes(&tracks[track]));
+            let found = (0..tracks.len()).filter(is_free).find_map(|track| Some((track, fits(track)?)));
+            let format = found.map_or_else(|| choose(media, preferred), |(_, format)| format);
             let extensions: Vec<_> = media.extensions.iter().copied().filter(|(_, e)| !e.is_of_encodings()).collect();
             text.media(ours, media.is_audio, &media.mid, &[format], self.setup());
             text.formats(&[format]);
             text.extensions(&extensions);
-            match found {
-                Some((track, format)) => {
-                    text.word("sendonly");
-                    text.outgoing(&tracks[track].1.clone().for_format(format));
-                    accepted.push(Sent { mid: media.mid.clone(), track, format: format.clone(), extensions });
-                }
-                None => text.word("inactive"),
+            if !media.direction.receives() {
+                text.word("inactive");
+                continue;
             }
+            let track = found.map(|(track, _)| track);
+            let stream = stream(track).for_format(format);
+            text.word("sendonly");
+            text.outgoing(&stream);
+            accepted.push(Sent { mid: media.mid.clone(), track, format: format.clone(), extensions, stream });
         }
-        if !receives {
+        if accepted.is_empty() {
             return Err(Refusal::Description(
                 "nothing in the offer is received: a player's media is a=recvonly".to_owned(),
             ));

@@ -16,4 +16,5 @@ pub use codec::{Codec, Format};
 pub use extension::Extension;
 pub use offer::{Place, Places};
 pub use offered::{MediaOffer, Offered, Section};
+pub(crate) use text::candidate as host_candidate;
 pub use text::{Ours, Outgoing};

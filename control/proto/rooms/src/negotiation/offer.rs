@@ -18,6 +18,14 @@ pub struct Place {
     stream: Outgoing,
 }
 
+impl Place {
+    /// What was announced of its track.
+    #[must_use]
+    pub const fn stream(&self) -> &Outgoing {
+        &self.stream
+    }
+}
+
 /// The media sections of a connection. A media section is never taken away (RFC 3264 section 8), so they are as many as there
 /// were tracks at a time.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +57,12 @@ impl Places {
     pub fn remove(&mut self, track: TrackId) -> bool {
         let found = self.places.iter_mut().find(|place| place.track == Some(track));
         found.map(|place| place.track = None).is_some()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, at: usize) -> Option<&Place> {
+        self.places.get(at)
     }
 
     /// Where each track is: `a=mid` is the number.

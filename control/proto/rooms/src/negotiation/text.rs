@@ -161,7 +161,7 @@ impl Text {
 }
 
 /// A host candidate of RTP with RTCP (RFC 8839 section 5.1); addresses of one family are preferred in their order.
-fn candidate(index: usize, address: SocketAddr) -> String {
+pub(crate) fn candidate(index: usize, address: SocketAddr) -> String {
     let index = u32::try_from(index).unwrap_or(u32::MAX).min(255);
     // RFC 8445 section 5.1.2.1: type 126, IPv6 before IPv4 is left to the order of the addresses.
     let priority = (126 << 24) | ((65_535 - index) << 8) | 255;

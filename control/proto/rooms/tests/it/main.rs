@@ -2,6 +2,7 @@
 
 mod connections;
 mod corpus;
+mod meetings;
 mod negotiation;
 mod rooms;
 mod tokens;
