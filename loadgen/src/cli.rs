@@ -1,11 +1,15 @@
 //! The command line.
 
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use raceway_loadgen_core::Profile;
+use raceway_loadgen_core::call::Transport;
 use raceway_loadgen_core::expect::Expectations;
+use raceway_srtp::Suite;
 
 use crate::crew::BackEnd;
 use crate::target::Target;
@@ -33,6 +37,9 @@ pub enum Task {
     Sink(Sink),
     /// Allocates on a TURN server and runs media through it, both ways, between clients and peers of its own.
     Turn(Turn),
+    /// Makes calls through a relay that takes rtpengine's ng commands, and runs media through it, both ways, between parties of
+    /// its own.
+    Call(Call),
     /// Sends the RTP streams of a capture again, as they were sent: their times kept, SSRCs and addresses new.
     Replay(Replay),
     /// Searches for the most streams, or TURN clients, that a target carries, several times; or for what this generator sends
@@ -389,6 +396,63 @@ pub struct Turn {
     /// What all runs have.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// Options of `call`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Call {
+    /// The relay's ng port (UDP): HOST:PORT.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub ng: Target,
+    /// Calls, each with two parties of this generator; with --churn, as many at a time.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    pub calls: u32,
+    /// How the caller has its media: RTP/AVP, or RTP/SAVP for SRTP with keys in SDP.
+    #[arg(long, default_value_t, value_name = "PROTOCOL")]
+    pub offer_transport: Transport,
+    /// How the callee has its media.
+    #[arg(long, default_value_t, value_name = "PROTOCOL")]
+    pub answer_transport: Transport,
+    /// The suite of SRTP, as AEAD_AES_256_GCM.
+    #[arg(long, default_value = Suite::Aes128CmSha1_80.name(), value_parser = suite, value_name = "NAME")]
+    pub suite: Suite,
+    /// Calls begun each second, whatever became of those before; without, as fast as --window allows.
+    #[arg(long, value_name = "NUMBER")]
+    pub rate: Option<NonZeroU32>,
+    /// Commands that wait for their answers at a time, if there is no --rate.
+    #[arg(long, default_value = "32", value_name = "NUMBER")]
+    pub window: NonZeroU32,
+    /// No media: calls are set up, stay for --duration and are deleted.
+    #[arg(long)]
+    pub set_up_only: bool,
+    /// With --set-up-only: a call is deleted once it was answered, and made again, for as long as the run lasts.
+    #[arg(long)]
+    pub churn: bool,
+    /// With --churn: how long a call stays before it is deleted.
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub hold: Option<Duration>,
+    /// Address of this machine where callers are; without, the one from which the relay is reached.
+    #[arg(long, value_name = "ADDRESS")]
+    pub caller_address: Option<IpAddr>,
+    /// Address of this machine where callees are; without, that of the callers.
+    #[arg(long, value_name = "ADDRESS")]
+    pub callee_address: Option<IpAddr>,
+    /// An emulated link between all parties and the relay, both ways, as delay=20ms,jitter=5ms,loss=1%.
+    #[arg(long, value_name = "LIST")]
+    pub impair: Option<raceway_netem::Config>,
+    /// Streams to send.
+    #[command(flatten)]
+    pub shape: Streams,
+    /// What all runs have.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// A suite by its name.
+fn suite(text: &str) -> Result<Suite, String> {
+    let named = Suite::ALL.into_iter().find(|suite| suite.name().eq_ignore_ascii_case(text));
+    named.ok_or_else(|| format!("there are {}", Suite::ALL.map(Suite::name).join(", ")))
 }
 
 /// What TURN clients do.

@@ -1,6 +1,7 @@
 //! The shell of the generator: sockets, threads, clocks, the terminal. What streams are and what is made of them is in
 //! `raceway-loadgen-core`.
 
+pub mod call;
 pub mod capacity;
 pub mod cli;
 pub mod clock;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Parser;
 use raceway_loadgen::cli::{CapacityOf, Cli, Task};
 use raceway_loadgen::session::Interrupt;
-use raceway_loadgen::{capacity, replay, rtp, show, sink, turn};
+use raceway_loadgen::{call, capacity, replay, rtp, show, sink, turn};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,6 +29,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Rtp(options) => (show::Output::of(&options.common)?, rtp::run(options, &interrupt)?),
         Task::Sink(options) => (show::Output::of(&options.common)?, sink::run(options, &interrupt)?),
         Task::Turn(options) => (show::Output::of(&options.common)?, turn::run(options, &interrupt)?),
+        Task::Call(options) => (show::Output::of(&options.common)?, call::run(options, &interrupt)?),
         Task::Report(options) => return show::again(&options),
         Task::Replay(options) => (show::Output::of(&options.common)?, replay::run(options, &interrupt)?),
         Task::Capacity(options) => {

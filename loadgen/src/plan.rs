@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use raceway_loadgen_core::Identity;
 use raceway_loadgen_core::turn::{Credentials, Settings};
+use raceway_srtp::MasterKey;
 
 use crate::source::Source;
 use crate::target::Reach;
@@ -32,6 +33,25 @@ pub struct Port {
     pub client: Option<u32>,
     /// It is behind the emulated link, if there is one.
     pub impaired: bool,
+    /// Its media is SRTP with these.
+    pub keys: Option<Keys>,
+}
+
+impl Port {
+    /// A socket with plain media of nobody in particular.
+    #[must_use]
+    pub const fn new(fd: OwnedFd) -> Self {
+        Self { fd, client: None, impaired: false, keys: None }
+    }
+}
+
+/// Keys of a socket's media.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Of what is sent.
+    pub ours: MasterKey,
+    /// Of what arrives.
+    pub theirs: MasterKey,
 }
 
 /// A stream to send, and where it should arrive.

@@ -106,7 +106,7 @@ pub(crate) fn turn(outcomes: &[Outcome]) -> Option<TurnSummary> {
         refreshed: figures.refreshed,
         allocations_per_s: 0.0,
         failures: failures.collect(),
-        allocate: spread_us(&figures.allocate_us),
+        allocate: Spread::of_us(&figures.allocate_us),
     })
 }
 
@@ -133,26 +133,8 @@ fn rtcp(finding: &Finding) -> Option<RtcpSummary> {
             summary.goodbyes += figures.goodbyes;
         }
     }
-    summary.round_trip = spread_us(&round_trips?);
+    summary.round_trip = Spread::of_us(&round_trips?);
     (summary.sent + summary.received > 0).then_some(summary)
-}
-
-fn spread_us(histogram: &Histogram<u64>) -> Spread {
-    if histogram.is_empty() {
-        return Spread::default();
-    }
-    let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
-    Spread {
-        count: histogram.len(),
-        min_ms: histogram.min() as f64 / 1e3,
-        mean_ms: histogram.mean() / 1e3,
-        p50_ms: at(0.5),
-        p90_ms: at(0.9),
-        p99_ms: at(0.99),
-        p99_9_ms: at(0.999),
-        p99_99_ms: at(0.9999),
-        max_ms: histogram.max() as f64 / 1e3,
-    }
 }
 
 /// What was run, where and when.

@@ -95,7 +95,7 @@ impl Calls {
         let mut doors = Vec::new();
         for (at, address) in receive.iter().enumerate() {
             let plan = &mut plans[at % workers];
-            plan.ports.push(Port { fd: sockets::open_at(*address)?, client: None, impaired: false });
+            plan.ports.push(Port::new(sockets::open_at(*address)?));
             doors.push(plan.ports.len() as u32 - 1);
         }
         // No worker is without a socket.
@@ -106,7 +106,7 @@ impl Calls {
             let socket = call / calls_per_socket;
             let plan = &mut plans[door.unwrap_or(socket as usize) % workers];
             if call % calls_per_socket == 0 || door.is_some_and(|_| calls_per_socket > 1) {
-                plan.ports.push(Port { fd: sockets::open(from)?, client: None, impaired: false });
+                plan.ports.push(Port::new(sockets::open(from)?));
             }
             let port = plan.ports.len() as u32 - 1;
             let to = targets[call as usize % targets.len()];

@@ -28,7 +28,8 @@ pub fn run(options: Sink, interrupt: &Interrupt) -> Result<Report> {
     cores.truncate(addresses.len());
     let mut plans: Vec<Plan> = cores.iter().map(|_| Plan::default()).collect();
     for (at, address) in addresses.iter().enumerate() {
-        plans[at % cores.len()].ports.push(Port { fd: sockets::open_at(*address)?, client: None, impaired: true });
+        let fd = sockets::open_at(*address)?;
+        plans[at % cores.len()].ports.push(Port { impaired: true, ..Port::new(fd) });
     }
     let expectation = Expectation {
         run: None,

@@ -286,7 +286,7 @@ impl Streams<'_> {
 impl Plan {
     fn open(&mut self, address: IpAddr, client: Option<u32>) -> Result<u32> {
         let fd = sockets::open(address)?;
-        self.ports.push(Port { fd, client, impaired: client.is_some() });
+        self.ports.push(Port { client, impaired: client.is_some(), ..Port::new(fd) });
         Ok(self.ports.len() as u32 - 1)
     }
 }

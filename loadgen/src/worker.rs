@@ -7,6 +7,7 @@ mod departures;
 mod inbox;
 mod receivers;
 mod reporters;
+mod secure;
 mod terms;
 mod transports;
 
@@ -35,6 +36,7 @@ pub use clients::{Carried, Refusal, Settled, TurnFigures};
 use inbox::Inbox;
 pub use receivers::{Arriving, Expectation, Place, Receivers};
 use reporters::{Reporters, Way};
+use secure::Secure;
 pub use terms::{Control, Outcome, Report, Terms};
 use transports::Transports;
 
@@ -72,6 +74,7 @@ pub struct Worker<I> {
     plan: Plan,
     inbox: Inbox,
     access: Option<Access>,
+    secure: Secure,
     reporters: Reporters,
     senders: Vec<Outgoing>,
     transports: Transports,
@@ -115,6 +118,7 @@ impl<I: PacketIo> Worker<I> {
             io,
             senders: Vec::with_capacity(plan.streams.len()),
             transports: Transports::default(),
+            secure: Secure::new(&mut plan.ports),
             access: terms.impair.map(|config| Access::new(config, terms.seed)),
             inbox,
             reporters,

@@ -10,6 +10,7 @@ ensure_test_packages() {
     need sysctl procps
     need python3 python3
     need turnutils_uclient coturn
+    need rtpengine rtpengine-daemon
     need promtool prometheus
     need kamailio kamailio
     need sipp sip-tester

@@ -39,11 +39,15 @@ fn delay(report: &Report) -> Option<Spread> {
     Some(report.summary.delay).filter(|delay| delay.count != 0)
 }
 
+fn set_up(report: &Report) -> Option<Spread> {
+    report.call.as_ref().map(|call| call.set_up).filter(|set_up| set_up.count != 0)
+}
+
 fn received(report: &Report, count: u64) -> Option<f64> {
     (report.summary.received.packets != 0).then_some(count as f64)
 }
 
-static METRICS: [Metric; 25] = [
+static METRICS: [Metric; 29] = [
     metric("loss", Kind::Share, |r| {
         let any = r.summary.received.packets + r.summary.lost != 0;
         any.then_some(r.summary.loss_ratio * 100.0)
@@ -73,7 +77,14 @@ static METRICS: [Metric; 25] = [
     metric("mos_min", Kind::Score, |r| r.streams.mos.map(|mos| mos.min)),
     metric("pps", Kind::Count, |r| Some(r.summary.received_pps)),
     metric("bps", Kind::Count, |r| Some(r.summary.received_bps)),
-    metric("failures", Kind::Count, |r| r.turn.as_ref().map(|turn| turn.failures.values().sum::<u64>() as f64)),
+    metric("unauthentic", Kind::Count, |r| received(r, r.summary.received.unauthentic)),
+    metric("failures", Kind::Count, |r| {
+        let failures = r.turn.as_ref().map(|turn| &turn.failures).or(r.call.as_ref().map(|call| &call.failures));
+        failures.map(|failures| failures.values().sum::<u64>() as f64)
+    }),
+    metric("set_up", Kind::Count, |r| r.call.as_ref().map(|call| call.set_up_per_s)),
+    metric("set_up_p50", Kind::Time, |r| set_up(r).map(|set_up| set_up.p50_ms)),
+    metric("set_up_p99", Kind::Time, |r| set_up(r).map(|set_up| set_up.p99_ms)),
     metric("allocate_p99", Kind::Time, |r| {
         r.turn.as_ref().map(|turn| turn.allocate).filter(|allocate| allocate.count != 0).map(|allocate| allocate.p99_ms)
     }),

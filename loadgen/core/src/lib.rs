@@ -2,6 +2,7 @@
 //!
 //! Everything here takes octets and a time and returns decisions. `raceway-loadgen` is the shell around it.
 
+pub mod call;
 pub mod capacity;
 pub mod expect;
 pub mod limits;

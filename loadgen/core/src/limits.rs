@@ -51,3 +51,7 @@ pub const CANDIDATES_MAX: usize = 1 << 17;
 pub const STREAM_PACKETS_MIN: usize = 10;
 /// Shortest time after which a capture begins again.
 pub const PERIOD_MIN: Duration = Duration::from_millis(1);
+/// Calls of a run. About 600 octets each, and a socket for each party if media flows.
+pub const CALLS_MAX: u32 = 200_000;
+/// Reasons why commands fail that are told apart.
+pub const REASONS_MAX: usize = 32;

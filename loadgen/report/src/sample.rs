@@ -7,8 +7,8 @@ use raceway_loadgen_core::expect::Expectations;
 use raceway_loadgen_core::quality::{Band, Rating};
 use raceway_loadgen_core::receive::{Arrival, Content, Place, Timing};
 use raceway_loadgen_core::report::{
-    Delay, Effort, Interval, Machine, Outcome, Received, Reference, Report, RtcpSummary, Run, Spread, StreamReport,
-    Streams, Summary, Totals, TurnSummary, Validity,
+    CallSummary, CurvePoint, Delay, Effort, Interval, Machine, Outcome, Received, Reference, Report, RtcpSummary, Run,
+    Spread, StreamReport, Streams, Summary, Totals, TurnSummary, Validity,
 };
 use raceway_units::Random;
 
@@ -72,6 +72,21 @@ pub fn with_everything() -> Report {
         allocations_per_s: 0.0,
         failures: BTreeMap::from([("Allocate: 486 Allocation Quota Reached".to_owned(), 5)]),
         allocate,
+    });
+    report.call = Some(CallSummary {
+        offered: 103,
+        answered: 100,
+        deleted: 100,
+        set_up_per_s: 2_000.0,
+        failures: BTreeMap::from([("offer: Ran out of ports".to_owned(), 3)]),
+        set_up: allocate,
+        set_up_curve: vec![
+            CurvePoint { share: 0.5, delay_ms: 0.9 },
+            CurvePoint { share: 0.99, delay_ms: 3.0 },
+            CurvePoint { share: 1.0, delay_ms: 4.1 },
+        ],
+        relay_packets: Some(600_000),
+        ..CallSummary::default()
     });
     report.rtcp =
         Some(RtcpSummary { sent: 2400, received: 2390, reports: 2390, reported_lost: 12, ..RtcpSummary::default() });

@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use raceway_loadgen_core::quality::Band;
-use raceway_loadgen_core::report::{Interval, Reference, Report, RtcpSummary, Spread, StreamReport, TurnSummary};
+use raceway_loadgen_core::report::{
+    CallSummary, Interval, Reference, Report, RtcpSummary, Spread, StreamReport, TurnSummary,
+};
 
 use crate::verdict::{Verdict, why};
 use crate::words::{bits, clean, count, ms, of, percent, rate};
@@ -57,6 +59,9 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     if let Some(turn) = &report.turn {
         write_turn(out, turn)?;
     }
+    if let Some(call) = &report.call {
+        write_call(out, call)?;
+    }
     if let Some(unmeasured) = &run.unmeasured {
         writeln!(out, "Not measured: {}\n", clean(unmeasured))?;
     }
@@ -71,6 +76,9 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
 fn packets(out: &mut String, report: &Report) -> std::fmt::Result {
     let summary = &report.summary;
     let (sent, received) = (&summary.sent, &summary.received);
+    if report.call.is_some() && sent.packets + received.packets == 0 {
+        return Ok(());
+    }
     writeln!(out, "{:12}{:>16}{:>16}{:>16}", "", "packets", "a second", "RTP")?;
     let mut row = |name: &str, packets: u64, pps: f64, bps: f64| {
         writeln!(out, "{name:12}{:>16}{:>16}{:>16}", count(packets), rate(pps), bits(bps))
@@ -89,6 +97,7 @@ fn packets(out: &mut String, report: &Report) -> std::fmt::Result {
         ("stray", received.stray),
         ("unstamped", received.unstamped),
         ("foreign", received.foreign),
+        ("unauthentic", received.unauthentic),
         ("before due", received.before_due),
         ("gaps", received.gaps),
     ];
@@ -111,8 +120,10 @@ fn times(out: &mut String, report: &Report) -> std::fmt::Result {
         ("sent late", report.validity.lateness),
         ("allocate", report.turn.as_ref().map_or_else(Spread::default, |turn| turn.allocate)),
         ("round trip", report.rtcp.map_or_else(Spread::default, |rtcp| rtcp.round_trip)),
-    ];
-    let rows: Vec<_> = rows.into_iter().filter(|(_, spread)| spread.count != 0).collect();
+    ]
+    .into_iter()
+    .chain(report.call.as_ref().map(commands).into_iter().flatten());
+    let rows: Vec<_> = rows.filter(|(_, spread)| spread.count != 0).collect();
     if rows.is_empty() {
         return Ok(());
     }
@@ -195,6 +206,35 @@ fn write_turn(out: &mut String, turn: &TurnSummary) -> std::fmt::Result {
     }
     writeln!(out)?;
     for (reason, number) in &turn.failures {
+        writeln!(out, "  {}: {}", clean(reason), count(*number))?;
+    }
+    writeln!(out)
+}
+
+/// Times of the commands of calls, by name.
+pub(crate) fn commands(call: &CallSummary) -> [(&'static str, Spread); 4] {
+    [("set up", call.set_up), ("offer", call.offer), ("answer", call.answer), ("delete", call.delete)]
+}
+
+fn write_call(out: &mut String, call: &CallSummary) -> std::fmt::Result {
+    let CallSummary { offered, answered, deleted, set_up_per_s, repeated, relay_packets, relay_errors, .. } = call;
+    write!(out, "Calls: {} offered, {} answered, {} deleted", count(*offered), count(*answered), count(*deleted))?;
+    if *set_up_per_s > 0.0 && *answered > 1 {
+        write!(out, "; {} set up a second", rate(*set_up_per_s))?;
+    }
+    writeln!(out)?;
+    if *repeated != 0 {
+        writeln!(out, "  {} sent again", of(*repeated, "command"))?;
+    }
+    if let Some(packets) = relay_packets.filter(|packets| *packets + relay_errors != 0) {
+        writeln!(
+            out,
+            "  the relay counted {} of RTP, {} of them not passed on",
+            of(packets, "packet"),
+            count(*relay_errors)
+        )?;
+    }
+    for (reason, number) in &call.failures {
         writeln!(out, "  {}: {}", clean(reason), count(*number))?;
     }
     writeln!(out)

@@ -21,10 +21,17 @@ impl<I: PacketIo> Worker<I> {
     pub(super) fn deal_with(&mut self, event: Event, now: Instant) {
         match event {
             Event::Received { socket, buffer, length, remote, truncated: false, arrived, .. } => {
-                let range = HEADROOM..HEADROOM + length;
+                let mut range = HEADROOM..HEADROOM + length;
                 if let Some(access) = self.access.as_mut().filter(|_| self.plan.ports[socket as usize].impaired) {
                     access.down(socket, remote, &self.io.memory(&buffer)[range], now);
                     return self.io.release(buffer);
+                }
+                match self.secure.unprotect(socket, &mut self.io.memory(&buffer)[range.clone()]) {
+                    Ok(octets) => range.end = HEADROOM + octets,
+                    Err(error) => {
+                        self.inbox.refuse(error);
+                        return self.io.release(buffer);
+                    }
                 }
                 let client = self.plan.ports[socket as usize].client;
                 let at = self.terms.timeline.of_wall(arrived, now);
@@ -113,7 +120,14 @@ impl<I: PacketIo> Worker<I> {
                         self.inbox.interval.sent.refused += 1;
                     }
                 }
-                Through::Down { port, remote, octets } => {
+                Through::Down { port, remote, mut octets } => {
+                    match self.secure.unprotect(port, &mut octets) {
+                        Ok(length) => octets.truncate(length),
+                        Err(error) => {
+                            self.inbox.refuse(error);
+                            continue;
+                        }
+                    }
                     let client = self.plan.ports[port as usize].client;
                     match self.inbox.take(port, client, remote, &octets, now) {
                         Taken::Rtcp(part) => {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use raceway_loadgen_core::turn::{CHANNEL_HEADER, channel_header};
+use raceway_srtp::Kind;
 use raceway_sys::io::{Buffer, PacketIo};
 use raceway_sys::socket;
 use raceway_units::{Endpoint, Instant};
@@ -42,7 +43,7 @@ impl<I: PacketIo> Worker<I> {
             Some(next) => self.wheel.schedule(stream, next),
             None => self.flowing -= 1,
         }
-        self.dispatch(route, buffer, length);
+        self.dispatch(route, Kind::Rtp, buffer, length);
         self.batch.push((due, length));
         true
     }
@@ -55,7 +56,7 @@ impl<I: PacketIo> Worker<I> {
         let out = &mut self.io.memory(&buffer)[ROOM..];
         match self.reporters.write(reporter, sent, &self.inbox.receivers, last, now, out) {
             None => self.io.release(buffer),
-            Some((Way::Route(route), length)) => self.dispatch(route, buffer, length),
+            Some((Way::Route(route), length)) => self.dispatch(route, Kind::Rtcp, buffer, length),
             Some((Way::Back { port, to }, length)) => self.put(port, to, buffer, ROOM..ROOM + length),
         }
         if !last {
@@ -64,10 +65,18 @@ impl<I: PacketIo> Worker<I> {
     }
 
     /// Puts what a route needs around `length` octets at [`ROOM`], and sends them.
-    fn dispatch(&mut self, route: Route, buffer: Buffer, length: usize) {
+    fn dispatch(&mut self, route: Route, kind: Kind, buffer: Buffer, length: usize) {
         let end = ROOM + length;
         match route {
-            Route::Plain { port, to } => self.put(port, to.into(), buffer, ROOM..end),
+            Route::Plain { port, to } => {
+                match self.secure.protect(port, kind, &mut self.io.memory(&buffer)[ROOM..], length) {
+                    Some(octets) => self.put(port, to.into(), buffer, ROOM..ROOM + octets),
+                    None => {
+                        self.inbox.interval.sent.refused += 1;
+                        self.io.release(buffer);
+                    }
+                }
+            }
             Route::ToClient { port, client } => {
                 let Some(to) = self.inbox.clients.relayed(client) else { return self.io.release(buffer) };
                 self.put(port, to, buffer, ROOM..end);

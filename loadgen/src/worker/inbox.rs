@@ -5,6 +5,7 @@ use std::ops::Range;
 use raceway_loadgen_core::report::Interval;
 use raceway_loadgen_core::rtp::RtpView;
 use raceway_loadgen_core::turn::Incoming;
+use raceway_srtp::SrtpError;
 use raceway_units::{Endpoint, Instant};
 
 use super::clients::Clients;
@@ -66,6 +67,19 @@ impl Inbox {
                 self.interval.received.foreign += 1;
                 Taken::Nothing
             }
+        }
+    }
+}
+
+impl Inbox {
+    /// Counts a datagram that was no SRTP of its sender, or came before.
+    #[cold]
+    pub fn refuse(&mut self, error: SrtpError) {
+        let received = &mut self.interval.received;
+        match error {
+            SrtpError::Replayed => received.duplicated += 1,
+            SrtpError::Old => received.stray += 1,
+            _ => received.unauthentic += 1,
         }
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn add(interval: &mut Interval, tally: &Tally) {
         stray: counts.stray,
         unstamped: 0,
         foreign: counts.foreign,
+        unauthentic: 0,
         before_due: counts.before_due,
         gaps: counts.gaps,
     };

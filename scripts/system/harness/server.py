@@ -1,4 +1,4 @@
-"""The servers under test: coturn, to prove the harness, and Raceway."""
+"""The servers under test: coturn and rtpengine, to prove harness and generator, and Raceway."""
 
 import json
 import re
@@ -25,6 +25,28 @@ class Coturn:
             "-l", "stdout", "--simple-log", "--pidfile", world.directory / "turnserver.pid",
             "--userdb", world.directory / "turndb", "--allow-loopback-peers", *options))
         probe(world)
+
+
+class Rtpengine:
+    """Debian's rtpengine in the relay namespace, without its kernel module."""
+
+    def __init__(self, world, ng, *options):
+        net = world.net
+        self.process = world.start("rtpengine", net.relay.command(
+            "rtpengine", "--foreground", "--log-stderr", "--log-level=4", "--table=-1", "--delete-delay=0", "--num-threads=1",
+            "--no-redis-required", f"--interface={Network.SERVER}", f"--listen-ng={ng}", "--port-min=30000",
+            "--port-max=39999", f"--pidfile={world.directory / 'rtpengine.pid'}", *options))
+        host, port = ng.rsplit(":", 1)
+        sock = world.use(net.client.udp(Network.CLIENT))
+        sock.settimeout(0.2)
+
+        def answers():
+            try:
+                sock.sendto(b"0 d7:command4:pinge", (host, int(port)))
+                return b"pong" in sock.recv(1500)
+            except OSError:
+                return False
+        wait_for("rtpengine's answer to a ping", answers, 15)
 
 
 def probe(world, seconds=15):

@@ -40,6 +40,9 @@ pub struct Received {
     pub unstamped: u64,
     /// Datagrams of another run or stream, or that are no media at all; they are not in `packets`.
     pub foreign: u64,
+    /// Datagrams that were not protected with the key that was agreed on, or were changed; they are not in `packets`.
+    #[serde(default)]
+    pub unauthentic: u64,
     /// Packets that arrived before they were due: clocks that are said to be synchronised are not.
     pub before_due: u64,
     /// Silences longer than allowed.
@@ -105,6 +108,7 @@ impl AddAssign for Received {
         self.stray += other.stray;
         self.unstamped += other.unstamped;
         self.foreign += other.foreign;
+        self.unauthentic += other.unauthentic;
         self.before_due += other.before_due;
         self.gaps += other.gaps;
     }

@@ -149,27 +149,34 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// Of a histogram of nanoseconds.
     fn of(histogram: &Histogram<u64>) -> Self {
+        Self::of_units(histogram, 1e6)
+    }
+
+    /// Of a histogram of microseconds.
+    #[must_use]
+    pub fn of_us(histogram: &Histogram<u64>) -> Self {
+        Self::of_units(histogram, 1e3)
+    }
+
+    fn of_units(histogram: &Histogram<u64>, each_ms: f64) -> Self {
         if histogram.is_empty() {
             return Self::default();
         }
-        let at = |quantile| milliseconds(histogram.value_at_quantile(quantile));
+        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / each_ms;
         Self {
             count: histogram.len(),
-            min_ms: milliseconds(histogram.min()),
-            mean_ms: histogram.mean() / 1e6,
+            min_ms: histogram.min() as f64 / each_ms,
+            mean_ms: histogram.mean() / each_ms,
             p50_ms: at(0.5),
             p90_ms: at(0.9),
             p99_ms: at(0.99),
             p99_9_ms: at(0.999),
             p99_99_ms: at(0.9999),
-            max_ms: milliseconds(histogram.max()),
+            max_ms: histogram.max() as f64 / each_ms,
         }
     }
-}
-
-fn milliseconds(ns: u64) -> f64 {
-    ns as f64 / 1e6
 }
 
 /// A run so far: everything counted, and how it went over time.

@@ -1,5 +1,6 @@
 //! What a run was like: counted by workers, merged each second, said to people and machines.
 
+mod call;
 mod counts;
 mod interval;
 mod run;
@@ -8,6 +9,7 @@ mod stream;
 mod streams;
 mod validity;
 
+pub use call::CallSummary;
 pub use counts::{Received, Sent};
 pub use interval::{Interval, Spread, Totals};
 pub use run::{CurvePoint, FORMAT, Machine, Outcome, Report, RtcpSummary, Run, Summary, TurnSummary};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Interval, Point, Received, Reference, Sent, Spread, Streams, Totals, Validity};
+use super::{CallSummary, Interval, Point, Received, Reference, Sent, Spread, Streams, Totals, Validity};
 
 /// Version of the JSON; changes when a reader of an older one would be wrong.
 pub const FORMAT: u32 = 1;
@@ -30,6 +30,9 @@ pub struct Report {
     pub rtcp: Option<RtcpSummary>,
     /// Allocations, if there were any.
     pub turn: Option<TurnSummary>,
+    /// Calls, if there were any.
+    #[serde(default)]
+    pub call: Option<CallSummary>,
     /// What was expected and whether it came so; empty if nothing was.
     pub expectations: Vec<Outcome>,
 }
@@ -184,7 +187,7 @@ impl Summary {
 }
 
 impl Report {
-    /// Of a run; RTCP, TURN and expectations are put in by who has them.
+    /// Of a run; RTCP, TURN, calls and expectations are put in by who has them.
     #[must_use]
     pub fn of(run: Run, validity: Validity, summary: Summary, totals: &Totals, streams: Streams) -> Self {
         let curve = totals.all.delay_curve().map(|(share, ns)| CurvePoint { share, delay_ms: ns as f64 / 1e6 });
@@ -198,6 +201,7 @@ impl Report {
             delay_curve: curve.collect(),
             rtcp: None,
             turn: None,
+            call: None,
             expectations: Vec::new(),
         }
     }
@@ -256,6 +260,7 @@ mod tests {
         let mut report = Report::of(Run::default(), Validity::default(), summary, &totals, Streams::default());
         report.turn = Some(TurnSummary { failures: BTreeMap::from([("401".to_owned(), 3)]), ..TurnSummary::default() });
         report.rtcp = Some(RtcpSummary::default());
+        report.call = Some(CallSummary { relay_packets: Some(3), ..CallSummary::default() });
         let json = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
         assert!(json.contains(r#""delay_reference":"absolute""#) && json.contains(r#""format":1"#), "{json}");

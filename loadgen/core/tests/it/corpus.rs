@@ -7,7 +7,8 @@ use proptest::prelude::*;
 type Fuzz = fn(&[u8]);
 
 /// A folder of `corpus` and what reads it.
-const PARSERS: [(&str, Fuzz); 3] = [
+const PARSERS: [(&str, Fuzz); 4] = [
+    ("call", raceway_loadgen_core::call::fuzz),
     ("rtp", raceway_loadgen_core::rtp::fuzz),
     ("rtcp", raceway_loadgen_core::rtcp::fuzz),
     ("replay", raceway_loadgen_core::replay::fuzz),

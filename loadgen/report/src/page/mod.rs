@@ -5,9 +5,11 @@ mod plot;
 mod plots;
 
 use askama::Template;
-use raceway_loadgen_core::report::{Outcome, Reference, Report, RtcpSummary, Spread, StreamReport, TurnSummary};
+use raceway_loadgen_core::report::{
+    CallSummary, Outcome, Reference, Report, RtcpSummary, Spread, StreamReport, TurnSummary,
+};
 
-use crate::table::band_name;
+use crate::table::{band_name, commands};
 use crate::verdict::{Verdict, why};
 use crate::words::{bits, count, date, ms, of, percent, rate, time};
 
@@ -85,6 +87,9 @@ impl Page<'_> {
         let summary = &self.report.summary;
         let (sent, received) = (&summary.sent, &summary.received);
         let mut rows = Vec::new();
+        if !has_packets(self.report) {
+            return rows;
+        }
         if sent.packets != 0 {
             rows.push(("sent", count(sent.packets), rate(summary.sent_pps), bits(summary.sent_bps)));
         }
@@ -99,6 +104,7 @@ impl Page<'_> {
             ("refused", sent.refused, false),
             ("stray", received.stray, false),
             ("unstamped", received.unstamped, false),
+            ("unauthentic", received.unauthentic, false),
             ("foreign", received.foreign, false),
             ("before due", received.before_due, false),
         ];
@@ -117,8 +123,9 @@ impl Page<'_> {
             ("allocate", report.turn.as_ref().map_or_else(Spread::default, |turn| turn.allocate)),
             ("round trip", report.rtcp.map_or_else(Spread::default, |rtcp| rtcp.round_trip)),
         ];
+        let rows = rows.into_iter().chain(report.call.as_ref().map(commands).into_iter().flatten());
         let values = |s: Spread| [s.min_ms, s.mean_ms, s.p50_ms, s.p90_ms, s.p99_ms, s.p99_9_ms, s.p99_99_ms, s.max_ms];
-        let rows = rows.into_iter().filter(|(_, spread)| spread.count != 0);
+        let rows = rows.filter(|(_, spread)| spread.count != 0);
         rows.map(|(name, spread)| (name, values(spread).map(ms))).collect()
     }
 
@@ -142,6 +149,24 @@ impl Page<'_> {
         ]
     }
 
+    fn calls(&self) -> Vec<(String, String)> {
+        let Some(call) = &self.report.call else { return Vec::new() };
+        let named = |name: &str, number: u64| (name.to_owned(), count(number));
+        let mut rows = vec![
+            named("offered", call.offered),
+            named("answered", call.answered),
+            named("deleted", call.deleted),
+            ("set up a second".to_owned(), rate(call.set_up_per_s)),
+            named("commands sent again", call.repeated),
+        ];
+        if let Some(packets) = call.relay_packets.filter(|packets| *packets + call.relay_errors != 0) {
+            rows.push(named("packets of RTP as the relay counts", packets));
+            rows.push(named("of these not passed on", call.relay_errors));
+        }
+        rows.extend(call.failures.iter().map(|(reason, number)| named(reason, *number)));
+        rows
+    }
+
     fn turn(&self) -> Vec<(String, String)> {
         let Some(TurnSummary { clients, allocated, refreshed, allocations_per_s, failures, .. }) = &self.report.turn
         else {
@@ -158,7 +183,42 @@ impl Page<'_> {
     }
 }
 
+/// Whether packets are what a run was about, and not commands alone.
+fn has_packets(report: &Report) -> bool {
+    report.call.is_none() || report.summary.sent.packets + report.summary.received.packets != 0
+}
+
 fn tiles(report: &Report) -> Vec<Tile> {
+    let calls = report.call.as_ref().map(call_tiles).into_iter().flatten();
+    let packets = has_packets(report).then(|| packet_tiles(report)).into_iter().flatten();
+    let lateness = report.validity.lateness;
+    let own = (lateness.count != 0).then(|| Tile {
+        name: "generator late, p99",
+        value: ms(lateness.p99_ms),
+        unit: "ms",
+        note: format!("busiest core {:.0} % busy", report.validity.busy * 100.0),
+        bad: !report.validity.valid,
+    });
+    packets.chain(calls).chain(own).collect()
+}
+
+fn call_tiles(call: &CallSummary) -> Vec<Tile> {
+    let failed: u64 = call.failures.values().sum();
+    let note = if failed == 0 { format!("of {} offered", count(call.offered)) } else { of(failed, "failure") };
+    let mut tiles =
+        vec![Tile { name: "calls answered", value: count(call.answered), unit: "", note, bad: failed != 0 }];
+    if call.answered > 1 {
+        let note = "an offer and an answer each".to_owned();
+        tiles.push(Tile { name: "set up", value: rate(call.set_up_per_s), unit: "/s", note, bad: false });
+    }
+    if call.set_up.count != 0 {
+        let note = format!("median {} ms", ms(call.set_up.p50_ms));
+        tiles.push(Tile { name: "setting up, p99", value: ms(call.set_up.p99_ms), unit: "ms", note, bad: false });
+    }
+    tiles
+}
+
+fn packet_tiles(report: &Report) -> Vec<Tile> {
     let (summary, streams) = (&report.summary, &report.streams);
     let mut tiles = vec![Tile {
         name: "lost",
@@ -187,12 +247,6 @@ fn tiles(report: &Report) -> Vec<Tile> {
     }
     let note = bits(summary.received_bps);
     tiles.push(Tile { name: "received", value: rate(summary.received_pps), unit: "/s", note, bad: false });
-    if report.validity.lateness.count != 0 {
-        let lateness = report.validity.lateness;
-        let note = format!("busiest core {:.0} % busy", report.validity.busy * 100.0);
-        let bad = !report.validity.valid;
-        tiles.push(Tile { name: "generator late, p99", value: ms(lateness.p99_ms), unit: "ms", note, bad });
-    }
     tiles
 }
 

@@ -1,13 +1,21 @@
 //! The plots of a page.
 
-use raceway_loadgen_core::report::{Point, Reference, Report};
+use raceway_loadgen_core::report::{CurvePoint, Point, Reference, Report, Spread};
 
 use super::plot::{Ink, Line, Plot};
 use crate::words::{count, ms, percent, rate};
 
 /// All that there is something to draw for.
 pub fn plots(report: &Report) -> Vec<Plot> {
-    let all = [packets(report), losses(report), delays(report), curve(report), jitter(report), lateness(report)];
+    let all = [
+        packets(report),
+        losses(report),
+        delays(report),
+        curve(report),
+        set_up(report),
+        jitter(report),
+        lateness(report),
+    ];
     all.into_iter().filter(Plot::has_points).collect()
 }
 
@@ -88,26 +96,36 @@ fn delays(report: &Report) -> Plot {
     }
 }
 
-/// Nines on the axis: 0 is none of the packets, 1 is 90 %, 2 is 99 %.
 fn curve(report: &Report) -> Plot {
-    let whole = report.summary.delay.count.max(1) as f64;
-    // The last packet of a thousand stands at three nines.
+    by_percentile("Delay by percentile, ms", "Delay", report.summary.delay, &report.delay_curve)
+}
+
+fn set_up(report: &Report) -> Plot {
+    let (set_up, curve) =
+        report.call.as_ref().map_or((Spread::default(), &[][..]), |call| (call.set_up, &call.set_up_curve));
+    by_percentile("Setting up a call by percentile, ms", "Time of setting up", set_up, curve)
+}
+
+/// Nines on the axis: 0 is none of those counted, 1 is 90 %, 2 is 99 %.
+fn by_percentile(title: &'static str, what: &str, spread: Spread, curve: &[CurvePoint]) -> Plot {
+    let whole = spread.count.max(1) as f64;
+    // The last one of a thousand stands at three nines.
     let nines = |share: f64| -(1.0 - share).max(1.0 / whole).log10();
-    let points = report.delay_curve.iter().map(|point| (nines(point.share), point.delay_ms)).collect();
+    let points = curve.iter().map(|point| (nines(point.share), point.delay_ms)).collect();
     Plot {
-        title: "Delay by percentile, ms",
+        title,
         description: format!(
-            "Delay that a share of packets does not exceed: median {} ms, p99 {} ms, largest {} ms.",
-            ms(report.summary.delay.p50_ms),
-            ms(report.summary.delay.p99_ms),
-            ms(report.summary.delay.max_ms)
+            "{what} that a share does not exceed: median {} ms, p99 {} ms, largest {} ms.",
+            ms(spread.p50_ms),
+            ms(spread.p99_ms),
+            ms(spread.max_ms)
         ),
         x_label: percentile,
         y_label: small,
         x_marks: Some(whole.log10() as usize + 1),
         filled: false,
         decades: true,
-        lines: vec![Line { name: "delay", ink: Ink::Far, width: 2, points }],
+        lines: vec![Line { name: "time", ink: Ink::Far, width: 2, points }],
     }
 }
 

@@ -20,15 +20,22 @@ fn a_page_is_whole_and_fetches_nothing() {
 #[test]
 fn everything_that_a_run_has_is_on_the_page() {
     let page = page(&sample::with_everything()).unwrap();
-    let plots =
-        ["Packets a second", "Packets missing, %", "Delay, ms", "Delay by percentile, ms", "Jitter by stream, ms"];
-    let tables = ["Expectations", "Worst streams", "TURN", "RTCP", "Where and how", "Allocation Quota Reached"];
+    let plots = [
+        "Packets a second",
+        "Packets missing, %",
+        "Delay, ms",
+        "Delay by percentile, ms",
+        "Setting up a call by percentile, ms",
+        "Jitter by stream, ms",
+    ];
+    let tables =
+        ["Expectations", "Worst streams", "TURN", "Calls", "RTCP", "Where and how", "Allocation Quota Reached"];
     let facts =
         ["Intel(R) Xeon(R) Processor, 2 cores", "2026-11-27 14:09:48 UTC", "raceway-loadgen 0.1.0", "Linux 6.1.0"];
     for text in plots.into_iter().chain(tables).chain(facts) {
         assert!(page.contains(text), "{text}");
     }
-    assert_eq!(page.matches("<svg").count(), 6);
+    assert_eq!(page.matches("<svg").count(), 7);
     assert_eq!(page.matches("<tr><td>pcmu ").count(), WORST_ROWS);
 }
 
