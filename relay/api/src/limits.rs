@@ -32,6 +32,12 @@ pub const ROUTE_CHANGES_MAX: usize = 16;
 /// Payload types of a leg.
 pub const FORMATS_MAX: usize = 64;
 
+/// Octets of the MID of a leg in a bundle.
+pub const MID_MAX: usize = 32;
+
+/// Sources that the party of a leg in a bundle announces.
+pub const SOURCES_MAX: usize = 16;
+
 /// Streams of which a leg keeps what SRTP must not forget, both directions together.
 pub const ROLLOVERS_MAX: usize = 16;
 
@@ -48,7 +54,7 @@ pub const SALT_MAX: usize = 14;
 pub const MKI_MAX: usize = 128;
 
 /// Octets of a leg in a message, at most: what the limits above come to.
-pub const LEG_OCTETS_MAX: usize = 2400;
+pub const LEG_OCTETS_MAX: usize = 2560;
 
 /// How long [`Learning::Delayed`](crate::Learning::Delayed) and `Heuristic` look before they settle.
 pub const LEARNING: Duration = Duration::from_secs(3);

@@ -54,6 +54,7 @@ pub fn to_setup(session: SessionId, places: &Places<'_>, leg: &Leg<'_>) -> Resul
         send: protection(&leg.send)?,
         routes: routes.collect(),
         formats: leg.formats.clone(),
+        bundled: leg.bundled.clone(),
         rules: leg.rules,
         punt: leg.punt,
         rollovers: leg.rollovers.clone(),

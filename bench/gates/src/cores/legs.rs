@@ -103,6 +103,7 @@ fn setup(number: u32, receive: Option<Suite>, send: Option<Suite>) -> LegSetup {
         send: protection(send),
         routes: vec![LegRoute { id: other, leg: other, payload_types: Box::default() }],
         formats: vec![Format { payload_type: 0, codec: Codec::Pcmu, clock_hz: 8000 }],
+        bundled: None,
         rules: LegRules { detect_dtmf: true, ..LegRules::default() },
         punt: Punts::default(),
         rollovers: Vec::new(),

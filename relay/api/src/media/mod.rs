@@ -8,6 +8,7 @@ mod report;
 mod security;
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -45,9 +46,11 @@ pub struct Leg<'a> {
     pub send: Security,
     /// Where what arrives here goes. None: counted and dropped. A leg that is not there (yet) gets nothing.
     pub to: Vec<Route>,
-    /// What the party may send, as negotiated. Where several legs share `rtp.local` (BUNDLE, RFC 9143 section 9.2)
-    /// this also tells whose a packet is.
+    /// What the party may send, as negotiated.
     pub formats: Vec<Format>,
+    /// What tells its packets from those of other legs with the same `rtp.local` (BUNDLE), besides `formats`. Absent: it
+    /// shares that with none.
+    pub bundled: Option<Box<Bundled>>,
     /// What else is done with its packets.
     pub rules: LegRules,
     /// What of it control wants to see.
@@ -112,6 +115,18 @@ impl Route {
     pub const fn to(leg: LegId) -> Self {
         Self { leg, payload_types: Vec::new() }
     }
+}
+
+/// How packets of a leg are told from those of others at the same address (RFC 9143 section 9.2): by MID, else by source,
+/// else by a payload type that no other has. What is nobody's is dropped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundled {
+    /// Number of the header extension (RFC 8285) that holds the MID; absent: none does.
+    pub mid_extension: Option<u8>,
+    /// The MID, at most [`MID_MAX`](limits::MID_MAX) octets.
+    pub mid: Vec<u8>,
+    /// SSRCs that the party announced (RFC 5576), at most [`SOURCES_MAX`](limits::SOURCES_MAX).
+    pub sources: Vec<u32>,
 }
 
 /// An RTP payload type that was negotiated.
@@ -198,6 +213,7 @@ impl Leg<'_> {
             send: Security::Plain,
             to: Vec::new(),
             formats: Vec::new(),
+            bundled: None,
             rules: LegRules {
                 media: MediaRule::Pass,
                 block_dtmf: false,
@@ -214,10 +230,26 @@ impl Leg<'_> {
     /// The same, borrowing nothing.
     #[must_use]
     pub fn into_owned(self) -> Leg<'static> {
-        let Self { id, rtp, rtcp, towards, learning, source, receive, send, to, formats, rules, punt, rollovers, blob } =
-            self;
+        let Self { id, rtp, rtcp, towards, learning, source, receive, send, to, formats, bundled, .. } = self;
+        let Self { rules, punt, rollovers, blob, .. } = self;
         let blob = Cow::Owned(blob.into_owned());
-        Leg { id, rtp, rtcp, towards, learning, source, receive, send, to, formats, rules, punt, rollovers, blob }
+        Leg {
+            id,
+            rtp,
+            rtcp,
+            towards,
+            learning,
+            source,
+            receive,
+            send,
+            to,
+            formats,
+            bundled,
+            rules,
+            punt,
+            rollovers,
+            blob,
+        }
     }
 
     /// Whether its parts keep their [`limits`].
@@ -225,10 +257,17 @@ impl Leg<'_> {
         self.to.len() <= limits::ROUTES_MAX
             && self.to.iter().all(|route| route.payload_types.len() <= limits::ROUTE_CHANGES_MAX)
             && self.formats.len() <= limits::FORMATS_MAX
+            && self.bundled.as_deref().is_none_or(Bundled::within_limits)
             && self.rollovers.len() <= limits::ROLLOVERS_MAX
             && self.blob.len() <= limits::LEG_BLOB_MAX
             && self.receive.within_limits()
             && self.send.within_limits()
+    }
+}
+
+impl Bundled {
+    fn within_limits(&self) -> bool {
+        self.mid.len() <= limits::MID_MAX && self.sources.len() <= limits::SOURCES_MAX
     }
 }
 

@@ -32,6 +32,11 @@ fn longest() -> Leg<'static> {
         send: Security::Srtp(key(limits::MKI_MAX)),
         to: vec![route; limits::ROUTES_MAX],
         formats: vec![format; limits::FORMATS_MAX],
+        bundled: Some(Box::new(Bundled {
+            mid_extension: Some(14),
+            mid: vec![u8::MAX; limits::MID_MAX],
+            sources: vec![u32::MAX; limits::SOURCES_MAX],
+        })),
         rules: LegRules { dscp: Some(63), ..LegRules::default() },
         rollovers: vec![rollover; limits::ROLLOVERS_MAX],
         blob: vec![u8::MAX; limits::LEG_BLOB_MAX].into(),
@@ -59,12 +64,14 @@ fn the_longest_leg_is_as_long_as_said_and_arrives_whole() {
 
 #[test]
 fn a_leg_over_any_limit_is_refused() {
-    let changes: [fn(&mut Leg<'_>); 8] = [
+    let changes: [fn(&mut Leg<'_>); 10] = [
         |leg| leg.to.push(Route::to(LegId(1))),
         |leg| leg.to[0].payload_types.push((1, 2)),
         |leg| leg.formats.push(leg.formats[0]),
         |leg| leg.rollovers.push(leg.rollovers[0]),
         |leg| leg.blob.to_mut().push(1),
+        |leg| leg.bundled.as_mut().unwrap().mid.push(1),
+        |leg| leg.bundled.as_mut().unwrap().sources.push(1),
         |leg| leg.receive = Security::Srtp(key(limits::MKI_MAX + 1)),
         |leg| leg.send = Security::Srtp(SrtpKey { key: Secret::new(&[1; limits::KEY_MAX + 1]), ..key(0) }),
         |leg| leg.send = Security::Srtp(SrtpKey { salt: Secret::new(&[1; limits::SALT_MAX + 1]), ..key(0) }),

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use raceway_abi::{Direction, DropReason};
-use raceway_api::{Format, Learning, LegRules, Punts, Rollover, SourcePolicy};
+use raceway_api::{Bundled, Format, Learning, LegRules, Punts, Rollover, SourcePolicy};
 use raceway_srtp::{MasterKey, Position, Receiver, Sender, SrtpError, Streams};
 use raceway_units::{Endpoint, Instant};
 
+use super::bundle::Bundle;
 use super::dtmf::Keypad;
 use super::figures::LegFigures;
 use super::learning::Learner;
@@ -43,6 +44,8 @@ pub struct LegSetup {
     pub routes: Vec<LegRoute>,
     /// Formats.
     pub formats: Vec<Format>,
+    /// What tells its packets from others' at the same socket.
+    pub bundled: Option<Box<Bundled>>,
     /// Rules.
     pub rules: LegRules,
     /// Punts.
@@ -87,6 +90,7 @@ pub struct Leg {
     pub(super) send: Secured<Sender>,
     pub(super) routes: Box<[LegRoute]>,
     formats: Box<[Format]>,
+    pub(super) bundle: Option<Box<Bundle>>,
     pub(super) rules: LegRules,
     pub(super) punt: Punts,
     pub(super) figures: Arc<LegFigures>,
@@ -190,6 +194,7 @@ impl Leg {
             send: Secured::new(&setup.send, |master| Sender::new(master, SRTP_STREAMS)),
             routes: setup.routes.clone().into(),
             formats: setup.formats.clone().into(),
+            bundle: setup.bundled.as_deref().map(|bundled| Box::new(Bundle::new(bundled))),
             rules: setup.rules,
             punt: setup.punt,
             figures,
@@ -223,6 +228,9 @@ impl Leg {
         self.rtp.learner = self.rtp.learner.following(&before.rtp.learner);
         if let (Some(path), Some(before)) = (&mut self.rtcp, &before.rtcp) {
             path.learner = path.learner.following(&before.learner);
+        }
+        if let (Some(bundle), Some(before)) = (&mut self.bundle, &before.bundle) {
+            bundle.follow(before);
         }
         self.previous_key_ends = before.previous_key_ends;
         match self.receive.follow(&mut before.receive, |old, master| old.rekey(master, Streams::Keep)) {

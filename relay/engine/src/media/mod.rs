@@ -4,6 +4,7 @@
 //! 7983, RFC 5761) as they come, then unprotected, learned from, measured, rewritten, and protected for each leg that gets
 //! them. What is sent leaves in the order in which it came.
 
+mod bundle;
 mod dtmf;
 mod figures;
 mod learning;
@@ -235,7 +236,7 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
     fn media(&mut self, now: Instant, came: &Came, first: u32, data: &[u8]) -> Result<Class, Dropped> {
         let kind = Kind::of(data).ok_or(Dropped(first, DropReason::MalformedMedia))?;
         let number = self.legs.owner(first, kind, data);
-        let leg = self.legs.get_mut(number).ok_or(Dropped(number, DropReason::MediaUnrouted))?;
+        let leg = self.legs.get_mut(number).ok_or(Dropped(first, DropReason::MediaUnrouted))?;
         let rtcp_socket = leg.is_rtcp_socket(came.socket);
         let whole = match kind {
             Kind::Rtp => !rtcp_socket && RtpPacket::is_whole(data),
@@ -307,28 +308,6 @@ impl Slots {
         if let Some(before) = before.and_then(|before| self.get_mut(before)) {
             before.next = next;
         }
-    }
-
-    /// Whose a packet is: where several legs share a socket, RTP is told by its payload type, RTCP by its sender (RFC 9143
-    /// section 9.2); what nobody claims is the first one's.
-    #[inline]
-    fn owner(&self, first: u32, kind: Kind, data: &[u8]) -> u32 {
-        match self.get(first) {
-            Some(leg) if leg.next != NO_LEG => self.owner_of_several(first, kind, data),
-            _ => first,
-        }
-    }
-
-    fn owner_of_several(&self, first: u32, kind: Kind, data: &[u8]) -> u32 {
-        let payload_type = data.get(1).map_or(0, |octet| octet & 0x7f);
-        let ssrc =
-            data.get(4..8).and_then(|octets| octets.first_chunk()).map_or(0, |octets| u32::from_be_bytes(*octets));
-        let mut chain = self.chain(first);
-        let found = chain.find(|(_, leg)| match kind {
-            Kind::Rtp => leg.format(payload_type).is_some(),
-            Kind::Rtcp => leg.figures.has_heard(ssrc),
-        });
-        found.map_or(first, |(number, _)| number)
     }
 }
 

@@ -82,6 +82,52 @@ fn header_octets(packet: &[u8]) -> Option<usize> {
     (octets <= packet.len()).then_some(octets)
 }
 
+/// What a header extension of this number holds (RFC 8285), of either form.
+#[must_use]
+pub fn extension(packet: &[u8], number: u8) -> Option<&[u8]> {
+    let first = *packet.first().filter(|first| **first & EXTENSION != 0)?;
+    let at = RTP_OCTETS + 4 * usize::from(first & SOURCES);
+    let elements = packet.get(at + 4..header_octets(packet)?)?;
+    let &[high, low] = packet.get(at..at + 2)?.first_chunk()?;
+    let octets_of_head = match u16::from_be_bytes([high, low]) {
+        0xbede => 1,
+        0x1000..=0x100f => 2,
+        _ => return None,
+    };
+    element(elements, octets_of_head, number)
+}
+
+/// An element of a header extension whose heads have one octet or two.
+fn element(mut rest: &[u8], octets_of_head: usize, number: u8) -> Option<&[u8]> {
+    loop {
+        let (known, octets) = match *rest {
+            [0, ref after @ ..] => {
+                rest = after;
+                continue;
+            }
+            [head, ..] if octets_of_head == 1 => (head >> 4, usize::from(head & 15) + 1),
+            [known, octets, ..] => (known, usize::from(octets)),
+            [_] | [] => return None,
+        };
+        // Of one octet, 15 ends the list.
+        if octets_of_head == 1 && known == 15 {
+            return None;
+        }
+        let (value, after) = rest.get(octets_of_head..)?.split_at_checked(octets)?;
+        if known == number {
+            return Some(value);
+        }
+        rest = after;
+    }
+}
+
+/// Who sent an RTCP packet, which may be encrypted (RFC 3711 section 3.4).
+#[inline]
+#[must_use]
+pub fn sender(compound: &[u8]) -> Option<u32> {
+    word(compound, 4)
+}
+
 /// Changes the payload type of a packet.
 #[inline]
 pub fn set_payload_type(packet: &mut [u8], payload_type: u8) {
@@ -105,6 +151,8 @@ pub mod packet_type {
     pub const SENDER_REPORT: u8 = 200;
     /// Receiver report.
     pub const RECEIVER_REPORT: u8 = 201;
+    /// Goodbye.
+    pub const BYE: u8 = 203;
     /// Transport layer feedback.
     pub const TRANSPORT_FEEDBACK: u8 = 205;
     /// Payload-specific feedback.
@@ -143,6 +191,37 @@ impl<'a> RtcpPacket<'a> {
         (self.kind == packet_type::SENDER_REPORT).then_some(())?;
         let middle = self.octets.get(10..14)?;
         Some((word(self.octets, 4)?, u32::from_be_bytes(*middle.first_chunk()?)))
+    }
+
+    /// Sources that it is from.
+    pub fn senders(&self) -> impl Iterator<Item = u32> {
+        let sources = match self.kind {
+            packet_type::BYE => usize::from(self.count),
+            _ => 1,
+        };
+        (0..sources).map_while(|at| word(self.octets, 4 + 4 * at))
+    }
+
+    /// Sources of others that it is about: those reported on, and those that feedback names, also in its own words (RFC
+    /// 5104 sections 4.2.1 and 4.3.1, and REMB).
+    pub fn about(&self) -> impl Iterator<Item = u32> {
+        let feedback = if self.is_feedback() { self.feedback_sources() } else { (12, 0, 0) };
+        let media = if self.is_feedback() { word(self.octets, 8).filter(|media| *media != 0) } else { None };
+        let (start, step, count) = feedback;
+        let named = (0..count).map_while(move |at| word(self.octets, start + step * at));
+        self.reception_reports().map(|(source, ..)| source).chain(media).chain(named)
+    }
+
+    /// Where feedback names sources: from which octet, at what distance, how many.
+    fn feedback_sources(&self) -> (usize, usize, usize) {
+        let entries = self.octets.len().saturating_sub(12) / 8;
+        match (self.kind, self.count) {
+            (packet_type::TRANSPORT_FEEDBACK, 3 | 4) | (packet_type::PAYLOAD_FEEDBACK, 4) => (12, 8, entries),
+            (packet_type::PAYLOAD_FEEDBACK, 15) if self.octets.get(12..16) == Some(b"REMB") => {
+                (20, 4, self.octets.get(16).copied().unwrap_or(0).into())
+            }
+            _ => (12, 0, 0),
+        }
     }
 
     /// Reception reports in a sender or receiver report: source, last sender report, delay since it.
@@ -202,6 +281,7 @@ pub fn fuzz(data: &[u8]) {
         let again = RtpPacket::of(&changed[..octets]).expect("still RTP");
         assert_eq!((again.header.payload_type, again.payload), (101, packet.payload));
     }
+    (0..=15).filter_map(|number| extension(data, number)).for_each(|value| assert!(value.len() < data.len()));
     let mut compound = data.to_vec();
     let whole = is_rtcp(&compound);
     let octets = without_feedback(&mut compound);
@@ -211,6 +291,7 @@ pub fn fuzz(data: &[u8]) {
     rtcp(data).for_each(|packet| {
         assert!(packet.reception_reports().count() <= 31);
         let _ = packet.sender_report();
+        assert!(packet.senders().count() <= 31 && packet.about().count() <= 255 + 32);
     });
 }
 

@@ -6,12 +6,13 @@ use arrayvec::ArrayVec;
 use raceway_abi::{Counter, DropReason, Policer};
 use raceway_api::limits::ROUTES_MAX;
 use raceway_api::{Codec, MediaRule, Rollover};
+use raceway_datapath::measure::RtpHeader;
 use raceway_srtp::Job;
 use raceway_units::{Endpoint, Instant};
 
 use super::dtmf::Event;
 use super::learning::Source;
-use super::leg::{Leg, Secured, reason, srtp_kind};
+use super::leg::{Leg, NO_LEG, Secured, reason, srtp_kind};
 use super::rtp::{self, Kind, RtpPacket};
 use super::silence::silence;
 use super::{Buffers, Dropped, Leaving, Media, News, Receivers, Senders, Waiting};
@@ -36,6 +37,9 @@ struct Taken {
     /// Of RTP.
     payload_type: u8,
 }
+
+/// Where a packet goes on, all of it.
+type Targets = ArrayVec<Target, ROUTES_MAX>;
 
 /// What a leg tells of a packet, in the order in which it is found out.
 type Told = ArrayVec<News, 4>;
@@ -86,7 +90,7 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
             return self.refuse(io, packet.buffer, Dropped(number, DropReason::Oversized));
         };
         let taken = self.take_in(now, &packet, data);
-        match taken.and_then(|taken| Ok((taken, self.targets(&packet, taken)?))) {
+        match taken.and_then(|taken| Ok((taken, self.targets(&packet, taken, data)?))) {
             Ok((taken, targets)) => self.fan_out(now, io, packet, taken, &targets),
             Err(reason) => self.refuse(io, packet.buffer, Dropped(number, reason)),
         }
@@ -105,14 +109,39 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
         for what in told {
             self.tell(now, packet.leg, what);
         }
+        if packet.kind == Kind::Rtp && taken.is_ok() {
+            let source = RtpHeader::of(data).map_or(0, |header| header.ssrc);
+            self.legs.claim(self.first_at(packet.came.socket), packet.leg, source);
+        }
         taken
     }
 
     /// Where a packet goes on, or why nowhere.
-    fn targets(&mut self, packet: &Waiting<B>, taken: Taken) -> Result<ArrayVec<Target, ROUTES_MAX>, DropReason> {
+    fn targets(&mut self, packet: &Waiting<B>, taken: Taken, data: &[u8]) -> Result<Targets, DropReason> {
+        let first = self.first_at(packet.came.socket);
+        let source = self.legs.get(packet.leg).ok_or(DropReason::MediaUnrouted)?;
+        if packet.kind == Kind::Rtp || source.bundle.is_none() || source.receive.is_opaque() {
+            return self.targets_of(source, packet, taken);
+        }
+        let (mut targets, mut refused) = (Targets::new(), None);
+        for holder in self.legs.stakeholders(first, data).filter_map(|number| self.legs.get(number)) {
+            match self.targets_of(holder, packet, taken) {
+                Ok(some) => targets.extend(some.into_iter().take(targets.remaining_capacity())),
+                Err(reason) => refused = Some(reason),
+            }
+        }
+        match refused {
+            _ if !targets.is_empty() => Ok(targets),
+            Some(reason) => Err(reason),
+            // It is about nothing that is known here.
+            None => self.targets_of(source, packet, taken),
+        }
+    }
+
+    /// Where a packet goes on by the routes of a leg.
+    fn targets_of(&self, source: &Leg, packet: &Waiting<B>, taken: Taken) -> Result<Targets, DropReason> {
         let legs = &self.legs;
-        let source = legs.get(packet.leg).ok_or(DropReason::MediaUnrouted)?;
-        let mut targets = ArrayVec::new();
+        let mut targets = Targets::new();
         let mut refused = DropReason::MediaUnrouted;
         for route in source.routes.iter().take(ROUTES_MAX) {
             // The number may be another leg's by now.
@@ -180,10 +209,33 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
             }
         }
         let Target { leg, socket, to, traffic_class, secured, .. } = *target;
+        if secured && !self.may_send(leg, socket, kind, data) {
+            return self.refuse(io, buffer, Dropped(leg, DropReason::SrtpStreams));
+        }
         self.leaving.push(Leaving { buffer, payload, leg, kind, socket, to, traffic_class, secured });
         if self.leaving.len() == LEG_BATCH {
             self.depart(now, io);
         }
+    }
+
+    /// Whether a leg is the only one of its bundle that sends what a source sends.
+    #[inline]
+    fn may_send(&mut self, number: u32, socket: u32, kind: Kind, data: &[u8]) -> bool {
+        if self.legs.get(number).is_none_or(|leg| leg.bundle.is_none()) {
+            return true;
+        }
+        let source = match kind {
+            Kind::Rtp => RtpHeader::of(data).map(|header| header.ssrc),
+            Kind::Rtcp => rtp::sender(data),
+        };
+        let first = self.first_at(socket);
+        source.is_some_and(|source| self.legs.may_send(first, number, source))
+    }
+
+    /// The first leg at a socket, or [`NO_LEG`].
+    #[inline]
+    fn first_at(&self, socket: u32) -> u32 {
+        self.sockets.get(socket as usize).copied().unwrap_or(NO_LEG)
     }
 
     /// Encrypts what is to be SRTP, all of it together, and sends everything.

@@ -1,5 +1,6 @@
 //! Legs over plain memory and virtual time: datagrams in, datagrams out.
 
+mod bundle;
 mod forwarding;
 mod hostile;
 mod rules;
@@ -27,10 +28,14 @@ const SESSION: u64 = 7;
 const A: u32 = 0;
 const B: u32 = 1;
 const C: u32 = 2;
+const D: u32 = 3;
+const C_RTP: u32 = 14;
+const D_RTP: u32 = 16;
 
 const ALICE: Endpoint = v4([192, 0, 2, 1], 4000);
 const BOB: Endpoint = v4([192, 0, 2, 2], 5000);
 const CAROL: Endpoint = v4([192, 0, 2, 3], 6000);
+const DAVE: Endpoint = v4([192, 0, 2, 4], 7000);
 const MALLORY: Endpoint = v4([203, 0, 113, 66], 666);
 
 const fn rtcp_of(party: Endpoint) -> Endpoint {
@@ -105,14 +110,14 @@ struct World {
     media: Media<Number, Vec<Policer>>,
     desk: Desk,
     counters: Arc<Counters>,
-    figures: [Arc<LegFigures>; 3],
+    figures: [Arc<LegFigures>; 4],
     now: Instant,
     punted: usize,
 }
 
 /// The setup of leg `number`, which sends all that comes to the others.
 fn setup(number: u32, to: &[u32]) -> LegSetup {
-    let (party, rtp) = [(ALICE, A_RTP), (BOB, B_RTP), (CAROL, 14)][number as usize];
+    let (party, rtp) = [(ALICE, A_RTP), (BOB, B_RTP), (CAROL, C_RTP), (DAVE, D_RTP)][number as usize];
     let route = |leg: &u32| LegRoute { id: leg + 10, leg: *leg, payload_types: Box::default() };
     let format = |payload_type, codec, clock_hz| Format { payload_type, codec, clock_hz };
     LegSetup {
@@ -132,6 +137,7 @@ fn setup(number: u32, to: &[u32]) -> LegSetup {
             format(96, Codec::Opus, 48_000),
             format(101, Codec::TelephoneEvent, 8000),
         ],
+        bundled: None,
         rules: LegRules::default(),
         punt: Punts::default(),
         rollovers: Vec::new(),

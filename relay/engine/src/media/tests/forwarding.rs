@@ -111,7 +111,8 @@ fn a_leg_that_is_gone_hears_and_gets_nothing() {
 fn legs_that_share_a_socket_are_told_apart_by_payload_type_and_sender() {
     let bundled = |number, payload_type, to: u32| {
         let format = Format { payload_type, codec: Codec::Other, clock_hz: 90_000 };
-        LegSetup { rtp: (A_RTP, Some(ALICE)), rtcp: None, formats: vec![format], ..setup(number, &[to]) }
+        let (rtp, bundled) = ((A_RTP, Some(ALICE)), Some(Box::default()));
+        LegSetup { rtp, rtcp: None, formats: vec![format], bundled, ..setup(number, &[to]) }
     };
     let mut world = World::with([bundled(A, 111, C), bundled(B, 96, C), setup(C, &[])]);
     let heard = |world: &World| [0, 1].map(|leg: usize| world.figures[leg].received.rtp[0].load(Relaxed));
