@@ -111,6 +111,12 @@ fn options(said: ng::Options, warnings: &mut Vec<String>) -> media::Options {
             accept: said.rtcp_mux.accept,
             reject: said.rtcp_mux.reject,
         },
+        bundle: media::Bundle {
+            offer: said.bundle.offer,
+            require: said.bundle.require,
+            accept: said.bundle.accept,
+            reject: said.bundle.reject,
+        },
         rtcp_attribute: said.rtcp_attribute.map(|attribute| match attribute {
             said::RtcpAttribute::None => media::RtcpAttribute::None,
             said::RtcpAttribute::Full => media::RtcpAttribute::Full,

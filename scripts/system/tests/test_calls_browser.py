@@ -9,7 +9,7 @@ from harness.server import Raceway
 
 CALLS = {"ng": {"listen": ["127.0.0.1:2223"]},
          "media": {"interfaces": {"ext": Network.SERVER}, "port_range": "30000-39999"}}
-TO_BROWSER = {"transport_protocol": "UDP/TLS/RTP/SAVPF", "ICE": "force", "rtcp_mux": ["require"]}
+TO_BROWSER = {"transport_protocol": "UDP/TLS/RTP/SAVPF", "ICE": "force"}
 TO_PLAIN = {"transport_protocol": "RTP/AVP", "ICE": "remove", "rtcp_mux": ["demux"]}
 PACKETS = SECONDS * 50  # of each direction
 

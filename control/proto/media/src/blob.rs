@@ -11,7 +11,7 @@ use crate::dtls::DtlsAgreement;
 use crate::ice::IceAgreement;
 
 /// Version of both encodings; another one is not understood, and its sessions are removed.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Beside the session.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub(crate) struct LegBlob<'a> {
     pub party_created: u64,
     pub kind: u8,
     pub mid: Option<&'a str>,
+    pub transport: u32,
+    pub carried: bool,
     pub interface: &'a str,
     pub external_ip: std::net::IpAddr,
     pub protocol: u8,
@@ -116,6 +118,8 @@ fn encode(
         party_created: party.created_wall.0,
         kind: kind_number(stream.kind),
         mid: stream.mid.as_deref().filter(|mid| short(mid)),
+        transport: stream.transport.0,
+        carried: stream.carried,
         interface: &stream.interface,
         external_ip: stream.local.external.ip(),
         protocol: protocol_number(stream.protocol),

@@ -61,6 +61,14 @@ pub(crate) struct Stream {
     pub leg: LegId,
     pub kind: Kind,
     pub mid: Option<Box<str>>,
+    /// Number of the header extension of its packets that holds the mid.
+    pub mid_extension: Option<u8>,
+    /// SSRCs that it announced.
+    pub sources: Box<[u32]>,
+    /// Names addresses, ICE and DTLS. In a bundle (RFC 9143) m-lines share these; else it is the leg's.
+    pub transport: LegId,
+    /// Another m-line of the bundle has its ICE and DTLS, and owns the ports.
+    pub carried: bool,
     pub interface: Arc<str>,
     /// Ours for RTP; RTCP has the next port.
     pub local: Relayed,
@@ -105,6 +113,9 @@ pub(crate) struct Offered {
     pub to: PartyId,
     /// By m-line; None is not relayed.
     pub media: Vec<Option<OfferedMedia>>,
+    /// What it bundles, and what the other side was offered to bundle.
+    pub groups: Vec<Vec<usize>>,
+    pub far_groups: Vec<Vec<usize>>,
     pub osrtp: Osrtp,
     pub rtcp_mux: RtcpMux,
     pub sdes: Sdes,
@@ -120,6 +131,9 @@ pub(crate) struct OfferedMedia {
     pub rtcp: Option<SocketAddr>,
     pub protocol: Protocol,
     pub mux: bool,
+    pub mid: Option<Box<str>>,
+    pub mid_extension: Option<u8>,
+    pub sources: Box<[u32]>,
     pub crypto: Vec<Crypto>,
     pub direction: Direction,
     pub formats: Vec<Format>,
@@ -180,9 +194,16 @@ impl Call {
         self.party(party.peer?)?.streams.get(index)?.as_ref()
     }
 
-    /// Pairs of ports that it holds.
-    pub fn pairs(&self) -> impl Iterator<Item = Relayed> {
-        self.streams().map(|(_, _, stream)| stream.local)
+    /// The stream that has the ICE and DTLS of a transport.
+    pub fn carrier(&self, transport: LegId) -> Option<(&Party, &Stream)> {
+        let mut streams = self.streams().filter(|(_, _, stream)| stream.transport == transport && !stream.carried);
+        streams.next().map(|(party, _, stream)| (party, stream))
+    }
+
+    /// Pairs of ports that it holds, each with its interface.
+    pub fn pairs(&self) -> impl Iterator<Item = (&Arc<str>, Relayed)> {
+        let carriers = self.streams().filter(|(_, _, stream)| !stream.carried);
+        carriers.map(|(_, _, stream)| (&stream.interface, stream.local))
     }
 
     /// Nobody is to send anything: on hold, or refused.
@@ -218,6 +239,24 @@ impl Party {
         self.streams.get_mut(index)?.as_mut()
     }
 
+    /// The stream that has the ICE and DTLS of another one's transport: itself, or another of its bundle.
+    pub fn carrier<'s>(&'s self, stream: &'s Stream) -> &'s Stream {
+        let is_it = |other: &&Stream| other.transport == stream.transport && !other.carried;
+        if stream.carried { self.streams.iter().flatten().find(is_it).unwrap_or(stream) } else { stream }
+    }
+
+    /// The m-line that carries another one's transport; None of one that has its own, or is not there.
+    pub fn carried_by(&self, index: usize) -> Option<usize> {
+        let stream = self.stream(index).filter(|stream| stream.carried)?;
+        let carries = |other: &Stream| other.transport == stream.transport && !other.carried;
+        self.streams.iter().position(|other| other.as_ref().is_some_and(carries))
+    }
+
+    /// Whether several m-lines share the transport of a stream.
+    pub fn is_bundled(&self, stream: &Stream) -> bool {
+        self.streams.iter().flatten().any(|other| other.transport == stream.transport && other.leg != stream.leg)
+    }
+
     /// The party is at this address.
     pub fn is_at(&self, ip: IpAddr) -> bool {
         self.streams.iter().flatten().any(|stream| stream.rtp.is_some_and(|rtp| rtp.ip() == ip))
@@ -225,9 +264,9 @@ impl Party {
 }
 
 impl Stream {
-    /// Our address for RTCP; None while it comes on RTP's port.
+    /// Our address for RTCP; None while it comes on RTP's port, as in a bundle.
     pub fn local_rtcp(&self) -> Option<Relayed> {
-        (!self.muxed).then(|| self.local.next())
+        (!self.muxed && !self.carried).then(|| self.local.next())
     }
 
     /// Our addresses, of RTP and then of RTCP if that has its own.
@@ -243,6 +282,11 @@ impl Stream {
         self.protocol = media.protocol;
         self.direction = media.direction;
         self.codec.clone_from(&media.codec);
+        if media.mid.is_some() {
+            self.mid.clone_from(&media.mid);
+        }
+        self.mid_extension = media.mid_extension;
+        self.sources.clone_from(&media.sources);
         self.learning = media.learning;
         self.source = media.source;
     }

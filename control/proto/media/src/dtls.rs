@@ -102,7 +102,7 @@ struct Running {
     peer: Option<SocketAddr>,
 }
 
-/// The associations of a call, by leg.
+/// The associations of a call, by transport.
 #[derive(Debug, Default)]
 pub(crate) struct Associations(BTreeMap<u32, Running>);
 
@@ -119,12 +119,12 @@ impl Associations {
         self.0.is_empty()
     }
 
-    /// A leg has its keys from before a restart.
-    pub fn restore(&mut self, leg: LegId, agreement: DtlsAgreement) {
-        self.0.insert(leg.0, Running { agreement, association: None, named: true, peer: None });
+    /// A transport has its keys from before a restart.
+    pub fn restore(&mut self, transport: LegId, agreement: DtlsAgreement) {
+        self.0.insert(transport.0, Running { agreement, association: None, named: true, peer: None });
     }
 
-    /// Makes them those that signalling agreed on; `peer` says where a leg's party is known to be.
+    /// Makes them those that signalling agreed on; `peer` says where a stream's party is known to be.
     pub fn follow(
         &mut self,
         call: &Call,
@@ -132,16 +132,16 @@ impl Associations {
         now: Instant,
         peer: impl Fn(&Stream) -> Option<SocketAddr>,
     ) -> Vec<Outcome> {
-        let wanted = |leg: u32| call.stream(LegId(leg)).is_some_and(|(_, _, stream)| stream.dtls.is_some());
-        self.0.retain(|leg, _| wanted(*leg));
+        let wanted = |name: u32| call.carrier(LegId(name)).is_some_and(|(_, stream)| stream.dtls.is_some());
+        self.0.retain(|name, _| wanted(*name));
         let mut failures = Vec::new();
         for (_, _, stream) in call.streams() {
             let Some(agreement) = stream.dtls.as_deref() else { continue };
             if let Err(reason) = self.one(stream, agreement, identities) {
-                failures.push(Outcome::Failed(stream.leg, reason));
+                failures.push(Outcome::Failed(stream.transport, reason));
                 continue;
             }
-            let Some(running) = self.0.get_mut(&stream.leg.0) else { continue };
+            let Some(running) = self.0.get_mut(&stream.transport.0) else { continue };
             let Some(association) = &mut running.association else { continue };
             if !agreement.theirs.is_empty() && !running.named {
                 running.named = true;
@@ -166,7 +166,7 @@ impl Associations {
             let unanswered = agreement.role.is_none() && known.ours == agreement.ours;
             unanswered || (known.ours == agreement.ours && same_peer && same_role)
         };
-        if let Some(running) = self.0.get_mut(&stream.leg.0).filter(|running| fits(running)) {
+        if let Some(running) = self.0.get_mut(&stream.transport.0).filter(|running| fits(running)) {
             if agreement.role.is_some() {
                 running.agreement = agreement.clone();
             }
@@ -177,13 +177,13 @@ impl Associations {
         let association = Association::new(role, identity, &Profile::ALL).map_err(|error| error.to_string())?;
         let running =
             Running { agreement: agreement.clone(), association: Some(association), named: false, peer: None };
-        self.0.insert(stream.leg.0, running);
+        self.0.insert(stream.transport.0, running);
         Ok(())
     }
 
     /// A datagram from an address that ICE validated or signalling named.
-    pub fn take(&mut self, leg: LegId, now: Instant, remote: SocketAddr, payload: &[u8]) {
-        let Some(running) = self.0.get_mut(&leg.0) else { return };
+    pub fn take(&mut self, transport: LegId, now: Instant, remote: SocketAddr, payload: &[u8]) {
+        let Some(running) = self.0.get_mut(&transport.0) else { return };
         let Some(association) = &mut running.association else { return };
         if running.peer != Some(remote) {
             running.peer = Some(remote);
@@ -204,8 +204,8 @@ impl Associations {
     /// What is to be sent and what has happened.
     pub fn poll(&mut self, call: &Call) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
-        for (&leg, running) in &mut self.0 {
-            let Some((_, _, stream)) = call.stream(LegId(leg)) else { continue };
+        for (&name, running) in &mut self.0 {
+            let Some((_, stream)) = call.carrier(LegId(name)) else { continue };
             let Some(association) = &mut running.association else { continue };
             let from = stream.local.internal;
             let sends = std::iter::from_fn(|| association.poll_transmit());
@@ -213,9 +213,9 @@ impl Associations {
             outcomes.extend(std::iter::from_fn(|| association.poll_event()).map(|event| match event {
                 Event::Keys(keys) => {
                     let (receive, send) = securities(&keys);
-                    Outcome::Keys(LegId(leg), receive, send)
+                    Outcome::Keys(LegId(name), receive, send)
                 }
-                Event::Failed(failure) => Outcome::Failed(LegId(leg), failure.to_string()),
+                Event::Failed(failure) => Outcome::Failed(LegId(name), failure.to_string()),
             }));
         }
         outcomes

@@ -51,7 +51,9 @@ impl Calls {
         let before = Plan::of(&held.call, &held.measured, &self.interfaces);
         let Held { call, measured, pending, .. } = &mut **held;
         // What the relay said before it carried out a command may be of addresses that are past.
-        let is_known = |leg| pending.is_some() || call.stream(leg).is_some_and(|(_, _, stream)| stream.ice.is_some());
+        let is_known = |leg| {
+            pending.is_some() || call.stream(leg).is_some_and(|(party, _, stream)| party.carrier(stream).ice.is_some())
+        };
         let changed = measured.report(report, |leg, payload_type| codec(call, leg, payload_type), is_known);
         one_way(held, self.now).for_each(|event| self.events.push_back(event));
         if changed {

@@ -131,10 +131,10 @@ fn credentials(random: &mut Random) -> Credentials {
     Credentials::from_random(&octets)
 }
 
-/// The agents of a call, by leg, its DTLS associations, and the addresses whose STUN and DTLS they take.
+/// The agents of a call, by transport, its DTLS associations, and the addresses whose STUN and DTLS they take.
 #[derive(Debug, Default)]
 pub(crate) struct Agents {
-    by_leg: BTreeMap<u32, Agent>,
+    by_transport: BTreeMap<u32, Agent>,
     pub associations: Associations,
     bases: HashSet<SocketAddr>,
 }
@@ -142,8 +142,8 @@ pub(crate) struct Agents {
 impl Agents {
     /// Makes the agents those that signalling agreed on.
     fn follow(&mut self, call: &Call, now: Instant, random: &mut Random) {
-        let wanted = |leg: u32| call.stream(LegId(leg)).is_some_and(|(_, _, stream)| stream.ice.is_some());
-        self.by_leg.retain(|leg, _| wanted(*leg));
+        let wanted = |name: u32| call.carrier(LegId(name)).is_some_and(|(_, stream)| stream.ice.is_some());
+        self.by_transport.retain(|name, _| wanted(*name));
         self.bases.clear();
         for (_, _, stream) in call.streams() {
             if stream.ice.is_some() || stream.dtls.is_some() {
@@ -157,7 +157,7 @@ impl Agents {
 
     fn one(&mut self, stream: &Stream, ice: &IceAgreement, now: Instant, random: &mut Random) {
         let bases = stream.bases();
-        let agent = self.by_leg.entry(stream.leg.0).or_insert_with(|| {
+        let agent = self.by_transport.entry(stream.transport.0).or_insert_with(|| {
             let mut seed = Zeroizing::new([0; 32]);
             random.fill(&mut seed[..]);
             Agent::new(ice.mode, ice.local.clone(), &bases, *seed)
@@ -176,21 +176,21 @@ impl Agents {
     }
 
     pub fn due(&self) -> Option<Instant> {
-        let agents = self.by_leg.values().filter_map(Agent::poll_timeout).min();
+        let agents = self.by_transport.values().filter_map(Agent::poll_timeout).min();
         [agents, self.associations.due()].into_iter().flatten().min()
     }
 
     /// Whether DTLS may come from there: ICE validated it, or signalling named it.
     fn may_speak(&self, stream: &Stream, remote: SocketAddr) -> bool {
-        match self.by_leg.get(&stream.leg.0) {
+        match self.by_transport.get(&stream.transport.0) {
             Some(agent) => agent.is_validated(remote),
             None => stream.rtp == Some(remote),
         }
     }
 
     /// Where a party is for DTLS, once that is known.
-    fn peer(by_leg: &BTreeMap<u32, Agent>, stream: &Stream) -> Option<SocketAddr> {
-        match by_leg.get(&stream.leg.0) {
+    fn peer(by_transport: &BTreeMap<u32, Agent>, stream: &Stream) -> Option<SocketAddr> {
+        match by_transport.get(&stream.transport.0) {
             Some(agent) => agent.selected(Component::Rtp),
             None => stream.rtp,
         }
@@ -204,16 +204,17 @@ impl Calls {
         let Some(&session) = self.by_local.get(&local) else { return };
         let Some(held) = self.held.get_mut(&session) else { return };
         let Held { call, agents, .. } = &mut **held;
-        let stream = call.streams().map(|(_, _, stream)| stream).find(|stream| stream.bases().contains(&local));
+        let is_it = |stream: &&Stream| !stream.carried && stream.bases().contains(&local);
+        let stream = call.streams().map(|(_, _, stream)| stream).find(is_it);
         let Some(stream) = stream else { return };
         match payload.first() {
             Some(0..=3) => {
-                if let Some(agent) = agents.by_leg.get_mut(&stream.leg.0) {
+                if let Some(agent) = agents.by_transport.get_mut(&stream.transport.0) {
                     agent.handle_datagram(self.now, local, remote, payload);
                 }
             }
             Some(20..=63) if local == stream.local.internal && agents.may_speak(stream, remote) => {
-                agents.associations.take(stream.leg, self.now, remote, payload);
+                agents.associations.take(stream.transport, self.now, remote, payload);
             }
             _ => {}
         }
@@ -224,7 +225,7 @@ impl Calls {
     pub(crate) fn follow_agents(&mut self, session: SessionId) {
         let Some(held) = self.held.get_mut(&session) else { return };
         let Held { call, agents, .. } = &mut **held;
-        let is_idle = agents.by_leg.is_empty() && agents.associations.is_empty();
+        let is_idle = agents.by_transport.is_empty() && agents.associations.is_empty();
         if is_idle && call.streams().all(|(_, _, stream)| stream.ice.is_none() && stream.dtls.is_none()) {
             return;
         }
@@ -248,7 +249,7 @@ impl Calls {
     pub(crate) fn time_agents(&mut self, session: SessionId) {
         let Some(held) = self.held.get_mut(&session) else { return };
         if held.agents.due().is_some_and(|due| due <= self.now) {
-            held.agents.by_leg.values_mut().for_each(|agent| agent.handle_timeout(self.now));
+            held.agents.by_transport.values_mut().for_each(|agent| agent.handle_timeout(self.now));
             held.agents.associations.handle_timeout(self.now);
             self.hear_agents(session);
         }
@@ -260,31 +261,32 @@ impl Calls {
         let before = Plan::of(&held.call, &held.measured, &self.interfaces);
         let Held { call, agents, measured, .. } = &mut **held;
         let mut sends = Vec::new();
-        for (&leg, agent) in &mut agents.by_leg {
+        for (&name, agent) in &mut agents.by_transport {
             sends.extend(
                 std::iter::from_fn(|| agent.poll_transmit()).map(|sent| (sent.local, sent.remote, sent.payload)),
             );
             while let Some(event) = agent.poll_event() {
                 match event {
                     Event::Nominated { component, remote } => {
-                        measured.nominate(LegId(leg), component == Component::Rtcp, Some(remote));
+                        measured.nominate(LegId(name), component == Component::Rtcp, Some(remote));
                     }
                     Event::ConsentLost { component } => {
-                        measured.nominate(LegId(leg), component == Component::Rtcp, None);
+                        measured.nominate(LegId(name), component == Component::Rtcp, None);
                     }
                     Event::Failed { .. } => {}
                 }
             }
         }
-        let Agents { by_leg, associations, .. } = agents;
-        let mut outcomes = associations.follow(call, &self.identities, self.now, |stream| Agents::peer(by_leg, stream));
+        let Agents { by_transport, associations, .. } = agents;
+        let mut outcomes =
+            associations.follow(call, &self.identities, self.now, |stream| Agents::peer(by_transport, stream));
         outcomes.extend(associations.poll(call));
         for outcome in outcomes {
             match outcome {
                 Outcome::Send { from, to, payload } => sends.push((from, to, payload)),
-                Outcome::Keys(leg, receive, send) => measured.set_keys(leg, receive, send),
-                Outcome::Failed(leg, reason) => {
-                    let tag = call.stream(leg).map(|(party, _, _)| party.tag().to_owned()).unwrap_or_default();
+                Outcome::Keys(transport, receive, send) => measured.set_keys(transport, receive, send),
+                Outcome::Failed(transport, reason) => {
+                    let tag = call.carrier(transport).map(|(party, _)| party.tag().to_owned()).unwrap_or_default();
                     self.events.push_back(crate::Event::DtlsFailed { call_id: call.call_id.to_string(), tag, reason });
                 }
             }

@@ -23,6 +23,7 @@
 
 mod answer;
 mod blob;
+mod bundle;
 mod call;
 mod calls;
 mod change;

@@ -40,6 +40,8 @@ pub struct Options {
     pub sdes: Sdes,
     /// RTCP on RTP's port (RFC 5761).
     pub rtcp_mux: RtcpMux,
+    /// m-lines at one address (RFC 9143).
+    pub bundle: Bundle,
     /// How `a=rtcp` is written.
     pub rtcp_attribute: Option<RtcpAttribute>,
     /// How addresses are learned.
@@ -209,6 +211,19 @@ pub struct RtcpMux {
     /// Accepted from who offered, and not offered on.
     pub demux: bool,
     /// Accepted from who offered, whatever the other side says.
+    pub accept: bool,
+    /// Refused to who offered.
+    pub reject: bool,
+}
+
+/// `bundle` (RFC 9143).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bundle {
+    /// Offered also where it was not.
+    pub offer: bool,
+    /// Offered so that m-lines but the first are for the bundle only.
+    pub require: bool,
+    /// Offered on if it was offered, to whomever.
     pub accept: bool,
     /// Refused to who offered.
     pub reject: bool,

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use raceway_api::{
-    Destination, Flow, FlowAction, FlowId, Framing, Learning, Leg, LegId, LegRules, Match, MediaPath, MediaRule,
-    Operation, Punts, Remote, Route, Security, SourcePolicy,
+    Bundled, Destination, Flow, FlowAction, FlowId, Framing, Learning, Leg, LegId, LegRules, Match, MediaPath,
+    MediaRule, Operation, Punts, Remote, Route, Security, SourcePolicy,
 };
 
 use crate::blob;
@@ -51,6 +51,7 @@ impl Plan {
         let mut plan = Self { session, media: Vec::new(), legs: Vec::new(), flows: Vec::new() };
         for (party, index, stream) in call.streams() {
             let locals = [Some(stream.local), stream.local_rtcp()];
+            let locals = if stream.carried { [None, None] } else { locals };
             media.extend(locals.into_iter().flatten().map(|local| (local.internal, local.external)));
             plan.legs.push(leg(call, party, index, stream, measured));
             plan.flows.extend(anchors(call, party, index, stream, measured, interfaces));
@@ -114,8 +115,9 @@ fn leg(call: &Call, party: &Party, index: usize, stream: &Stream, measured: &Mea
     let sink = call.sink(party, index);
     let route = sink.map(|sink| Route::to(sink.leg));
     let opaque = sink.is_some_and(|sink| are_opaque(stream, sink));
-    let (receive, send) = match &stream.dtls {
-        Some(_) => measured.keys(stream.leg),
+    let carrier = party.carrier(stream);
+    let (receive, send) = match &carrier.dtls {
+        Some(_) => measured.keys(stream.transport),
         None if opaque => (Security::Opaque, Security::Opaque),
         None => (stream.receive.clone(), stream.send.clone()),
     };
@@ -124,8 +126,8 @@ fn leg(call: &Call, party: &Party, index: usize, stream: &Stream, measured: &Mea
         (false, true) => MediaRule::Silence,
         (false, false) => MediaRule::Pass,
     };
-    let is_ice = stream.ice.is_some();
-    let (rtp, rtcp) = if is_ice { measured.nominated(stream.leg) } else { (stream.rtp, stream.rtcp) };
+    let is_ice = carrier.ice.is_some();
+    let (rtp, rtcp) = if is_ice { measured.nominated(stream.transport) } else { (stream.rtp, stream.rtcp) };
     Leg {
         id: stream.leg,
         rtp: MediaPath { local: stream.local.internal, remote: rtp },
@@ -137,6 +139,7 @@ fn leg(call: &Call, party: &Party, index: usize, stream: &Stream, measured: &Mea
         send,
         to: route.into_iter().collect(),
         formats: stream.formats.clone(),
+        bundled: party.is_bundled(stream).then(|| Box::new(bundled(stream))),
         rules: LegRules {
             media,
             block_dtmf: stream.rules.block_dtmf,
@@ -144,10 +147,23 @@ fn leg(call: &Call, party: &Party, index: usize, stream: &Stream, measured: &Mea
             feedback: stream.protocol.is_feedback(),
             dscp: stream.rules.dscp,
         },
-        punt: Punts { stun: is_ice, dtls: stream.dtls.is_some() },
+        punt: Punts { stun: stream.ice.is_some(), dtls: stream.dtls.is_some() },
         rollovers: Vec::new(),
         blob: blob::leg(party, index, stream).into(),
     }
+}
+
+/// What tells the packets of an m-line from those of others of its bundle.
+fn bundled(stream: &Stream) -> Bundled {
+    let mid = stream.mid.as_deref().filter(|mid| mid.len() <= raceway_api::limits::MID_MAX).unwrap_or_default();
+    let mid_extension = stream.mid_extension.filter(|_| !mid.is_empty());
+    Bundled { mid_extension, mid: mid.as_bytes().to_vec(), sources: stream.sources.to_vec() }
+}
+
+/// Where a stream's packets go now.
+fn live<'m>(party: &Party, stream: &Stream, measured: &'m Measurements) -> Option<&'m Live> {
+    let is_ice = party.carrier(stream).ice.is_some();
+    measured.live(if is_ice { stream.transport } else { stream.leg })
 }
 
 /// Exact flows for what a party sends, once both ends are settled and packets go on as they came.
@@ -159,9 +175,14 @@ fn anchors(
     measured: &Measurements,
     interfaces: &Interfaces,
 ) -> Vec<Flow> {
-    let Some(sink) = call.sink(party, index) else { return Vec::new() };
-    let (Some(from), Some(to)) = (measured.live(stream.leg), measured.live(sink.leg)) else { return Vec::new() };
-    if !passes_as_it_is(stream, sink) {
+    let Some((other, sink)) = party.peer.and_then(|peer| call.party(peer)).zip(call.sink(party, index)) else {
+        return Vec::new();
+    };
+    let (Some(from), Some(to)) = (live(party, stream, measured), live(other, sink, measured)) else {
+        return Vec::new();
+    };
+    // A flow takes all that comes to an address, whichever m-line it is of.
+    if !passes_as_it_is(stream, sink) || party.is_bundled(stream) {
         return Vec::new();
     }
     let flow = |component, remote: SocketAddr, local, our: SocketAddr, their: SocketAddr| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use raceway_api::{FlowReport, Leg, LegReport, MediaRule, Operation, Security, SessionId, SessionReport};
+use raceway_api::{FlowReport, Leg, LegId, LegReport, MediaRule, Operation, Security, SessionId, SessionReport};
 use raceway_ports::Relayed;
 use raceway_units::{Instant, UnixTime};
 
@@ -66,18 +66,17 @@ impl Calls {
     }
 
     fn adopt(&mut self, call: Call, parts: &Parts) -> bool {
-        let streams: Vec<(Arc<str>, Relayed)> =
-            call.streams().map(|(_, _, stream)| (stream.interface.clone(), stream.local)).collect();
-        let claimed = streams.iter().take_while(|(name, pair)| self.interfaces.claim(name, *pair)).count();
-        if claimed < streams.len() {
-            streams[..claimed].iter().for_each(|(name, pair)| self.interfaces.release(name, *pair));
+        let pairs: Vec<(Arc<str>, Relayed)> = call.pairs().map(|(name, pair)| (name.clone(), pair)).collect();
+        let claimed = pairs.iter().take_while(|(name, pair)| self.interfaces.claim(name, *pair)).count();
+        if claimed < pairs.len() {
+            pairs[..claimed].iter().for_each(|(name, pair)| self.interfaces.release(name, *pair));
             return false;
         }
         let (id, mut measured) = (call.id, Measurements::default());
         measured.report(&parts.report(id), |_, _| None, |_| false);
         for (_, _, stream) in call.streams().filter(|(_, _, stream)| stream.ice.is_some()) {
-            measured.nominate(stream.leg, false, stream.rtp);
-            measured.nominate(stream.leg, true, stream.rtcp);
+            measured.nominate(stream.transport, false, stream.rtp);
+            measured.nominate(stream.transport, true, stream.rtcp);
         }
         self.by_call_id.insert(call.call_id.clone(), id);
         let mut held = Held::new(call, measured, self.now);
@@ -85,8 +84,8 @@ impl Calls {
         for (_, _, stream) in call.streams() {
             let has_keys = matches!((&stream.receive, &stream.send), (Security::Srtp(_), Security::Srtp(_)));
             if let Some(agreement) = stream.dtls.as_deref().filter(|_| has_keys) {
-                measured.set_keys(stream.leg, stream.receive.clone(), stream.send.clone());
-                agents.associations.restore(stream.leg, agreement.clone());
+                measured.set_keys(stream.transport, stream.receive.clone(), stream.send.clone());
+                agents.associations.restore(stream.transport, agreement.clone());
             }
         }
         self.held.insert(id, Box::new(held));
@@ -146,13 +145,26 @@ fn call(id: SessionId, parts: &Parts) -> Option<Call> {
         place(&mut call, leg, &words)?;
     }
     call.parties.sort_by_key(|party| party.id);
-    (!call.parties.is_empty()).then_some(call)
+    let is_sound = !call.parties.is_empty() && call.parties.iter().all(transports_are_sound);
+    is_sound.then_some(call)
+}
+
+/// Of each transport one m-line has the ports, and those that it carries have the same.
+fn transports_are_sound(party: &Party) -> bool {
+    party.streams.iter().flatten().all(|stream| {
+        let same = party.streams.iter().flatten().filter(|other| other.transport == stream.transport);
+        let carriers = same.clone().filter(|other| !other.carried).count();
+        carriers == 1 && same.clone().all(|other| other.local == stream.local)
+    })
 }
 
 /// Puts a leg where its blob says.
 fn place(call: &mut Call, leg: &Leg<'_>, words: &LegBlob<'_>) -> Option<()> {
     let (id, index) = (PartyId(words.party), usize::from(words.index));
-    if index >= limits::STREAMS_MAX || leg.id.0 >= call.next_leg || leg.rtp.local.port() == u16::MAX {
+    if index >= limits::STREAMS_MAX
+        || leg.id.0.max(words.transport) >= call.next_leg
+        || leg.rtp.local.port() == u16::MAX
+    {
         return None;
     }
     if call.party(id).is_none() {
@@ -189,6 +201,10 @@ fn stream(leg: &Leg<'_>, words: &LegBlob<'_>) -> Option<Stream> {
         leg: leg.id,
         kind: blob::kind(words.kind)?,
         mid: words.mid.map(Into::into),
+        mid_extension: leg.bundled.as_ref().and_then(|bundled| bundled.mid_extension),
+        sources: leg.bundled.as_ref().map(|bundled| bundled.sources.clone().into()).unwrap_or_default(),
+        transport: LegId(words.transport),
+        carried: words.carried,
         interface: words.interface.into(),
         local: Relayed { internal: local, external: SocketAddr::new(words.external_ip, local.port()) },
         rtp,

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 use raceway_ports::Relayed;
-use raceway_sdp::{Crypto, Description, Direction, MediaSection, Origin, Protocol, Sdp, Section};
+use raceway_sdp::{Crypto, Description, Direction, MID_EXTENSION, MediaSection, Origin, Protocol, Sdp, Section};
 
 use crate::call::Sent;
 use crate::ice::IceAgreement;
@@ -25,12 +25,20 @@ pub(crate) enum Line {
         ice: Option<Box<IceAgreement>>,
         /// Fingerprint and setup.
         dtls: Option<(Box<str>, &'static str)>,
+        /// Its identification, where it needs one.
+        mid: Option<Box<str>>,
+        /// Number of the header extension for it, where that is missing.
+        mid_extension: Option<u8>,
+        /// It is for the bundle only.
+        bundle_only: bool,
     },
 }
 
 /// What is to be written, and to whom.
 pub(crate) struct Out<'a> {
     pub lines: &'a [Line],
+    /// m-lines that share an address.
+    pub bundles: &'a [Vec<usize>],
     /// The body before, to the same party.
     pub sent: Option<&'a Sent>,
     pub options: &'a Options,
@@ -40,7 +48,12 @@ pub(crate) struct Out<'a> {
 pub(crate) fn write(sdp: &mut Sdp<'_>, description: &Description, out: &Out<'_>) -> Sent {
     let options = out.options;
     sdp.remove_ice();
-    sdp.remove_bundle();
+    let mid = |index: &usize| match &out.lines[*index] {
+        Line::Relayed { mid: Some(mid), .. } => Some(mid.to_string()),
+        Line::Relayed { .. } | Line::Refused => None,
+    };
+    let bundles: Vec<Vec<String>> = out.bundles.iter().map(|group| group.iter().filter_map(mid).collect()).collect();
+    sdp.set_bundles(&bundles);
     sdp.session_mut().remove_all(&["fingerprint", "setup", "tls-id"]);
     if out.lines.iter().any(|line| matches!(line, Line::Relayed { ice: Some(ice), .. } if ice.is_lite())) {
         sdp.session_mut().add("ice-lite", None);
@@ -96,9 +109,12 @@ impl Line {
 }
 
 fn relayed(media: &mut MediaSection<'_>, before: Protocol, line: &Line, options: &Options) {
-    let Line::Relayed { local, protocol, mux, mux_only, crypto, ice, dtls } = line else { return };
+    let Line::Relayed { local, protocol, mux, mux_only, crypto, ice, dtls, mid, mid_extension, bundle_only } = line
+    else {
+        return;
+    };
     let port = local.external.port();
-    media.set_port(port);
+    media.set_port(if *bundle_only { 0 } else { port });
     if *protocol != before {
         media.set_protocol(*protocol);
     }
@@ -108,7 +124,18 @@ fn relayed(media: &mut MediaSection<'_>, before: Protocol, line: &Line, options:
         media.section_mut().add("setup", Some(setup));
         media.section_mut().add("fingerprint", Some(fingerprint));
     }
-    media.section_mut().remove_all(&["rtcp-mux-only", "bundle-only"]);
+    media.section_mut().remove_all(&["rtcp-mux-only"]);
+    if *bundle_only {
+        media.section_mut().set("bundle-only", None);
+    } else {
+        media.section_mut().remove_all(&["bundle-only"]);
+    }
+    if let Some(mid) = mid.as_deref().filter(|mid| media.section().attribute("mid").map(str::trim) != Some(*mid)) {
+        media.section_mut().set("mid", Some(mid));
+    }
+    if let Some(number) = mid_extension {
+        media.section_mut().add("extmap", Some(&format!("{number} {MID_EXTENSION}")));
+    }
     media.set_rtcp_mux(*mux);
     let rtcp = if *mux_only { port } else { local.next().external.port() };
     media.set_rtcp(match options.rtcp_attribute {

@@ -75,15 +75,14 @@ pub(crate) fn offer(
     lines
 }
 
-/// Makes of an answer what both sides send with. `line` counts m-lines from 1.
+/// Makes of an answer what both sides send with; `is_dtls`: the answerer's keys come from DTLS. `line` counts m-lines from 1.
 pub(crate) fn agree(
     line: usize,
     (offered, offerer): (&OfferedMedia, &Stream),
-    (answer, answerer): (&Media, &Stream),
+    (answer, answerer, is_dtls): (&Media, &Stream, bool),
     (osrtp, sdes): (Osrtp, &Sdes),
     random: &mut Random,
 ) -> Result<Agreement, Refusal> {
-    let is_dtls = answerer.dtls.is_some() && answerer.offered.is_empty();
     let chosen = if is_dtls { None } else { chosen(line, &answerer.offered, answer)? };
     let answerer_security = match &chosen {
         None if is_dtls => (Security::Await, Security::Await),

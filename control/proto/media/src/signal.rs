@@ -70,6 +70,9 @@ impl Context<'_> {
             rtcp,
             protocol: media.protocol,
             mux: media.rtcp_mux,
+            mid: media.mid.as_deref().map(Into::into),
+            mid_extension: media.mid_extension,
+            sources: media.ssrcs.iter().copied().take(raceway_api::limits::SOURCES_MAX).collect(),
             crypto: media.crypto.clone(),
             direction: if is_held { held(media.direction) } else { media.direction },
             formats: formats(media),
@@ -120,13 +123,14 @@ impl Context<'_> {
         Ok(self.interfaces.internal(SocketAddr::new(ip, remote.port())))
     }
 
-    /// Makes sure that a party has a stream for an m-line, with ports of the right interface and family.
+    /// Makes sure that a party has a stream for an m-line, with ports of the right interface and family: its own, or those
+    /// of the m-line `carrier`, if that has any.
     pub fn ensure(
         &mut self,
         call: &mut Call,
         id: PartyId,
         index: usize,
-        media: &Media,
+        (media, carrier): (&Media, Option<usize>),
         reach: Reach<'_>,
     ) -> Result<(), Refusal> {
         let (name, family) = self.interfaces.choose(reach.interface, reach.family, reach.must)?;
@@ -135,13 +139,23 @@ impl Context<'_> {
             let same_family = Family::of(stream.local.internal.ip()) == family;
             same_family && (reach.interface.is_none() || stream.interface == name)
         };
-        if party.stream(index).is_some_and(fits) {
+        let carrier = carrier.filter(|carrier| party.stream(*carrier).is_some());
+        let is_carried = |stream: &Stream| stream.carried == carrier.is_some();
+        if party.stream(index).is_some_and(|stream| fits(stream) && is_carried(stream)) {
+            return Ok(());
+        }
+        if let (Some(_), Some(carrier)) = (party.stream(index), carrier) {
+            call.party_mut(id).expect("it was found just now").share(index, carrier);
             return Ok(());
         }
         if call.streams().count() >= limits::LEGS_MAX {
             return Err(Refusal::TooMany { call_id: call.call_id.to_string(), what: "streams", max: limits::LEGS_MAX });
         }
-        let local = self.interfaces.take(&name, family, self.random)?;
+        let shared = carrier.and_then(|carrier| party.stream(carrier)).map(|carrier| carrier.local);
+        let local = match shared {
+            Some(local) => local,
+            None => self.interfaces.take(&name, family, self.random)?,
+        };
         let leg = LegId(call.next_leg);
         call.next_leg += 1;
         let party = call.party_mut(id).expect("it was found just now");
@@ -150,6 +164,10 @@ impl Context<'_> {
             leg,
             kind: media.kind,
             mid: media.mid.as_deref().map(Into::into),
+            mid_extension: None,
+            sources: Box::default(),
+            transport: leg,
+            carried: false,
             interface: name,
             local,
             rtp: None,
@@ -174,6 +192,9 @@ impl Context<'_> {
             party.streams.resize(index + 1, None);
         }
         party.streams[index] = Some(stream);
+        if let Some(carrier) = carrier {
+            party.share(index, carrier);
+        }
         Ok(())
     }
 

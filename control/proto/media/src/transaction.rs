@@ -165,7 +165,7 @@ impl Calls {
         let before = Plan::of(&held.call, &held.measured, &self.interfaces);
         for (_, _, stream) in call.streams() {
             let known = held.call.stream(stream.leg).map(|(_, _, known)| (known.rtp, known.rtcp, known.muxed));
-            let is_ice = stream.ice.is_some();
+            let is_ice = call.carrier(stream.transport).is_some_and(|(_, carrier)| carrier.ice.is_some());
             if !is_ice && known != Some((stream.rtp, stream.rtcp, stream.muxed)) {
                 held.measured.unsettle(stream.leg);
             }
@@ -185,10 +185,10 @@ impl Calls {
 
     /// Gives back the ports of a call that another state of it does not have.
     pub(crate) fn release(&mut self, call: &Call, other: Option<&Call>) {
-        for (_, _, stream) in call.streams() {
-            let stays = other.is_some_and(|other| other.pairs().any(|pair| pair == stream.local));
+        for (interface, local) in call.pairs() {
+            let stays = other.is_some_and(|other| other.pairs().any(|(_, pair)| pair == local));
             if !stays {
-                self.interfaces.release(&stream.interface, stream.local);
+                self.interfaces.release(interface, local);
             }
         }
     }
@@ -300,9 +300,9 @@ impl Calls {
         let Some(after) = self.held.get(&session).map(|held| held.call.clone()) else { return };
         self.release(&after, before.as_ref());
         if error == OperationError::AddressInUse {
-            for (_, _, stream) in after.streams() {
-                if before.as_ref().is_none_or(|before| before.stream(stream.leg).is_none()) {
-                    self.interfaces.set_aside(&stream.interface, stream.local, self.now);
+            for (interface, local) in after.pairs() {
+                if before.as_ref().is_none_or(|before| before.pairs().all(|(_, pair)| pair != local)) {
+                    self.interfaces.set_aside(interface, local, self.now);
                 }
             }
         }

@@ -165,12 +165,12 @@ pub(crate) const WORDS: &[Entry] = &[
     word(RtcpMux, &["demux"], |f| f.options.rtcp_mux.demux = true),
     word(RtcpMux, &["accept"], |f| f.options.rtcp_mux.accept = true),
     word(RtcpMux, &["reject"], |f| f.options.rtcp_mux.reject = true),
-    no(
-        Bundle,
-        &["accept", "offer", "require", "strict"],
-        "each m-line has its own port, and `a=group:BUNDLE` is taken out",
-    ),
-    moot(Bundle, &["reject"], "it is what is done"),
+    word(Bundle, &["offer"], |f| f.options.bundle.offer = true),
+    word(Bundle, &["require"], |f| f.options.bundle.require = true).but("m-lines but the first are bundle-only"),
+    word(Bundle, &["accept"], |f| f.options.bundle.accept = true)
+        .but("a bundle is accepted without it; with it, it is offered on to whomever"),
+    word(Bundle, &["reject"], |f| f.options.bundle.reject = true),
+    no(Bundle, &["strict"], "m-lines that cannot be in the bundle stand for themselves"),
     word(Learning, &["off"], |f| f.options.learning = Some(options::Learning::Off)),
     word(Learning, &["immediate"], |f| f.options.learning = Some(options::Learning::Immediate)),
     word(Learning, &["delayed"], |f| f.options.learning = Some(options::Learning::Delayed)),

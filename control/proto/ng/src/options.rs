@@ -38,6 +38,8 @@ pub struct Options {
     pub sdes: Sdes,
     /// `rtcp-mux` (RFC 5761).
     pub rtcp_mux: RtcpMux,
+    /// `bundle` (RFC 9143).
+    pub bundle: Bundle,
     /// `full rtcp attribute`, `no rtcp attribute`.
     pub rtcp_attribute: Option<RtcpAttribute>,
     /// `endpoint-learning`.
@@ -237,6 +239,19 @@ pub struct RtcpMux {
     /// Accepted here, not offered there.
     pub demux: bool,
     /// Accepted here, and offered there if it was here.
+    pub accept: bool,
+    /// Not accepted here.
+    pub reject: bool,
+}
+
+/// `bundle`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bundle {
+    /// Offered in any case.
+    pub offer: bool,
+    /// Offered, and m-lines but the first for it only.
+    pub require: bool,
+    /// Offered there if it was here, whoever is there.
     pub accept: bool,
     /// Not accepted here.
     pub reject: bool,

@@ -106,6 +106,8 @@ pub struct Media {
     pub direction: Direction,
     /// Its identification (RFC 5888).
     pub mid: Option<String>,
+    /// Number of the header extension of RTP that holds the identification (RFC 9143 section 16.2).
+    pub mid_extension: Option<u8>,
     /// Lives only inside the bundle (RFC 9143 section 6).
     pub bundle_only: bool,
     /// Keys that could be read.
@@ -129,6 +131,9 @@ pub struct Media {
     /// Several encodings of one source (RFC 8853).
     pub simulcast: bool,
 }
+
+/// Name of the header extension with the identification of the m-line (RFC 9143 section 16.2).
+pub const MID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 
 impl Media {
     /// Not wanted (RFC 3264 section 6).
@@ -214,6 +219,7 @@ fn read(session: &Section<'_>, shared: Option<&Connection>, media: &MediaSection
         rtcp_mux_only: section.has("rtcp-mux-only"),
         direction: Direction::read(section).or_else(|| Direction::read(session)).unwrap_or_default(),
         mid: section.attribute("mid").map(str::trim).filter(|mid| mid.len() <= limits::TOKEN_MAX).map(str::to_owned),
+        mid_extension: [section, session].into_iter().find_map(mid_extension),
         bundle_only: section.has("bundle-only"),
         crypto,
         crypto_lines,
@@ -225,6 +231,15 @@ fn read(session: &Section<'_>, shared: Option<&Connection>, media: &MediaSection
         ssrcs,
         rids: values(section, "rid").filter_map(|value| value.split(' ').next()).map(str::to_owned).collect(),
         simulcast: section.has("simulcast"),
+    })
+}
+
+/// `a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid` (RFC 8285 section 8).
+fn mid_extension(section: &Section<'_>) -> Option<u8> {
+    values(section, "extmap").find_map(|value| {
+        let mut words = value.split_ascii_whitespace();
+        let number = words.next()?.split('/').next()?.parse().ok().filter(|number| *number != 0);
+        words.next().filter(|name| *name == MID_EXTENSION).and(number)
     })
 }
 

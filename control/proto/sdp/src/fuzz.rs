@@ -43,7 +43,7 @@ pub fn fuzz(data: &[u8]) {
 
 fn change(sdp: &mut Sdp<'_>) {
     sdp.remove_ice();
-    sdp.remove_bundle();
+    sdp.set_bundles(&[vec!["a".to_owned()]]);
     if let Some(mut origin) = sdp.origin() {
         origin.set_ip(Ipv4Addr::LOCALHOST.into());
         sdp.set_origin(&origin);

@@ -33,7 +33,7 @@ mod session;
 pub use address::Connection;
 pub use codecs::{Codec, Codecs};
 pub use crypto::{Crypto, KeyMaterial, Suite};
-pub use describe::{Description, Kind, Media, Rtcp};
+pub use describe::{Description, Kind, MID_EXTENSION, Media, Rtcp};
 pub use error::SdpError;
 pub use fuzz::fuzz;
 pub use ice::{Ice, IceCredentials, candidate};

@@ -6,7 +6,7 @@ use crate::limits;
 use crate::lines::{Charset, Ending, Line, split};
 use crate::media::MediaSection;
 use crate::origin::Origin;
-use crate::section::Section;
+use crate::section::{Section, clean};
 
 /// A session description as its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,11 +138,22 @@ impl<'a> Sdp<'a> {
         self.media.iter_mut().for_each(MediaSection::remove_ice);
     }
 
-    /// Removes BUNDLE groups: every m-line then stands for itself (RFC 9143).
-    pub fn remove_bundle(&mut self) {
-        self.session.remove(|name, value| {
-            name == "group" && value.is_some_and(|value| value.split(' ').next() == Some("BUNDLE"))
-        });
+    /// Puts BUNDLE groups (RFC 9143) of these identifications where such were; of none, every m-line stands for itself.
+    pub fn set_bundles(&mut self, groups: &[Vec<String>]) {
+        let mut groups = groups.iter();
+        for line in std::mem::take(&mut self.session.lines) {
+            let is_bundle = line.attribute().is_some_and(|(name, value)| {
+                name == "group" && value.is_some_and(|value| value.split(' ').next() == Some("BUNDLE"))
+            });
+            if !is_bundle {
+                self.session.lines.push(line);
+            } else if let Some(group) = groups.next() {
+                let text = format!("a=group:BUNDLE {}", clean(&group.join(" ")));
+                let text = if line.text == text { line.text } else { text.into() };
+                self.session.lines.push(Line { text, ..line });
+            }
+        }
+        groups.for_each(|group| self.session.add("group", Some(&format!("BUNDLE {}", group.join(" ")))));
     }
 }
 

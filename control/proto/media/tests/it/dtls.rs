@@ -11,26 +11,26 @@ use raceway_units::UnixTime;
 
 use crate::world::*;
 
-fn identity() -> Identity {
+pub fn identity() -> Identity {
     Identity::new(&Certificate::generate(UnixTime(1_700_000_000)).unwrap()).unwrap()
 }
 
-fn world() -> World {
+pub fn world() -> World {
     let mut world = World::new();
     world.calls.set_identity(identity()).unwrap();
     world
 }
 
 /// A party that does DTLS at one address.
-struct Peer {
-    identity: Identity,
-    association: Option<Association>,
-    address: SocketAddr,
-    keys: Option<Keys>,
+pub struct Peer {
+    pub identity: Identity,
+    pub association: Option<Association>,
+    pub address: SocketAddr,
+    pub keys: Option<Keys>,
 }
 
 impl Peer {
-    fn new(text: &str) -> Self {
+    pub fn new(text: &str) -> Self {
         Self { identity: identity(), association: None, address: address(text), keys: None }
     }
 
@@ -42,7 +42,7 @@ impl Peer {
     }
 
     /// Takes a body that says how we are.
-    fn read(&mut self, world: &World, body: &str, role: Role) {
+    pub fn read(&mut self, world: &World, body: &str, role: Role) {
         let described = describe(body);
         let media = &described.media[0];
         let theirs = media.fingerprints.iter().map(|fingerprint| fingerprint.to_string().parse().unwrap()).collect();
@@ -54,7 +54,7 @@ impl Peer {
 }
 
 /// Lets both talk for a while.
-fn run(world: &mut World, peers: &mut [&mut Peer], time: Duration) {
+pub fn run(world: &mut World, peers: &mut [&mut Peer], time: Duration) {
     let end = world.now.after(time);
     while world.now < end {
         for peer in &mut *peers {
@@ -102,14 +102,14 @@ fn material(security: &Security) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// The leg has the peer's keys, each the other way round.
-fn agrees(world: &World, leg: LegId, peer: &Peer) {
+pub fn agrees(world: &World, leg: LegId, peer: &Peer) {
     let (leg, keys) = (&world.session().legs[&leg], peer.keys.as_ref().expect("keys"));
     let owned = |(key, salt): (&[u8], &[u8])| (key.to_vec(), salt.to_vec());
     assert_eq!(material(&leg.receive), owned(keys.send()));
     assert_eq!(material(&leg.send), owned(keys.receive()));
 }
 
-fn towards(protocol: &str) -> Options {
+pub fn towards(protocol: &str) -> Options {
     Options { transport: Some(Transport::As(protocol.parse().unwrap())), ..Options::default() }
 }
 

@@ -1,6 +1,7 @@
 //! Calls against a relay that holds them to the rules of its API.
 
 mod branches;
+mod bundle;
 mod calls;
 mod dtls;
 mod failure;

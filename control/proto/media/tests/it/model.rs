@@ -86,12 +86,14 @@ fn sdp() -> impl Strategy<Value = Vec<u8>> {
     let ice =
         "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=candidate:1 1 UDP 1 192.0.2.1 4000 typ host\r\n";
     let ice = prop::sample::select(vec![String::new(), String::new(), ice.to_owned(), ice.replace("abcd", "efgh")]);
-    let lines = (line("audio"), prop::option::of(line("video")), any::<bool>(), ice);
-    let good = (address, lines).prop_map(|(address, (audio, video, mux, ice))| {
-        let mux = if mux { "a=rtcp-mux\r\n" } else { "" };
-        let video = video.unwrap_or_default();
-        format!("v=0\r\no=- 1 1 IN {address}\r\ns=-\r\nc=IN {address}\r\nt=0 0\r\n{audio}{mux}{ice}{video}")
-            .into_bytes()
+    let group = prop::sample::select(vec!["", "", "a=group:BUNDLE 0 1\r\n", "a=group:BUNDLE 1 0\r\n"]);
+    let only = prop::sample::select(vec!["", "", "a=bundle-only\r\n"]);
+    let lines = (line("audio"), prop::option::of(line("video")), any::<[bool; 2]>(), ice, group, only);
+    let good = (address, lines).prop_map(|(address, (audio, video, mux, ice, group, only))| {
+        let mux = mux.map(|mux| if mux { "a=rtcp-mux\r\n" } else { "" });
+        let video = video.map(|video| format!("{video}a=mid:1\r\n{}{only}", mux[1])).unwrap_or_default();
+        let head = format!("v=0\r\no=- 1 1 IN {address}\r\ns=-\r\nc=IN {address}\r\nt=0 0\r\n{group}");
+        format!("{head}{audio}a=mid:0\r\n{}{ice}{video}", mux[0]).into_bytes()
     });
     prop_oneof![20 => good, 1 => Just(b"v=0\r\n".to_vec()), 1 => prop::collection::vec(any::<u8>(), 0..40)]
 }
@@ -102,7 +104,7 @@ fn options() -> impl Strategy<Value = Options> {
     let interface = || prop::option::weighted(0.3, prop::sample::select(vec!["int".to_owned(), "ext".to_owned()]));
     let family = prop::option::weighted(0.2, prop::sample::select(vec![Family::Ipv4, Family::Ipv6]));
     let ice = prop::option::weighted(0.3, prop::sample::select(vec![Ice::Remove, Ice::Force, Ice::ForceRelay]));
-    (transport, interface(), interface(), family, ice, any::<[bool; 6]>()).prop_map(
+    (transport, interface(), interface(), family, ice, any::<[bool; 9]>()).prop_map(
         |(transport, from, to, family, ice, flags)| {
             let mut options = Options {
                 transport: transport.map(|name| Transport::As(name.parse().unwrap())),
@@ -118,6 +120,9 @@ fn options() -> impl Strategy<Value = Options> {
             options.rtcp_mux.demux = flags[3];
             options.sdes.recrypt = flags[4];
             options.osrtp.accept = flags[5];
+            options.bundle.offer = flags[6];
+            options.bundle.require = flags[7];
+            options.bundle.reject = flags[8] && flags[7];
             options
         },
     )

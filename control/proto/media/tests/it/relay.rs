@@ -110,6 +110,11 @@ impl Relay {
             }
             Operation::PutLeg(leg) => {
                 let open = |address: SocketAddr| session.media.contains_key(&address);
+                for other in session.legs.values().filter(|other| other.id != leg.id) {
+                    let others = [Some(other.rtp.local), other.rtcp.map(|path| path.local)];
+                    assert!(leg.rtcp.is_none_or(|rtcp| !others.contains(&Some(rtcp.local))), "{leg:?} and {other:?}");
+                    assert_ne!(others[1], Some(leg.rtp.local), "{leg:?} and {other:?}");
+                }
                 assert!(open(leg.rtp.local), "RTP of {leg:?}");
                 assert!(leg.rtcp.is_none_or(|rtcp| open(rtcp.local)), "RTCP of {leg:?}");
                 for path in [Some(leg.rtp), leg.rtcp].into_iter().flatten() {

@@ -63,7 +63,7 @@ fn a_browsers_offer_becomes_plain_rtp() {
     let body = file("chrome-offer.sdp");
     let mut sdp = Sdp::parse(&body).unwrap();
     sdp.remove_ice();
-    sdp.remove_bundle();
+    sdp.set_bundles(&[]);
     for media in sdp.media_mut() {
         media.section_mut().set_connection(OURS);
     }
