@@ -1,4 +1,6 @@
-"""Calls between headless Chromium, which has ICE and DTLS-SRTP only, and a party with plain RTP."""
+"""Calls between headless Chromium, which has ICE and DTLS-SRTP only, and bundles, and a party with plain RTP."""
+
+import struct
 
 from harness.browser import run_page
 from harness.net import Network
@@ -14,24 +16,46 @@ TO_PLAIN = {"transport_protocol": "RTP/AVP", "ICE": "remove", "rtcp_mux": ["demu
 PACKETS = SECONDS * 50  # of each direction
 
 
+class Mirror(Plain):
+    """Video of the plain party: what it gets, under a source of its own."""
+
+    def __init__(self, world):
+        super().__init__(world, world.net.peer, Network.PEER, 0x4D495252)
+        self.to, self.packets = None, 0
+
+    def _heard(self, arrival, source, octets):
+        self.packets += 1
+        self.types.add(octets[1] & 0x7F)
+        if self.to:
+            self._rtp.sock.sendto(octets[:8] + struct.pack("!I", self.seed) + octets[12:], self.to)
+
+
 class Bridge:
     """The signalling between the page and the plain party, and what the plain party is told."""
 
-    def __init__(self, world):
+    def __init__(self, world, video=False):
         self.proxy = Proxy(world)
         self.plain = Plain(world, world.net.peer, Network.PEER, 0x504C4149)
+        self.mirror = Mirror(world) if video else None
         self.told = ""
 
     def __call__(self, path, text):
         return getattr(self, path.removeprefix("/"))(text)
 
+    def _tell(self, text):
+        """The plain party gets an SDP. Its video may begin before its sound: what comes begins with a whole picture."""
+        self.told = text
+        if self.mirror:
+            self.mirror.to = (where(text)[0], int(text.split("m=video ")[1].split()[0]))
+
     def _sdp(self, **options):
-        return sdp(self.plain.host, self.plain.port, profile=self.plain.profile, **options)
+        video = (f"m=video {self.mirror.port} RTP/AVP 96", "a=rtpmap:96 VP8/90000") if self.mirror else ()
+        return sdp(self.plain.host, self.plain.port, profile=self.plain.profile, lines=video, **options)
 
     def offer(self, text):
         """The browser offers; what it gets for an answer."""
         named = {"call_id": "call", "from_tag": "a"}
-        self.told = self.proxy.ask("offer", sdp=text, **named, **TO_PLAIN)["sdp"]
+        self._tell(self.proxy.ask("offer", sdp=text, **named, **TO_PLAIN)["sdp"])
         # The events that it was offered have other numbers; it has none.
         return self.proxy.ask("answer", sdp=self._sdp(events=False), to_tag="b", **named, **TO_BROWSER)["sdp"]
 
@@ -40,7 +64,7 @@ class Bridge:
         return self.proxy.ask("offer", call_id="call", from_tag="a", sdp=self._sdp(), **TO_BROWSER)["sdp"]
 
     def answer(self, text):
-        self.told = self.proxy.ask("answer", call_id="call", from_tag="a", to_tag="b", sdp=text, **TO_PLAIN)["sdp"]
+        self._tell(self.proxy.ask("answer", call_id="call", from_tag="a", to_tag="b", sdp=text, **TO_PLAIN)["sdp"])
         return ""
 
     def connected(self, text):
@@ -48,11 +72,12 @@ class Bridge:
         return ""
 
 
-def talk(world, role):
+def talk(world, role, video=False):
     """Each hears the other; the call counts that of both, and ends."""
     Raceway(world, CALLS)
-    bridge = Bridge(world)
-    result = run_page(world, page="call.html", signal=bridge, role=role, listen=SECONDS + 1)
+    bridge = Bridge(world, video)
+    query = {"video": 1} if video else {}
+    result = run_page(world, page="call.html", signal=bridge, role=role, listen=SECONDS + 1, **query)
     assert "error" not in result, (result, bridge.told)
     counted = bridge.proxy.ask("query", call_id="call")["tags"]
     for secret in ("fingerprint", "candidate", "ice-ufrag", "crypto", "SAVP"):
@@ -67,8 +92,21 @@ def talk(world, role):
     for tag in ("a", "b"):
         stats = counted[tag]["medias"][0]["streams"][0]["stats"]
         assert stats["packets"] >= 0.95 * PACKETS, counted
+    if video:
+        see(bridge, result, counted)
     bridge.proxy.ask("delete", call_id="call", from_tag="a")
     assert bridge.proxy.command("query", call_id="call")["result"] == "error"
+
+
+def see(bridge, result, counted):
+    """Video came both ways, by the same port at the browser's side and by one of its own at the other."""
+    mirror, video = bridge.mirror, result["video"]
+    assert result["transports"] == 1, result
+    assert mirror.packets >= 0.95 * video["sent"] > 0 and mirror.types == {96}, (result, mirror.packets, counted)
+    assert video["received"] >= 0.9 * mirror.packets and video["framesDecoded"] > 10, (result, mirror.packets, counted)
+    assert mirror.reports, "no report about video came through"
+    ours = {tag: [media["streams"][0]["local port"] for media in counted[tag]["medias"]] for tag in ("a", "b")}
+    assert sorted(len(set(ports)) for ports in ours.values()) == [1, 2], ours
 
 
 @test("headless Chromium calls a plain party, and they hear each other")
@@ -79,3 +117,13 @@ def browser_offers(world):
 @test("a plain party calls headless Chromium, and they hear each other")
 def browser_answers(world):
     talk(world, "answers")
+
+
+@test("audio and video that headless Chromium bundles go to and from two ports of a plain party that it calls")
+def browser_bundles(world):
+    talk(world, "offers", video=True)
+
+
+@test("a plain party's audio and video, each with a port, are one bundle for headless Chromium that it calls")
+def browser_is_bundled(world):
+    talk(world, "answers", video=True)
