@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod ng;
 pub mod plan;
 pub mod reload;
+pub mod rooms;
 
 #[cfg(test)]
 mod testing;

@@ -6,3 +6,4 @@ mod client;
 mod link;
 mod machine;
 mod ng;
+mod rooms;

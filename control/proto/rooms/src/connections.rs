@@ -91,7 +91,10 @@ pub struct Connections {
 
 impl core::fmt::Debug for Connections {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Connections").field("connections", &self.connections.len()).finish_non_exhaustive()
+        let (fragments, addresses) = (self.by_fragment.len(), self.by_address.len());
+        let mut shown = f.debug_struct("Connections");
+        shown.field("connections", &self.connections.len()).field("fragments", &fragments);
+        shown.field("addresses", &addresses).field("timers", &self.timers.len()).finish_non_exhaustive()
     }
 }
 
@@ -206,13 +209,11 @@ impl Connections {
     /// # Errors
     /// When its credentials are none, or the connection is gone.
     pub fn restart(&mut self, id: ConnectionId, user: &str, password: &str) -> Result<Credentials, Refusal> {
-        let theirs = Credentials::new(user, password).map_err(|error| Refusal::Description(error.to_string()))?;
+        // A lite side sends no checks, so it has no use for them but to see that they are some.
+        Credentials::new(user, password).map_err(|error| Refusal::Description(error.to_string()))?;
         let ours = self.credentials();
         let connection = self.connections.get_mut(&id).ok_or(Refusal::Gone("connection"))?;
-        for (_, agent) in &mut connection.agents {
-            agent.restart(ours.clone());
-            agent.set_remote(theirs.clone());
-        }
+        connection.agents.iter_mut().for_each(|(_, agent)| agent.restart(ours.clone()));
         let before = core::mem::replace(&mut connection.fragment, ours.ufrag().into());
         if let Some(forgotten) = connection.previous_fragment.replace(before) {
             self.by_fragment.remove(&forgotten);

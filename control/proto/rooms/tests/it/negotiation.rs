@@ -153,6 +153,12 @@ fn what_one_party_says_does_not_grow_the_offers_of_others() {
     let long = format!("a=fmtp:111 x={}", "y".repeat(300));
     let offered = read(&PUBLISH.replace("a=fmtp:111 minptime=10;useinbandfec=1", &long));
     assert!(formats(&offered, 0).iter().all(|format| format.codec != Codec::Opus), "the next codec is taken");
+    let odd =
+        PUBLISH.replace("rid:q", "rid:q_1").replace("send q;h", "send q_1;h").replace("rid:h", "rid:hhhhhhhhhhhhhhhhh");
+    let offered = read(&odd.replace("q_1;h;f", "q_1;hhhhhhhhhhhhhhhhh;f").replace("extmap:11 ", "extmap:15 "));
+    let Section::Media(media) = &offered.sections[1] else { panic!("{:?}", offered.sections[1]) };
+    assert_eq!(media.encodings, ["f"], "names that no one-byte extension carries are none");
+    assert!(media.extensions.iter().all(|(id, _)| *id < 15), "15 is reserved (RFC 8285 section 4.2)");
     let many: String = (0..9).map(|n| format!("a=rid:r{n} send\r\n")).collect();
     let names: Vec<_> = (0..9).map(|n| format!("r{n}")).collect();
     let offered = read(&format!(

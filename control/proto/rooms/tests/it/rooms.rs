@@ -94,6 +94,8 @@ fn limits_are_of_the_node_the_room_the_token_and_the_participant() {
     let a = join(&mut rooms, &anybody("a"), "r", Source::Meeting).expect("let in");
     join(&mut rooms, &anybody("a"), "r", Source::Meeting).expect("twice");
     assert_eq!(join(&mut rooms, &anybody("a"), "r", Source::Meeting), full("participants with this token", 2));
+    rooms.leave(NOW, a, Why::Left);
+    let a = join(&mut rooms, &anybody("a"), "r", Source::Meeting).expect("one has left");
     join(&mut rooms, &anybody("b"), "r", Source::Meeting).expect("the third");
     assert_eq!(join(&mut rooms, &anybody("c"), "r", Source::Meeting), full("participants in this room", 3));
     rooms.create(NOW, &admin(), &room("s"), &Properties::default()).expect("the second");
