@@ -63,6 +63,8 @@ pub struct Frame {
     pub fields: Fields,
     /// How many pictures back those are that it needs, where the payload descriptor says so (VP9); zeros behind the last.
     pub references: Option<[u8; 3]>,
+    /// They are those of a pattern that all its layers follow.
+    pub is_regular: bool,
     /// What the dependency descriptor says.
     pub graph: Option<Graph>,
 }

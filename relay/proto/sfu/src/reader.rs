@@ -136,18 +136,19 @@ impl FrameReader {
     /// Whether the packet is known to be the first of its time: the one before it is there, and ended the time before.
     fn begins_time(&self, around: Around) -> bool {
         around.newest
-            && self.last.is_none_or(|(sequence, timestamp, marker)| {
+            && self.last.is_some_and(|(sequence, timestamp, marker)| {
                 sequence + 1 == around.sequence && (marker || timestamp != around.timestamp)
             })
     }
 
-    /// A key frame begins with its parameters; with its slice if those came another way (RFC 6184 section 8.4).
+    /// A key frame begins with its parameters; with its slice if those came another way (RFC 6184 section 8.4), and nothing is
+    /// missing before it.
     fn h264(&mut self, read: H264, around: Around, begins: bool) -> Frame {
         let of_this_time = self.parameters == Some(around.timestamp);
         if read.parameters && around.newest {
             self.parameters = Some(around.timestamp);
         }
-        let key = read.parameters || read.key && !of_this_time;
+        let key = read.parameters || read.key && !of_this_time && begins;
         Frame { start: begins || key, end: around.marker, key, ..Frame::default() }
     }
 
@@ -165,6 +166,7 @@ impl FrameReader {
             independent: !read.inter_picture,
             fields: Fields { picture: read.picture, dense: false, base: read.base, key_index: None },
             references: self.references(read),
+            is_regular: !read.flexible,
             graph: None,
         })
     }
@@ -204,6 +206,7 @@ impl FrameReader {
             independent: false,
             fields: frame.map(|frame| frame.fields).unwrap_or_default(),
             references: None,
+            is_regular: false,
             graph: Some(Graph {
                 number: read.number,
                 indications: read.indications,
@@ -227,6 +230,7 @@ fn vp8(read: Vp8) -> Frame {
         independent: read.key,
         fields: Fields { picture: read.picture, dense: true, base: read.base, key_index: read.key_index },
         references: None,
+        is_regular: false,
         graph: None,
     }
 }

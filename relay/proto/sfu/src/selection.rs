@@ -3,7 +3,9 @@
 //! A frame passes or does not pass as a whole, and by a [`Limit`] that changes only where a frame is known to begin: so a packet
 //! that comes late is judged by the limit of its time ([`crate::run`]), and no frame is torn.
 
-use crate::frame::{Frame, Packet, Targets, Up};
+use raceway_rtp::descriptor::Indication;
+
+use crate::frame::{Frame, Graph, Packet, Targets, Up};
 use crate::limits::WINDOW;
 
 /// Up to which layers frames pass.
@@ -15,11 +17,14 @@ pub struct Limit {
     pub temporal: u8,
     /// Decode target, where the stream has them: it decides then, and the layers are its.
     pub target: Option<u8>,
+    /// A higher spatial layer is waited for, which may begin with any of its frames: after one of this layer, the time may not
+    /// be over.
+    pub rising: bool,
 }
 
 impl Limit {
     /// Without one.
-    pub const ALL: Self = Self { spatial: u8::MAX, temporal: u8::MAX, target: None };
+    pub const ALL: Self = Self { spatial: u8::MAX, temporal: u8::MAX, target: None, rising: false };
 
     /// Whether a frame passes.
     #[inline]
@@ -35,7 +40,7 @@ impl Limit {
     #[inline]
     #[must_use]
     pub const fn is_top(&self, frame: &Frame) -> bool {
-        frame.spatial == self.spatial
+        frame.spatial == self.spatial && !self.rising
     }
 }
 
@@ -52,6 +57,9 @@ struct Seen {
 impl Seen {
     /// Notes a frame.
     fn insert(&mut self, (number, bits): Number) {
+        if self.bits == 0 {
+            self.highest = number;
+        }
         let spare = 16 - u32::from(bits);
         let ahead = ((number.wrapping_sub(self.highest) << spare) as i16) >> spare;
         if ahead > 0 {
@@ -81,8 +89,10 @@ fn number(frame: &Frame) -> Option<Number> {
 /// Chooses among the frames of one stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Selector {
-    /// What is wanted.
-    want: Limit,
+    /// What is wanted from the next time on: spatial and temporal layer.
+    wish: (u8, u8),
+    /// What is wanted at this time: frames of one time are chosen alike.
+    want: (u8, u8),
     /// What is had.
     limit: Limit,
     /// Timestamp and spatial layer of the newest packet's frame, and whether it passes.
@@ -103,7 +113,7 @@ pub(crate) struct Selector {
 impl Selector {
     /// What may pass from now on.
     pub(crate) const fn want(&mut self, spatial: u8, temporal: u8) {
-        self.want = Limit { spatial, temporal, target: None };
+        self.wish = (spatial, temporal);
     }
 
     /// What passes.
@@ -114,17 +124,15 @@ impl Selector {
     /// Whether more is wanted than passes, and there is more.
     pub(crate) fn is_waiting(&self, targets: &Targets) -> bool {
         match self.limit.target {
-            Some(target) => {
-                targets.below(self.want.spatial, self.want.temporal).first().is_some_and(|best| *best != target)
-            }
-            None => self.want.spatial.min(self.highest) > self.limit.spatial,
+            Some(target) => targets.below(self.wish.0, self.wish.1).first().is_some_and(|best| *best != target),
+            None => self.wish.0.min(self.highest) > self.limit.spatial,
         }
     }
 
     /// The stream begins with the key frame of `packet`.
     pub(crate) fn begin(&mut self, packet: &Packet, targets: &Targets) {
-        let want = self.want;
-        *self = Self { want, highest: self.highest, ..Self::default() };
+        let wish = self.wish;
+        *self = Self { wish, want: wish, highest: self.highest, ..Self::default() };
         self.key(&packet.frame, targets);
         self.enter(packet, true);
     }
@@ -140,8 +148,13 @@ impl Selector {
         {
             return passes;
         }
+        let new_time = self.frame.is_none_or(|(timestamp, ..)| timestamp != packet.timestamp);
+        if new_time {
+            self.want = self.wish;
+        }
         if frame.start {
-            self.change(packet, targets);
+            // A lower layer's frame of this time that is missing was given its number by the limit before: let that be.
+            self.change(frame, targets, new_time && (gap == 0 || frame.spatial == 0));
         }
         let passes = self.limit.passes(frame);
         self.enter(packet, passes);
@@ -175,56 +188,54 @@ impl Selector {
         }
     }
 
-    /// At the beginning of a frame: layers change, if this is a point to do so.
-    fn change(&mut self, packet: &Packet, targets: &Targets) {
-        let frame = &packet.frame;
+    /// At the beginning of a frame, which may be the `first` of its time: layers change, if this is a point to do so.
+    fn change(&mut self, frame: &Frame, targets: &Targets, first: bool) {
         if frame.key {
             self.key(frame, targets);
-        } else if frame.graph.is_some() && self.limit.target.is_some() {
-            self.change_target(frame, targets);
+        } else if let (Some(graph), Some(present)) = (&frame.graph, self.limit.target) {
+            self.change_target(graph, present, targets, first);
         } else if frame.graph.is_none() {
-            let new_time = self.frame.is_none_or(|(timestamp, ..)| timestamp != packet.timestamp);
-            self.change_layers(frame, new_time);
+            self.change_layers(frame, first);
         }
     }
 
     /// A key frame: everything may change.
     fn key(&mut self, frame: &Frame, targets: &Targets) {
-        let Limit { spatial, temporal, .. } = self.want;
-        self.limit = self.want;
-        if frame.graph.is_some()
-            && let Some(best) = targets.below(spatial, temporal).first()
-        {
-            self.limit = of_target(targets, *best);
-        }
+        let (spatial, temporal) = self.want;
+        let best = frame.graph.and_then(|_| targets.below(spatial, temporal).first().copied());
+        self.limit = match best {
+            Some(target) => of_target(targets, target),
+            None => Limit { spatial, temporal, target: None, rising: false },
+        };
         (self.open, self.lowest_dropped, self.missing) = (false, u8::MAX, false);
     }
 
-    /// To the best target of those wanted that can be entered here (RTP Payload Format For AV1 appendix A.7), or that is part
-    /// of the present one.
-    fn change_target(&mut self, frame: &Frame, targets: &Targets) {
-        let (Some(graph), Some(present)) = (&frame.graph, self.limit.target) else { return };
-        let wanted = targets.below(self.want.spatial, self.want.temporal);
+    /// To the best target of those wanted that can be entered here (RTP Payload Format For AV1 appendix A.7); or, where a time
+    /// begins, that is part of the present one.
+    fn change_target(&mut self, graph: &Graph, present: u8, targets: &Targets, first: bool) {
+        let wanted = targets.below(self.want.0, self.want.1);
         let all_passed = || {
-            let references = graph.references.iter().take_while(|back| **back > 0);
-            references.clone().all(|back| self.passed.has((graph.number, 16), *back))
+            let mut references = graph.references.iter().take_while(|back| **back > 0);
+            references.all(|back| self.passed.has((graph.number, 16), *back))
         };
-        for target in wanted {
-            if target == present {
-                return;
-            }
-            let switch = graph.indications.of(target) == raceway_rtp::descriptor::Indication::Switch;
-            if targets.is_within(target, present) || switch && all_passed() {
-                self.limit = of_target(targets, target);
-                return;
-            }
-        }
+        let can = |target: u8| {
+            let switch = graph.indications.of(target) == Indication::Switch;
+            // The end of a lower layer's frame said that the time is over, unless a higher one was waited for.
+            let in_time = self.limit.rising || targets.layers(target).0 <= self.limit.spatial;
+            target == present || first && targets.is_within(target, present) || switch && in_time && all_passed()
+        };
+        let target = wanted.iter().copied().find(|target| can(*target)).unwrap_or(present);
+        let waits = || wanted.first().is_some_and(|best| targets.layers(*best).0 > targets.layers(target).0);
+        let rising = if first || target != present { waits() } else { self.limit.rising };
+        self.limit = Limit { rising, ..of_target(targets, target) };
     }
 
     /// Layers that the payload descriptor tells of.
-    fn change_layers(&mut self, frame: &Frame, new_time: bool) {
-        let Limit { spatial, temporal, .. } = self.want;
-        if new_time {
+    fn change_layers(&mut self, frame: &Frame, first: bool) {
+        let (spatial, temporal) = self.want;
+        let waits = |limit: &Limit, highest: u8| limit.spatial < spatial.min(highest);
+        let rising = self.limit.rising;
+        if first {
             self.limit.spatial = self.limit.spatial.min(spatial);
             self.limit.temporal = self.limit.temporal.min(temporal);
             if self.open {
@@ -233,27 +244,31 @@ impl Selector {
             self.open = false;
             self.take_temporal(frame);
             self.give_up_torn(frame);
+            self.limit.rising = waits(&self.limit, self.highest);
         }
-        // A layer that needs nothing of before is a point to begin with it.
-        let next = frame.spatial == self.limit.spatial.saturating_add(1);
+        // A layer that needs nothing of before is a point to begin with it, unless the end of the layer below said that the time
+        // is over.
+        let next = rising && frame.spatial == self.limit.spatial.saturating_add(1);
         if next && frame.spatial <= spatial && frame.independent && frame.temporal <= self.limit.temporal {
             self.limit.spatial = frame.spatial;
+            self.limit.rising = waits(&self.limit, self.highest);
         }
     }
 
     /// Takes the temporal layer of a frame that can be the first of it.
     fn take_temporal(&mut self, frame: &Frame) {
         let layer = frame.temporal;
-        if layer <= self.limit.temporal || layer > self.want.temporal || frame.spatial > self.limit.spatial {
+        if layer <= self.limit.temporal || layer > self.want.1 || frame.spatial > self.limit.spatial {
             return;
         }
         let can = match frame.up {
             Up::No => false,
             // Frames between the last of layer 0 and this one may be needed by later ones (RFC 7741 section 4.2: Y).
             Up::Synchronised => !self.missing && self.lowest_dropped > layer,
-            // A picture that can be decoded with what passed; where that is not known, it is not.
+            // A picture that can be decoded with what passed, as far as its lowest layer tells for all of them.
             Up::After => {
-                let known = frame.references.is_some() && layer == self.limit.temporal + 1;
+                let alike = self.limit.spatial.min(self.highest) == 0 || frame.is_regular;
+                let known = alike && frame.references.is_some() && layer == self.limit.temporal + 1;
                 known && Self::all(frame, |number, back| self.passed.has(number, back))
             }
         };
@@ -282,5 +297,5 @@ impl Selector {
 
 fn of_target(targets: &Targets, target: u8) -> Limit {
     let (spatial, temporal) = targets.layers(target);
-    Limit { spatial, temporal, target: Some(target) }
+    Limit { spatial, temporal, target: Some(target), rising: false }
 }

@@ -86,7 +86,7 @@ pub struct Counts {
     pub repeated_octets: u64,
 }
 
-/// Of the newest frame that was forwarded, for the first of the next stream to go on from.
+/// Of the newest frame of the stream that is forwarded, under the numbers of the subscription, for the first of the next stream to go on from.
 #[derive(Clone, Copy, Debug, Default)]
 struct Newest {
     timestamp: u32,
@@ -317,6 +317,7 @@ impl Subscription {
             return Ok(self.give(current, packet));
         }
         self.current = Some(current);
+        self.remember(&current.offsets, packet);
         Err(Drop::Layer)
     }
 
@@ -346,21 +347,29 @@ impl Subscription {
         let number = self.runs.push(&run);
         let forward = forward(&run, number, packet);
         self.current = Some(current);
-        self.remember(packet, &forward);
+        self.remember(&current.offsets, packet);
         Forward::Media(forward)
     }
 
-    /// Keeps what the next stream goes on from.
-    fn remember(&mut self, packet: &Packet, numbers: &Numbers) {
-        let newest = &mut self.newest;
-        (newest.timestamp, newest.captured, newest.arrived) = (numbers.timestamp, packet.captured, packet.arrived);
-        newest.picture = numbers.picture.unwrap_or(newest.picture);
-        newest.base = numbers.base.unwrap_or(newest.base);
-        newest.key_index = numbers.key_index.unwrap_or(newest.key_index);
-        if let (Some(graph), Some(descriptor)) = (&packet.frame.graph, &numbers.descriptor) {
-            newest.number = graph.number.wrapping_add(descriptor.rewrite.number);
+    /// Keeps what the next stream goes on from. Packets that are dropped count too: one that is missing before them may still
+    /// come, and has the numbers just before theirs.
+    fn remember(&mut self, offsets: &Offsets, packet: &Packet) {
+        let (newest, fields) = (&mut self.newest, &packet.frame.fields);
+        newest.timestamp = packet.timestamp.wrapping_sub(offsets.timestamp);
+        (newest.captured, newest.arrived) = (packet.captured, packet.arrived);
+        if let Some(picture) = fields.picture {
+            newest.picture = picture.value.wrapping_sub(offsets.picture);
+        }
+        if let Some((base, _)) = fields.base {
+            newest.base = base.wrapping_sub(offsets.base);
+        }
+        if let Some((index, _)) = fields.key_index {
+            newest.key_index = index.wrapping_sub(offsets.key_index);
+        }
+        if let Some(graph) = &packet.frame.graph {
+            newest.number = graph.number.wrapping_sub(offsets.number);
             if let Some((first, count)) = graph.structure {
-                newest.templates = (first.wrapping_add(descriptor.rewrite.template) % 64, count);
+                newest.templates = (first.wrapping_sub(offsets.template) % 64, count);
             }
         }
     }

@@ -41,7 +41,7 @@ impl Track {
     pub fn new(setup: &Setup) -> Self {
         let encodings = usize::from(setup.encodings).min(ENCODINGS_MAX);
         let stream = || Stream::new(setup.codec, setup.clock_rate, setup.repairs);
-        Self { streams: (0..encodings).map(|_| stream()).collect(), history: History::new(setup.history) }
+        Self { streams: (0..encodings).map(|_| stream()).collect(), history: History::new(setup.history, encodings) }
     }
 
     fn stream(&mut self, source: Source) -> Option<&mut Stream> {

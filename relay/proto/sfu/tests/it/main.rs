@@ -1,0 +1,9 @@
+//! Tests of forwarding as a whole: publishers that encode, links that lose and reorder, receivers that are strict.
+
+mod behaviours;
+mod bits;
+mod corpus;
+mod publisher;
+mod receiver;
+mod streams;
+mod world;
