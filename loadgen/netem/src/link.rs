@@ -138,6 +138,18 @@ impl<T: Clone> Link<T> {
         self.held.peek().map(|Reverse(held)| held.at)
     }
 
+    /// From now on the bottleneck has this rate, or is none. What waits before it has to pass at the new rate before
+    /// anything else does; when it arrives is already settled and stays.
+    pub fn set_rate(&mut self, rate_bps: Option<u64>, now: Instant) {
+        let waits = self.idle_at.since(now).as_nanos();
+        let waits = match (self.config.rate_bps, rate_bps.filter(|rate| *rate > 0)) {
+            (Some(before), Some(after)) => waits * u128::from(before) / u128::from(after),
+            _ => 0,
+        };
+        self.idle_at = now.after(Duration::from_nanos(u64::try_from(waits).unwrap_or(u64::MAX)));
+        self.config.rate_bps = rate_bps.filter(|rate| *rate > 0);
+    }
+
     /// Datagrams on their way.
     #[must_use]
     pub fn held(&self) -> usize {

@@ -80,6 +80,31 @@ fn a_burst_within_the_queue_is_delayed_and_not_lost() {
 }
 
 #[test]
+fn a_rate_that_changes_holds_for_what_waits_too() {
+    // 200 octets at 1.6 Mbit/s take 1 ms.
+    let mut link = Link::new(config("rate=1.6mbit"), 1);
+    assert!((0..10).all(|number| link.handle(number, 200, us(0)) == Fate::Held));
+    link.set_rate(Some(400_000), us(2_000));
+    link.handle(10, 200, us(2_000));
+    let arrived: Vec<_> = std::iter::from_fn(|| link.poll(us(1_000_000))).map(|one| one.at).collect();
+    assert_eq!(arrived[9], us(10_000), "it was settled");
+    assert_eq!(arrived[10], us(2_000 + 8 * 4_000 + 4_000), "eight waited, at a quarter of the rate");
+    link.set_rate(None, us(50_000));
+    link.handle(11, 200, us(50_000));
+    assert_eq!(link.poll_timeout(), Some(us(50_000)));
+}
+
+#[test]
+fn a_rate_that_rises_keeps_the_order() {
+    let mut link = Link::new(config("rate=400kbit"), 1);
+    assert!((0..10).all(|number| link.handle(number, 200, us(0)) == Fate::Held));
+    link.set_rate(Some(1_600_000), us(0));
+    link.handle(10, 200, us(0));
+    let arrived: Vec<_> = std::iter::from_fn(|| link.poll(us(1_000_000))).map(|one| one.payload).collect();
+    assert_eq!(arrived, (0..11).collect::<Vec<_>>());
+}
+
+#[test]
 fn one_option_does_not_change_the_luck_of_another() {
     let lost = |text| {
         let (delivered, _) = run(config(text), 5, 2000, 1000);
