@@ -160,9 +160,10 @@ impl<T: Copy> Pacer<T> {
     }
 
     fn pass(&mut self, octets: u64, now: Instant) {
-        let began = self.free_at.max(Instant::from_ns(now.as_ns().saturating_sub(BURST.as_nanos() as u64)));
-        // A probe has its own rate, and is begun anew: what is saved up would make it faster.
-        let began = if self.probing.is_some() { self.free_at.max(now) } else { began };
+        // What is saved up would make a probe faster than it is meant to be.
+        let begins = self.probing.is_some_and(|probing| probing.packets == 0);
+        let saved = if begins { Duration::ZERO } else { BURST };
+        let began = self.free_at.max(Instant::from_ns(now.as_ns().saturating_sub(saved.as_nanos() as u64)));
         self.free_at = began.after(self.pace().time_for(octets));
     }
 
@@ -258,6 +259,17 @@ mod tests {
         let rate = BitRate::of((octets - PADDING_OCTETS) as u64, Duration::from_micros(took));
         assert!(rate >= BitRate::from_kbps(1_650) && rate <= BitRate::from_kbps(1_850), "{rate}");
         assert_eq!(pacer.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_probe_keeps_its_rate_when_it_is_polled_seldom() {
+        let mut pacer: Pacer<u32> = Pacer::new(BitRate::from_kbps(300));
+        pacer.handle_probe(probe(BitRate::from_kbps(1_500)));
+        let at = |ms: u64| std::iter::from_fn(|| pacer.poll(us(ms * 1000))).map(|_| ms).collect::<Vec<_>>();
+        let sent: Vec<_> = (50..200).step_by(3).flat_map(at).collect();
+        let took = Duration::from_millis(sent[sent.len() - 1] - sent[0]);
+        let rate = BitRate::of(((sent.len() - 1) * PADDING_OCTETS) as u64, took);
+        assert!(rate >= BitRate::from_kbps(1_350) && rate <= BitRate::from_kbps(1_650), "{rate}");
     }
 
     #[test]

@@ -30,15 +30,35 @@ pub(super) struct LossControl {
     /// The share has not lowered the cap yet.
     fresh: bool,
     changed_at: Instant,
+    decreased_at: Option<Instant>,
 }
 
 impl LossControl {
     pub const fn new(now: Instant) -> Self {
-        Self { cap: None, expected: 0, lost: 0, counted_at: now, share: 0.0, fresh: false, changed_at: now }
+        Self {
+            cap: None,
+            expected: 0,
+            lost: 0,
+            counted_at: now,
+            share: 0.0,
+            fresh: false,
+            changed_at: now,
+            decreased_at: None,
+        }
     }
 
     pub const fn cap(&self) -> Option<BitRate> {
         self.cap
+    }
+
+    /// When the cap was last lowered.
+    pub const fn decreased_at(&self) -> Option<Instant> {
+        self.decreased_at
+    }
+
+    /// So much got through: the cap is not below it.
+    pub fn lift(&mut self, found: BitRate) {
+        self.cap = self.cap.map(|cap| cap.max(found));
     }
 
     /// Share that was lost lately, 0 to 1.
@@ -70,7 +90,7 @@ impl LossControl {
         if self.share > HIGH && self.fresh && since >= DECREASE_APART + round_trip {
             self.fresh = false;
             self.cap = Some(target.times(1.0 - 0.5 * self.share));
-            self.changed_at = now;
+            (self.changed_at, self.decreased_at) = (now, Some(now));
         } else if self.share < LOW && since >= INCREASE_APART {
             self.cap = self.cap.map(|cap| cap.times(INCREASE)).filter(|cap| *cap < delay_based.times(IDLE));
             self.changed_at = now;

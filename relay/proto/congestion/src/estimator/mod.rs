@@ -30,6 +30,8 @@ const ROUND_TRIP_MAX: Duration = Duration::from_secs(2);
 const FEEDBACK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a REMB holds.
 const REMB_LIFETIME: Duration = Duration::from_secs(5);
+/// After a pause so long nothing is known of the path any more: it begins anew.
+const STALE: Duration = Duration::from_secs(10);
 /// A receiver's clock that moved this far against ours has been set: what was measured by it is void.
 const CLOCK_JUMP_NS: i64 = 3_000_000_000;
 /// Its clock may drift this far from ours, all jumps together, before it is taken to have been set.
@@ -129,6 +131,8 @@ pub struct Estimator {
     round_trip: Option<Duration>,
     remb: Option<(BitRate, Instant)>,
     limited: bool,
+    /// When the last packet went.
+    sent_at: Option<Instant>,
     /// When feedback came, or when the target was lowered for lack of it.
     heard_at: Instant,
     /// A packet was sent since.
@@ -155,6 +159,7 @@ impl Estimator {
             round_trip: None,
             remb: None,
             limited: true,
+            sent_at: None,
             heard_at: now,
             unheard: false,
             measured: false,
@@ -164,6 +169,9 @@ impl Estimator {
     /// A packet goes out, so many octets of UDP payload. Gives the transport-wide number to write into it.
     pub fn sent(&mut self, octets: usize, probe: Option<ProbeId>, now: Instant) -> u16 {
         let octets = u16::try_from(octets).unwrap_or(u16::MAX);
+        if self.sent_at.replace(now).is_some_and(|before| now.since(before) >= STALE) {
+            self.begin_anew(now);
+        }
         self.sent.push(now.as_ns(), now.as_ns(), octets);
         if !self.unheard {
             (self.unheard, self.heard_at) = (true, now);
@@ -253,8 +261,7 @@ impl Estimator {
     pub fn poll_probe(&mut self, now: Instant) -> Option<Probe> {
         self.sent.advance(now.as_ns());
         self.update_limited(now);
-        let capped = self.loss.cap().is_some().then_some(now);
-        let troubled = capped.max(self.aimd.decreased_at()).max(self.receiver.over_used_at);
+        let troubled = self.loss.decreased_at().max(self.aimd.decreased_at()).max(self.receiver.over_used_at);
         self.prober.poll(self.target(now), self.limited, troubled, now)
     }
 
@@ -272,6 +279,11 @@ impl Estimator {
             loss: self.loss.share(),
             limited: self.limited,
         }
+    }
+
+    fn begin_anew(&mut self, now: Instant) {
+        self.aimd.set(self.aimd.target().min(self.bounds.start), now);
+        self.prober.begin_anew();
     }
 
     fn target(&self, now: Instant) -> BitRate {
@@ -297,9 +309,10 @@ impl Estimator {
             self.receiver.over_used_at = Some(now);
         }
         self.aimd.update(usage, acknowledged, round_trip, now);
-        if let Some(found) = self.prober.poll_result()
+        if let Some(found) = self.prober.poll_result(self.target(now))
             && usage != Usage::Over
         {
+            self.loss.lift(found);
             self.aimd.set(found.max(self.aimd.target()), now);
         }
         let target = self.target(now);
