@@ -426,10 +426,10 @@ pub struct Call {
     /// No media: calls are set up, stay for --duration and are deleted.
     #[arg(long)]
     pub set_up_only: bool,
-    /// With --set-up-only: a call is deleted once it was answered, and made again, for as long as the run lasts.
+    /// Calls come and go: at --rate, each with media for --hold; or, with --set-up-only, --calls at a time as fast as it goes.
     #[arg(long)]
     pub churn: bool,
-    /// With --churn: how long a call stays before it is deleted.
+    /// With --churn: how long a call stays before it is deleted; without, 2s, or no time at all with --set-up-only.
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub hold: Option<Duration>,
     /// Address of this machine where callers are; without, the one from which the relay is reached.

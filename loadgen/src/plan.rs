@@ -6,12 +6,15 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam::channel::Receiver;
 use raceway_loadgen_core::Identity;
+use raceway_loadgen_core::call::{Party, Told};
 use raceway_loadgen_core::turn::{Credentials, Settings};
 use raceway_srtp::MasterKey;
 
 use crate::source::Source;
 use crate::target::Reach;
+use crate::worker::Order;
 
 /// The work of one worker. Sockets, streams and clients name each other by their place in these lists.
 #[derive(Debug, Default)]
@@ -22,6 +25,8 @@ pub struct Plan {
     pub streams: Vec<Stream>,
     /// TURN clients.
     pub clients: Vec<Client>,
+    /// Which of the streams that wait begin when.
+    pub orders: Option<Receiver<Order>>,
 }
 
 /// A socket and what arrives there.
@@ -54,6 +59,15 @@ pub struct Keys {
     pub theirs: MasterKey,
 }
 
+impl Keys {
+    /// Those of a party and of what it was told, if its media is SRTP.
+    #[must_use]
+    pub fn of(party: &Party, told: &Told) -> Option<Self> {
+        let (ours, theirs) = party.key.clone().zip(told.key.clone())?;
+        Some(Self { ours, theirs })
+    }
+}
+
 /// A stream to send, and where it should arrive.
 #[derive(Debug)]
 pub struct Stream {
@@ -71,6 +85,8 @@ pub struct Stream {
     pub arrives_at: Option<u32>,
     /// How reports get from there to the sender, if there is a way.
     pub back: Option<Route>,
+    /// It begins when there is an order for it, and not with the run.
+    pub waits: bool,
 }
 
 /// How the packets of a stream travel.

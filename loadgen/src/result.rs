@@ -53,7 +53,14 @@ pub fn report(session: &Session, finding: &Finding, what: String) -> Report {
 }
 
 fn rows(outcome: &Outcome) -> impl Iterator<Item = StreamReport> {
-    outcome.receivers.iter().map(|arriving| row(outcome, arriving))
+    // A stream that waited for a call which was never up is no stream.
+    let was = |arriving: &&Arriving| {
+        let planned = arriving.planned.map(|planned| planned as usize);
+        planned.is_none_or(|planned| {
+            !outcome.streams[planned].waits || outcome.sent.get(planned).is_some_and(|sent| *sent > 0)
+        })
+    };
+    outcome.receivers.iter().filter(was).map(|arriving| row(outcome, arriving))
 }
 
 fn row(outcome: &Outcome, arriving: &Arriving) -> StreamReport {

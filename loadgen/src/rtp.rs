@@ -120,6 +120,7 @@ impl Calls {
                     route: Route::Plain { port, to },
                     back: None,
                     arrives_at: Some(door.map_or(port, |door| doors[door])),
+                    waits: false,
                 });
                 next += 1;
             }

@@ -56,6 +56,11 @@ impl Interrupt {
         Ok(Self(flag))
     }
 
+    /// Has the run end.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
     /// Whether somebody wants the run to end.
     #[must_use]
     pub fn is_set(&self) -> bool {

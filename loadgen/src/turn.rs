@@ -278,6 +278,7 @@ impl Streams<'_> {
                 route,
                 back: Some(back),
                 arrives_at: Some(arrives_at),
+                waits: false,
             });
         }
     }

@@ -19,10 +19,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam::channel::Sender as Channel;
-use raceway_loadgen_core::Wheel;
 use raceway_loadgen_core::limits::PACKET_MAX;
 use raceway_loadgen_core::rtcp::NtpClock;
 use raceway_loadgen_core::turn::INDICATION_HEADER_MAX;
+use raceway_loadgen_core::{Schedule, Wheel};
 use raceway_sys::io::{PacketIo, Wait};
 use raceway_units::{Endpoint, Instant};
 
@@ -37,7 +37,7 @@ use inbox::Inbox;
 pub use receivers::{Arriving, Expectation, Place, Receivers};
 use reporters::{Reporters, Way};
 use secure::Secure;
-pub use terms::{Control, Outcome, Report, Terms};
+pub use terms::{Control, Order, Outcome, Report, Terms};
 use transports::Transports;
 
 /// Where a packet is written in a buffer, so that a header of TURN has room in front of it.
@@ -192,6 +192,7 @@ impl<I: PacketIo> Worker<I> {
                 if stop {
                     self.cut_short(now);
                 }
+                self.take_orders(now);
                 if self.has_sent_all(now) {
                     self.drain(now);
                 }
@@ -230,7 +231,7 @@ impl<I: PacketIo> Worker<I> {
         for (number, stream) in self.plan.streams.iter().enumerate() {
             let start = self.terms.schedule.start(stream.call, stream.source.interval());
             let mut sender = stream.source.sender(stream.identity, start, self.terms.seed);
-            sender.stop_at(end);
+            sender.stop_at(if stream.waits { start } else { end });
             if let Some(due) = sender.next_due()
                 && self.inbox.clients.carry(stream.route)
             {
@@ -247,19 +248,49 @@ impl<I: PacketIo> Worker<I> {
         self.phase = Phase::Media;
     }
 
+    /// Begins the media of calls that are up.
+    fn take_orders(&mut self, now: Instant) {
+        while let Some(order) = self.plan.orders.as_ref().and_then(|orders| orders.try_recv().ok()) {
+            self.carry_out(order, now);
+        }
+    }
+
+    fn carry_out(&mut self, order: Order, now: Instant) {
+        let Order { streams, port: first, to, keys, begin, end } = order;
+        for (port, keys) in (first..).zip(&keys) {
+            self.secure.set(port, keys.as_ref());
+        }
+        let schedule = Schedule { begin: begin.max(now), ramp: None, ..self.terms.schedule };
+        let end = end.min(self.terms.schedule.begin.after(self.terms.duration));
+        for number in streams {
+            let stream = &self.plan.streams[number as usize];
+            let Route::Plain { port, .. } = stream.route else { continue };
+            let route = Route::Plain { port, to: to[(port - first) as usize] };
+            let start = schedule.start(stream.call, stream.source.interval());
+            let mut sender = stream.source.sender(stream.identity, start, self.terms.seed);
+            sender.stop_at(end);
+            if let Some(due) = sender.next_due() {
+                self.wheel.schedule(number, due);
+                self.flowing += 1;
+            }
+            let transport = self.transports.join(route);
+            self.senders[number as usize] = Outgoing { sender, route, transport };
+        }
+    }
+
     /// A participant for each stream, and for each socket at which streams arrive only.
     fn begin_reports(&mut self, begin: Instant) {
         for (number, stream) in self.plan.streams.iter().enumerate() {
             let port = self.inbox.clients.port(stream.route);
             let of = Some((number as u32, stream.source.bits_per_second()));
-            if self.inbox.clients.carry(stream.route) {
+            if self.inbox.clients.carry(stream.route) && !stream.waits {
                 let place = Place { port, remote: None };
                 self.reporters.add(place, stream.identity.ssrc, of, Way::Route(stream.route), begin);
             }
         }
         for stream in 0..self.plan.streams.len() {
-            let Stream { arrives_at, back, identity, .. } = &self.plan.streams[stream];
-            let (Some(port), Some(back)) = (*arrives_at, *back) else { continue };
+            let Stream { arrives_at, back, identity, waits, .. } = &self.plan.streams[stream];
+            let (Some(port), Some(back), false) = (*arrives_at, *back, *waits) else { continue };
             let place = Place { port, remote: None };
             if !self.reporters.is_at(place) && self.inbox.clients.carry(back) {
                 self.reporters.add(place, !identity.ssrc, None, Way::Route(back), begin);

@@ -1,16 +1,17 @@
 //! `call`: calls through a relay that takes rtpengine's ng commands, with media both ways between parties that are both here;
 //! or commands alone.
 
+mod churn;
 mod media;
 mod signalling;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use raceway_loadgen_core::call::{
-    Course, Event, Figures, Formats, Pace, Party, Settings, Switchboard, Timing, Transport,
+    Course, Event, Figures, Formats, Pace, Party, Settings, Switchboard, Timing, Told, Transport,
 };
 use raceway_loadgen_core::limits::CALLS_MAX;
 use raceway_loadgen_core::report::{CallSummary, Effort, Report, Validity};
@@ -27,7 +28,7 @@ use signalling::Signalling;
 
 /// How long deletions may take in the end.
 const CLOSING: Duration = Duration::from_secs(10);
-/// Ports that parties without media say they have: none of them is opened.
+/// Ports that parties without media say they have, on each side: none of them is opened.
 const SAID_PORTS: u32 = 20_000;
 const FIRST_SAID_PORT: u32 = 10_000;
 
@@ -41,10 +42,6 @@ pub fn run(options: Call, interrupt: &Interrupt) -> Result<Report> {
     ensure!(
         options.common.backend != BackEnd::Xdp,
         "--backend xdp is for `rtp`, `sink` and media of `turn`: calls go through sockets"
-    );
-    ensure!(
-        options.set_up_only || !options.churn,
-        "--churn is for --set-up-only: calls with media stay until the end of the run"
     );
     ensure!(
         options.hold.is_none() || options.churn,
@@ -110,10 +107,10 @@ impl Run {
     }
 
     /// Commands alone: calls that stay without media, or come and go.
-    fn commands(self, socket: std::net::UdpSocket, interrupt: &Interrupt) -> Result<Report> {
+    fn commands(self, socket: UdpSocket, interrupt: &Interrupt) -> Result<Report> {
         let addresses = self.addresses();
         let parties = (0..self.options.calls).map(|call| {
-            let port = |side| (FIRST_SAID_PORT + (2 * call % SAID_PORTS) + 2 * SAID_PORTS * side % 40_000) as u16;
+            let port = |side| (FIRST_SAID_PORT + side * SAID_PORTS + 2 * call % SAID_PORTS) as u16;
             self.parties([SocketAddr::new(addresses[0], port(0)), SocketAddr::new(addresses[1], port(1))])
         });
         let parties: Vec<_> = parties.collect::<Result<_>>()?;
@@ -149,24 +146,22 @@ impl Run {
             busy,
             allowed: self.options.common.lateness,
         });
-        self.finish(report, &signalling)
+        Ok(self.finish(report, &signalling))
     }
 
     /// Calls with media.
-    fn media(self, socket: std::net::UdpSocket, interrupt: &Interrupt) -> Result<Report> {
-        let mut desk = media::Desk::open(&self)?;
+    fn media(self, socket: UdpSocket, interrupt: &Interrupt) -> Result<Report> {
+        if self.options.churn {
+            let (signalling, finding, what) = churn::run(&self, socket, interrupt)?;
+            let report = result::report(&self.session, &finding, self.what(&what));
+            return Ok(self.finish(report, &signalling));
+        }
+        let mut desk = media::Desk::open(&self, self.options.calls)?;
         let board = Switchboard::new(self.settings(), desk.parties().into_iter());
         let mut signalling = Signalling::new(&self.session, interrupt, socket, self.relay, board);
-        let reach = Reach::of(self.options.common.i_own_this_target);
         let up = |event, _| {
             if let Event::Up { call, told, .. } = event {
-                let [a, b] = &*told;
-                if let Some(other) = [a.to, b.to].into_iter().find(|to| !reach.allows(to.ip())) {
-                    bail!(
-                        "the relay has media at {other}, outside loopback and private ranges: if it is yours to load, say \
-                         --i-own-this-target"
-                    );
-                }
+                reachable(&self, &told)?;
                 desk.connect(call, *told);
             }
             Ok(())
@@ -181,7 +176,7 @@ impl Run {
         closed?;
         let calls = of(self.options.calls.into(), "call");
         let report = result::report(&self.session, &finding, self.what(&calls));
-        self.finish(report, &signalling)
+        Ok(self.finish(report, &signalling))
     }
 
     /// Deletes what is up, within a time.
@@ -191,12 +186,25 @@ impl Run {
         signalling.work("deleting", Some(until), false, Switchboard::are_over, ignore)
     }
 
-    fn finish(&self, mut report: Report, signalling: &Signalling) -> Result<Report> {
+    fn finish(&self, mut report: Report, signalling: &Signalling) -> Report {
         report.call = Some(CallSummary::of(signalling.figures()));
         if let Some(expectations) = &self.options.common.expect {
             report.expectations = expectations.evaluate(&report);
         }
-        Ok(report)
+        report
+    }
+}
+
+/// What a relay names is held to the same ranges as what the operator names.
+fn reachable(run: &Run, told: &[Told; 2]) -> Result<()> {
+    let reach = Reach::of(run.options.common.i_own_this_target);
+    match told.iter().find(|told| !reach.allows(told.to.ip())) {
+        None => Ok(()),
+        Some(told) => bail!(
+            "the relay has media at {}, outside loopback and private ranges: if it is yours to load, say \
+             --i-own-this-target",
+            told.to
+        ),
     }
 }
 

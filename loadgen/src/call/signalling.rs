@@ -123,6 +123,13 @@ impl Signalling {
         }
     }
 
+    /// The same without a picture of its progress: somebody else shows one.
+    #[must_use]
+    pub fn silent(self) -> Self {
+        self.bar.set_draw_target(ProgressDrawTarget::hidden());
+        self
+    }
+
     /// The calls.
     pub const fn board(&mut self) -> &mut Switchboard {
         &mut self.board

@@ -30,6 +30,17 @@ impl Secure {
         Self { batch: Batch::new(Lanes::detect()), parties }
     }
 
+    /// From now on a socket has these keys, or none.
+    pub fn set(&mut self, port: u32, keys: Option<&Keys>) {
+        let port = port as usize;
+        if keys.is_some() && self.parties.len() <= port {
+            self.parties.resize_with(port + 1, || None);
+        }
+        if let Some(party) = self.parties.get_mut(port) {
+            *party = keys.map(|keys| Box::new(Party::new(keys)));
+        }
+    }
+
     /// Protects a packet that is to leave by a socket: its octets then. Nothing if it cannot be protected.
     #[inline]
     pub fn protect(&mut self, port: u32, kind: Kind, buffer: &mut [u8], octets: usize) -> Option<usize> {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use raceway_loadgen_core::Schedule;
 use raceway_loadgen_core::report::Interval;
 use raceway_loadgen_core::rtcp::Figures;
 use raceway_netem::Config;
+use raceway_units::Instant;
 
 use super::{Expectation, Receivers, Settled, TurnFigures};
 use crate::clock::Timeline;
-use crate::plan::Stream;
+use crate::plan::{Keys, Stream};
 
 /// What the main thread tells workers.
 #[derive(Debug, Default)]
@@ -22,6 +24,23 @@ pub struct Control {
     pub begin_at: AtomicU64,
     /// Nothing more is to be sent.
     pub stop: AtomicBool,
+}
+
+/// A call is up: its media begins.
+#[derive(Debug)]
+pub struct Order {
+    /// Its streams, as numbered in the plan.
+    pub streams: Range<u32>,
+    /// The caller's socket; the callee's is the next one.
+    pub port: u32,
+    /// Where each of them sends.
+    pub to: [SocketAddr; 2],
+    /// Keys of each.
+    pub keys: [Option<Keys>; 2],
+    /// When media may begin.
+    pub begin: Instant,
+    /// When it ends.
+    pub end: Instant,
 }
 
 /// What a worker tells the main thread.
