@@ -98,10 +98,12 @@ fn carry_out() -> Result<()> {
         Task::Forward(arguments) => forward::forward(arguments),
         Task::Once(once) => {
             let _preferred = prepare()?;
+            once.place.keep_awake()?;
             run_once(&once)
         }
         Task::Run { options, documents } => {
             let _preferred = prepare()?;
+            options.place.keep_awake()?;
             let file = scenario::run(&options)?;
             if options.is_whole() {
                 return publish(&file, &documents);

@@ -137,6 +137,19 @@ pub enum Outcome {
         /// Memory of each with a channel (on rtpengine there is no difference).
         active: Memory,
     },
+    /// Calls set up and deleted.
+    Offers {
+        /// The server.
+        subject: Subject,
+        /// Calls that were offered, answered and deleted.
+        answered: u64,
+        /// How many a second.
+        per_second: f64,
+        /// Milliseconds from an offer to the answer's answer: median and 99th percentile.
+        took_ms: [f64; 2],
+        /// CPU time of the server and of its side's NAPI threads.
+        cost: Cost,
+    },
     /// What something that happened in the middle of calls did to them.
     Interruption {
         /// The relay.

@@ -39,6 +39,7 @@ pub fn tables(records: &[Record]) -> Result<String> {
         sections::flows(&rates),
         service::delay(records),
         service::sessions(records),
+        service::offers(records),
         service::interruption(records),
         sections::io(&rates),
         sections::program(&rates),

@@ -3,6 +3,7 @@
 use super::table::{Table, places, whole};
 use crate::record::{Outcome, Record};
 use crate::scenario::interruption::{Event, RATE};
+use crate::scenario::offers::WINDOW;
 use crate::scenario::rate::FLOWS;
 use crate::scenario::sessions::PER_SECOND;
 use crate::stand::cpu::Memory;
@@ -93,6 +94,37 @@ pub fn sessions(records: &[Record]) -> Option<String> {
              nonce), or a call offered and answered on rtpengine. How long it takes: at {PER_SECOND} a second, counted \
              from when it was to begin. Active: with a channel. Resident: growth of the server's processes; Raceway's \
              tables are there from the start. Kernel: growth of `SUnreclaim` of the machine, sockets mostly.\n"
+        )
+    })
+}
+
+/// Calls set up and deleted.
+pub fn offers(records: &[Record]) -> Option<String> {
+    let mut table = Table::new(&[
+        "server",
+        "calls set up and deleted a second",
+        "CPU us each",
+        "a second on one core by that",
+        "set up p50, ms",
+        "p99",
+    ]);
+    for record in records {
+        let Outcome::Offers { subject, answered, per_second, took_ms, cost } = &record.outcome else { continue };
+        let each = cost.threads_ns as f64 / *answered as f64;
+        table.row([
+            subject.title().to_owned(),
+            whole(Some(*per_second)),
+            places(Some(each / 1e3), 1),
+            whole(Some(1e9 / each)),
+            places(Some(took_ms[0]), 2),
+            places(Some(took_ms[1]), 2),
+        ]);
+    }
+    (!table.is_empty()).then(|| {
+        format!(
+            "### Offers and answers\n\n{table}\nThree commands each: offer, answer, delete; {WINDOW} calls at a time, by \
+             `raceway-loadgen call --set-up-only --churn`. Set up: from sending the offer to the answer's answer. One core \
+             has the whole of the server, of Raceway both processes.\n"
         )
     })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::session::{Call, Paths, prepare};
+use crate::stand::awake;
 use crate::stand::frames::Load;
 use crate::stand::kernel::{Attached, Generator};
 use crate::stand::packets::PacketSender;
@@ -27,9 +28,17 @@ pub struct Place {
     /// The same for the relay's ends.
     #[arg(long, default_value_t = 0)]
     pub relay_us: u64,
+    /// Let cores halt when they have nothing to do; in virtual machines that costs more than what is measured.
+    #[arg(long)]
+    pub let_halt: bool,
 }
 
 impl Place {
+    /// Keeps both cores from halting while something is measured, unless that is left out.
+    pub fn keep_awake(&self) -> Result<()> {
+        if self.let_halt { Ok(()) } else { awake::start(&[self.core, self.far_core]) }
+    }
+
     fn build(self, arms: Arms) -> Result<Topology> {
         if self.core == self.far_core {
             bail!("the relay needs a core of its own");

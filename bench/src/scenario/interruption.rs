@@ -10,6 +10,7 @@ use super::Stage;
 use super::bench::Bench;
 use super::rate::FLOWS;
 use crate::record::Outcome;
+use crate::stand::awake;
 use crate::stand::cpu::Cost;
 use crate::stand::frames::Load;
 use crate::stand::topology::Direction;
@@ -53,7 +54,7 @@ impl Event {
     }
 
     /// What can happen to a subject.
-    const fn of(subject: Subject) -> &'static [Self] {
+    pub const fn of(subject: Subject) -> &'static [Self] {
         match subject {
             Subject::RacewayXdp | Subject::RacewayWorkers => {
                 &[Self::Nothing, Self::Reload, Self::ControlKilled, Self::RelayKilled]
@@ -72,6 +73,7 @@ pub fn run(stage: &mut Stage, subject: Subject) -> Result<()> {
         bench.stand().trial(&mut generator, RATE, AFTER)?;
         bench.stand().forget()?;
         let core = bench.topology.far_core;
+        let _awake = awake::hold();
         let sent = thread::scope(|scope| {
             let sending = scope.spawn(|| generator.send(RATE, TIME, core));
             thread::sleep(AT);

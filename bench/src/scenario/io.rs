@@ -27,6 +27,12 @@ const VARIANTS: [(Subject, &str); 11] = [
     (Subject::Uring, "--zero-copy"),
 ];
 
+/// How many setups are measured.
+pub fn setups(subject: Subject) -> u32 {
+    let variants = VARIANTS.iter().filter(|(of, _)| *of == subject).count() as u32;
+    variants + if subject == Subject::RacewayWorkers { 2 } else { 1 }
+}
+
 /// Calls with each parameter, and video, in which neighbouring packets are of one stream.
 pub fn run(stage: &mut Stage, subject: Subject) -> Result<()> {
     let variants = VARIANTS.iter().filter(|(of, _)| *of == subject).map(|(_, variant)| *variant);

@@ -6,6 +6,8 @@ pub mod delay;
 pub mod interruption;
 mod io;
 mod link;
+pub mod offers;
+mod plan;
 pub mod rate;
 pub mod sessions;
 
@@ -16,14 +18,19 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 pub use bench::{Bench, Place, Setup};
+use plan::Effort;
 
 use crate::record::{Outcome, Recorder};
 use crate::stand::frames::Load;
+use crate::stand::quiet::Patience;
 use crate::stand::topology::Arms;
 use crate::subject::{Kind, Subject};
 
 /// Packets a second at which all subjects are measured, beside their own limits.
 pub const COMMON_RATE: u64 = 60_000;
+
+/// How long a run waits in all for a host that is busy with others.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -44,6 +51,8 @@ pub enum Scenario {
     Io,
     /// Calls of SIP proxies.
     Calls,
+    /// Calls set up and deleted.
+    Offers,
 }
 
 impl Scenario {
@@ -56,10 +65,12 @@ impl Scenario {
     fn applies(self, subject: Subject) -> bool {
         let kind = subject.kind();
         if subject.is_proxied() {
-            return matches!(self, Self::Calls) || self == Self::Sessions && subject == Subject::CallsXdp;
+            return self == Self::Calls
+                || matches!(self, Self::Sessions | Self::Offers) && subject == Subject::CallsXdp;
         }
         match self {
             Self::Calls => matches!(subject, Subject::Rtpengine | Subject::Uring | Subject::Reflect),
+            Self::Offers => subject == Subject::Rtpengine,
             Self::Link => subject == Subject::Mmsg || matches!(kind, Kind::Program(_)),
             Self::Rate => true,
             Self::Flows => {
@@ -81,6 +92,7 @@ impl Scenario {
             Self::Interruption => interruption::run(stage, subject),
             Self::Io => io::run(stage, subject),
             Self::Calls => calls::run(stage, subject),
+            Self::Offers => offers::run(stage, subject),
         }
     }
 }
@@ -97,9 +109,12 @@ pub struct Options {
     /// Where the results go.
     #[arg(long, default_value = "bench/results")]
     pub results: PathBuf,
-    /// Milliseconds of one trial.
-    #[arg(long, default_value_t = 400)]
-    pub ms: u64,
+    /// Milliseconds of one trial; without, as long as the time for all of them allows.
+    #[arg(long)]
+    pub ms: Option<u64>,
+    /// Minutes within which a run should end; trials are as short as that takes.
+    #[arg(long, default_value_t = 14)]
+    pub minutes: u64,
     /// How often rates are measured anew; tables show the median.
     #[arg(long, default_value_t = 1)]
     pub repeat: u32,
@@ -119,6 +134,7 @@ impl Options {
 pub struct Stage {
     options: Options,
     recorder: Recorder,
+    trial: Duration,
 }
 
 impl Stage {
@@ -131,8 +147,8 @@ impl Stage {
 
     /// Length of one trial.
     #[must_use]
-    pub fn trial_time(&self) -> Duration {
-        Duration::from_millis(self.options.ms)
+    pub const fn trial_time(&self) -> Duration {
+        self.trial
     }
 
     /// Time in which each flow has had a packet at the common rate.
@@ -151,12 +167,31 @@ impl Stage {
 /// Runs everything asked for and writes it down; answers with the file.
 pub fn run(options: &Options) -> Result<PathBuf> {
     let jobs = jobs(options);
-    let mut stage = Stage { options: options.clone(), recorder: Recorder::open(&options.results)? };
+    let mut stage =
+        Stage { options: options.clone(), recorder: Recorder::open(&options.results)?, trial: Duration::ZERO };
+    let all = Duration::from_secs(options.minutes * 60);
+    let effort =
+        |from: usize| plan::sum(jobs[from..].iter().map(|(scenario, subject)| Effort::of_job(*scenario, *subject)));
+    let trial =
+        |from: usize, left: Duration| options.ms.map_or_else(|| plan::trial(effort(from), left), Duration::from_millis);
+    let first = trial(0, all);
+    let expected = effort(0).takes(first).as_secs();
+    eprintln!(
+        "{} jobs, trials of {} ms: about {}:{:02} minutes",
+        jobs.len(),
+        first.as_millis(),
+        expected / 60,
+        expected % 60
+    );
+    let mut patience = Patience::new(PATIENCE);
     let (began, mut failures) = (Instant::now(), Vec::new());
-    for (number, (scenario, subject)) in (1..).zip(&jobs) {
+    for (number, (scenario, subject)) in jobs.iter().enumerate() {
+        let stolen = patience.wait(options.place.core, options.place.far_core)?;
+        stage.trial = trial(number, all.saturating_sub(began.elapsed()));
         let spent = began.elapsed().as_secs();
         let what = format!("{}: {}", scenario.name(), subject.name());
-        eprintln!("[{number}/{}, {}:{:02}] {what}", jobs.len(), spent / 60, spent % 60);
+        let busy = if stolen > 0.05 { format!(", {:.0} % of a core stolen", stolen * 100.0) } else { String::new() };
+        eprintln!("[{}/{}, {}:{:02}] {what}{busy}", number + 1, jobs.len(), spent / 60, spent % 60);
         if let Err(error) = scenario.run(&mut stage, *subject) {
             eprintln!("!! {what}: {error:#}");
             failures.push(what);

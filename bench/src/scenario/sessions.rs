@@ -8,6 +8,7 @@ use super::Stage;
 use super::bench::Bench;
 use crate::record::Outcome;
 use crate::session::{Callers, Pace};
+use crate::stand::awake;
 use crate::stand::cpu::{Memory, between, read};
 use crate::stand::delay::Delays;
 use crate::stand::frames::Load;
@@ -40,6 +41,7 @@ pub fn run(stage: &mut Stage, subject: Subject) -> Result<()> {
     callers.make(FIRST, false, Pace::default())?;
 
     let memory = Memory::read(&pids)?;
+    let _awake = awake::hold();
     let before = read(bench.topology.relay_core, bench.topology.far_core, &pids, bench.napi())?;
     let began = Instant::now();
     let made = callers.make(FAST, false, Pace::default())?.len();

@@ -7,6 +7,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::awake;
+
 /// Of `/proc/stat`, in the order of its columns.
 const COLUMNS: [&str; 8] = ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];
 /// USER_HZ.
@@ -17,6 +19,8 @@ pub struct Reading {
     at: Instant,
     core: [u64; 8],
     stolen_ns: u64,
+    /// Of the core's time: to keep it from halting.
+    awake_ns: u64,
     threads: BTreeMap<i32, Thread>,
 }
 
@@ -86,9 +90,10 @@ pub fn read(core: usize, far_core: usize, pids: &[i32], napi: &[i32]) -> Result<
     for tid in napi {
         insert(&mut threads, *tid, true);
     }
+    let awake_ns = awake::ran_ns(core);
     let (at, core, [.., stolen_far]) = (Instant::now(), core_times(core)?, core_times(far_core)?);
     let [.., stolen] = core;
-    Ok(Reading { at, core, stolen_ns: stolen + stolen_far, threads })
+    Ok(Reading { at, core, stolen_ns: stolen + stolen_far, awake_ns, threads })
 }
 
 fn insert(threads: &mut BTreeMap<i32, Thread>, tid: i32, napi: bool) {
@@ -130,7 +135,8 @@ pub fn between(before: &Reading, after: &Reading) -> Cost {
             cost.core_by_kind_ns.insert((*name).to_owned(), spent);
         }
     }
-    cost.core_ns = cost.wall_ns.saturating_sub(idle);
+    let awake = after.awake_ns.saturating_sub(before.awake_ns);
+    cost.core_ns = cost.wall_ns.saturating_sub(idle + awake);
     let mut ticks = [0; 2];
     for (tid, thread) in &after.threads {
         let earlier = before.threads.get(tid);

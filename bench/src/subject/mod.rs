@@ -5,7 +5,9 @@ pub mod process;
 pub mod raceway;
 pub mod rtpengine;
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -195,6 +197,11 @@ impl Running {
         }
         Ok(running)
     }
+}
+
+/// A program of ours that is built beside this one.
+pub fn beside(name: &str) -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.parent().context("a program is in a directory")?.join(name))
 }
 
 fn forwarder(

@@ -1,12 +1,11 @@
 //! Raceway: relay and control, as they are built beside this program.
 
 use std::fs;
-use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::process::Processes;
-use super::{NG_PORT, PORT, USER};
+use super::{NG_PORT, PORT, USER, beside};
 use crate::session::{answers_ng, answers_turn};
 use crate::stand::netns::{DIRECTORY, maps, run};
 use crate::stand::topology::{RELAY, Topology};
@@ -79,8 +78,4 @@ fn clear() {
 
 fn config() -> String {
     format!("{DIRECTORY}/raceway.toml")
-}
-
-fn beside(name: &str) -> Result<PathBuf> {
-    Ok(std::env::current_exe()?.parent().context("a program is in a directory")?.join(name))
 }
