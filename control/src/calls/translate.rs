@@ -4,7 +4,7 @@ use raceway_media::options as media;
 use raceway_media::{Answer, Change, Command, Delete, Offer, Toggle};
 use raceway_ng as ng;
 use raceway_ng::options as said;
-use raceway_sdp::{Protocol, Suite};
+use raceway_sdp::{CodecName, Protocol, Selection, Suite};
 
 /// A command that changes calls; others are none of the core's. What is lost on the way goes into `warnings`.
 pub(super) fn command(command: ng::Command, warnings: &mut Vec<String>) -> Option<Command> {
@@ -133,6 +133,7 @@ fn options(said: ng::Options, warnings: &mut Vec<String>) -> media::Options {
         tos: said.tos,
         label: said.label.or(said.set_label),
         delete_delay: said.delete_delay,
+        codecs: codecs(&said.codecs),
         remove_media: said.remove_media,
         attributes: said.attributes.into_iter().map(attribute).collect(),
     }
@@ -219,6 +220,20 @@ fn sdes(said: said::Sdes, warnings: &mut Vec<String>) -> media::Sdes {
         recrypt: said.recrypt,
         pad: said.pad,
         prefer: said.prefer,
+    }
+}
+
+fn codecs(said: &said::Codecs) -> Selection {
+    let names = |names: &[String]| names.iter().map(|name| CodecName::of(name)).collect();
+    // rtpengine tells them apart where it transcodes.
+    let is_all = |name: &String| name.eq_ignore_ascii_case("all") || name.eq_ignore_ascii_case("full");
+    let named: Vec<String> = said.strip.iter().filter(|name| !is_all(name)).cloned().collect();
+    Selection {
+        strip: names(&named),
+        strip_all: named.len() < said.strip.len(),
+        except: names(&said.except),
+        offer: names(&said.offer),
+        single: said.single,
     }
 }
 

@@ -16,6 +16,8 @@ use crate::signal::{Context, Reach, mark, switch};
 /// Takes an answer into a call; gives what who offered gets.
 pub(crate) fn answer(context: &mut Context<'_>, call: &mut Call, answer: &Answer) -> Result<Vec<u8>, Refusal> {
     let mut sdp = Sdp::parse(&answer.sdp)?;
+    // As if they had never been there.
+    sdp.media_mut().iter_mut().for_each(|media| media.select(&answer.options.codecs));
     let mut description = sdp.describe()?;
     let (from, offered) = offer(call, answer)?;
     let to = answerer(call, from, &offered, answer);

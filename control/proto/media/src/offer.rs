@@ -16,6 +16,8 @@ use crate::signal::{Context, Reach, mark, switch};
 /// Takes an offer into a call; gives what the other side gets.
 pub(crate) fn offer(context: &mut Context<'_>, call: &mut Call, offer: &Offer) -> Result<Vec<u8>, Refusal> {
     let mut sdp = Sdp::parse(&offer.sdp)?;
+    // As if they had never been there.
+    sdp.media_mut().iter_mut().for_each(|media| media.select(&offer.options.codecs));
     let mut description = sdp.describe()?;
     if description.media.is_empty() {
         return Err(Refusal::NoMedia);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use raceway_api::Learning;
-use raceway_sdp::{Protocol, Suite};
+use raceway_sdp::{Protocol, Selection, Suite};
 
 /// Flags of an offer or an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub struct Options {
     pub label: Option<String>,
     /// How long a deleted call stays.
     pub delete_delay: Option<Duration>,
+    /// Formats that are taken out or put in another order.
+    pub codecs: Selection,
     /// Kinds of media that are taken out.
     pub remove_media: Vec<String>,
     /// Attributes that are added, removed, substituted.

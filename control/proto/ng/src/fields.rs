@@ -306,8 +306,24 @@ mod tests {
         assert_eq!(fields.options.sdes.only, ["AES_CM_128_HMAC_SHA1_80"]);
         assert_eq!(fields.options.sdes.order, ["A", "B"]);
         assert_eq!(fields.warnings.text(), None);
-        fields.word(Place::Flags, "codec-strip-PCMU");
-        assert!(fields.warnings.text().expect("a warning").contains("codec-strip-PCMU"));
+        fields.word(Place::Flags, "codec-transcode-PCMU");
+        assert!(fields.warnings.text().expect("a warning").contains("transcode-PCMU"));
+    }
+
+    #[test]
+    fn codecs_come_in_both_forms() {
+        let list = |names: &[&'static str]| Value::List(names.iter().map(|name| Value::from(*name)).collect());
+        let pairs = vec![(b"strip"[..].into(), list(&["all"])), (b"offer"[..].into(), list(&["PCMA", "opus/48000/2"]))];
+        let mut by_key = Fields::default();
+        by_key.key("codec", &Value::Dictionary(pairs)).expect("no value is wrong");
+        let mut by_flags = Fields::default();
+        for word in ["codec-strip-all", "codec-offer-PCMA", "Codec-Offer-opus/48000/2"] {
+            by_flags.word(Place::Flags, word);
+        }
+        assert_eq!(by_key.options, by_flags.options);
+        assert_eq!(by_key.options.codecs.strip, ["all"]);
+        assert_eq!(by_key.options.codecs.offer, ["PCMA", "opus/48000/2"]);
+        assert_eq!((by_key.warnings.text(), by_flags.warnings.text()), (None, None));
     }
 
     #[test]

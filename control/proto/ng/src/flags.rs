@@ -1,14 +1,16 @@
 //! Every word of `flags`, and of the keys that hold words.
 
 use crate::command::All;
-use crate::entry::Place::{Bundle, Dtls, DtlsReverse, Flags, Ice, IceLite, Learning, Osrtp, Replace, RtcpMux, Sdes};
+use crate::entry::Place::{
+    Bundle, Codec, Dtls, DtlsReverse, Flags, Ice, IceLite, Learning, Osrtp, Replace, RtcpMux, Sdes,
+};
 use crate::entry::{Entry, Wrong, begins, begins_in, moot, no, no_rest, no_rest_in, word};
 use crate::fields::{Fields, unescaped};
 use crate::keys::scope;
 use crate::limits;
 use crate::options::{self, AttributeChange, Protocol, RtcpAttribute, Transport};
 
-const NO_CODECS: &str = "nothing is transcoded or taken out of the list of codecs";
+const NO_CODECS: &str = "nothing is transcoded";
 const AS_THEY_ARE: &str = "codecs and m-lines pass as they are";
 const NO_PLAYER: &str = "nothing is played into a call";
 const ALWAYS_SECURE: &str = "SRTP is always encrypted and authenticated";
@@ -72,7 +74,8 @@ pub(crate) const FLAGS: &[Entry] = &[
     word(Flags, &["recrypt"], |f| f.options.sdes.recrypt = true),
     no(Flags, &["reset"], "ports stay"),
     no(Flags, &["RTCP mirror", "mirror RTCP"], "RTCP of subscribers goes no further"),
-    no(Flags, &["single codec", "static codec", "static codecs"], NO_CODECS),
+    word(Flags, &["single codec"], |f| f.options.codecs.single = true),
+    no(Flags, &["static codec", "static codecs"], NO_CODECS),
     word(Flags, &["SIP source address"], |f| f.options.sip_source_address = true),
     no(Flags, &["SIPREC"], "an SDP is not embedded in anything"),
     moot(Flags, &["skip recording db", "skip recording database"], "there is no database"),
@@ -92,7 +95,8 @@ pub(crate) const FLAGS: &[Entry] = &[
     begins_in(&["replace-"], Replace),
     begins_in(&["rtcp-mux-"], RtcpMux),
     begins_in(&["SDES-"], Sdes),
-    no_rest(&["codec-", "transcode-"], NO_CODECS),
+    begins_in(&["codec-"], Codec),
+    no_rest(&["transcode-"], NO_CODECS),
     no_rest(&["T.38-", "T38-"], "fax passes as it is"),
     begins(Flags, &["from-tags-"], |f, rest| f.add_from_tag(unescaped(rest))),
     begins(Flags, &["sdp-attr-add-"], |f, rest| attribute(f, rest, |text| Some(AttributeChange::Add(text)))),

@@ -5,13 +5,13 @@ use std::str::FromStr;
 
 use crate::command::All;
 use crate::entry::Place::{Codec, Key};
-use crate::entry::{Entry, Place, Wrong, key, moot, no, word, words};
+use crate::entry::{Entry, Place, Wrong, begins, key, moot, no, no_rest_in, word, words};
 use crate::fields::{Fields, name, names, one_of, quoted, text, unescaped};
 use crate::limits;
 use crate::options::{AttributeChange, Family, Metadata, Protocol, Scope, Transport};
 use crate::value::Value;
 
-const NO_CODECS: &str = "nothing is transcoded or taken out of the list of codecs";
+const NO_CODECS: &str = "nothing is transcoded";
 const NO_PLAYER: &str = "nothing is played into a call";
 const NO_DSP: &str = "audio is not decoded, so DTMF in it is neither found nor replaced";
 const NAMED_ITSELF: &str = "recordings are named by Raceway";
@@ -145,8 +145,11 @@ pub(crate) const KEY_WORDS: &[Entry] = &[
     moot(Place::DtmfSecurity, &["drop"], "it is what block DTMF does"),
     no(Place::DtmfSecurity, &["off"], "use \"unblock DTMF\""),
     no(Place::DtmfSecurity, &["silence", "tone", "random", "zero", "DTMF"], NO_DSP),
-    no(Codec, &["accept", "consume", "mask", "set", "transcode"], NO_CODECS),
-    no(Codec, &["except", "ignore", "offer", "strip"], NO_CODECS),
+    no_rest_in(Codec, &["accept-", "consume-", "ignore-", "mask-", "set-", "transcode-"], NO_CODECS),
+    begins(Codec, &["except-"], |f, rest| add(&mut f.options.codecs.except, rest)),
+    begins(Codec, &["offer-"], |f, rest| add(&mut f.options.codecs.offer, rest)),
+    begins(Codec, &["strip-"], |f, rest| add(&mut f.options.codecs.strip, rest))
+        .but("names in any case; with a codec goes what repeats it (rtx)"),
 ];
 
 fn address(value: &Value<'_>) -> Result<core::net::IpAddr, Wrong> {
@@ -206,9 +209,19 @@ fn codec(fields: &mut Fields, value: &Value<'_>) -> Result<(), Wrong> {
     let Value::Dictionary(pairs) = value else {
         return Err(Wrong::Warn(format!("a dictionary is expected, not {}", value.kind())));
     };
-    for (name, _) in pairs {
-        fields.word(Codec, &String::from_utf8_lossy(name));
+    for (name, value) in pairs {
+        let name = String::from_utf8_lossy(name);
+        names(value)?.iter().for_each(|codec| fields.word(Codec, &format!("{name}-{codec}")));
     }
+    Ok(())
+}
+
+/// Adds the name of a codec.
+fn add(list: &mut Vec<String>, codec: &str) -> Result<(), Wrong> {
+    if list.len() == limits::LIST_MAX {
+        return Err(Wrong::Warn(format!("more than {} codecs", limits::LIST_MAX)));
+    }
+    list.push(unescaped(codec));
     Ok(())
 }
 

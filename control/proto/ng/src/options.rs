@@ -68,6 +68,8 @@ pub struct Options {
     pub label: Option<String>,
     /// `set-label`.
     pub set_label: Option<String>,
+    /// `codec`, as far as it takes codecs out or puts them in order.
+    pub codecs: Codecs,
     /// `sdp-media-remove`: media types whose m-lines go.
     pub remove_media: Vec<String>,
     /// `sdp-attr`.
@@ -242,6 +244,19 @@ pub struct RtcpMux {
     pub accept: bool,
     /// Not accepted here.
     pub reject: bool,
+}
+
+/// `codec`; names as they are said: `opus/48000/2`, a payload type, `all`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Codecs {
+    /// These go.
+    pub strip: Vec<String>,
+    /// These stay if all go.
+    pub except: Vec<String>,
+    /// These stay, and come first in this order.
+    pub offer: Vec<String>,
+    /// `single codec`: the first one stays, with events.
+    pub single: bool,
 }
 
 /// `bundle`.

@@ -267,10 +267,11 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_is_warned_about_here_too() {
-        let warning = taken("codec-strip=PCMU transcode=opus template=x nonsense").warnings.text().expect("warnings");
-        for part in ["codec-strip-PCMU", "transcode-opus", "template is not supported", "\"nonsense\" is not known"] {
+        let warning = taken("codec-mask=PCMU transcode=opus template=x nonsense").warnings.text().expect("warnings");
+        for part in ["mask-PCMU", "transcode-opus", "template is not supported", "\"nonsense\" is not known"] {
             assert!(warning.contains(part), "{part}: {warning}");
         }
+        assert_eq!(taken("codec-strip=PCMU codec-strip=opus").options.codecs.strip, ["PCMU", "opus"]);
     }
 
     #[test]

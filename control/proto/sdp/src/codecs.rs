@@ -46,6 +46,12 @@ impl Codec {
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
+
+    /// Whether it is media, and not events, comfort noise, or what repairs others.
+    #[must_use]
+    pub fn is_media(&self) -> bool {
+        !["telephone-event", "CN", "red", "ulpfec", "rtx"].iter().any(|name| self.is(name))
+    }
 }
 
 impl std::fmt::Display for Codec {
@@ -70,7 +76,7 @@ impl Codecs {
     /// The first that is media and not events or comfort noise.
     #[must_use]
     pub fn preferred(&self) -> Option<&Codec> {
-        self.0.iter().find(|codec| !["telephone-event", "CN", "red", "ulpfec", "rtx"].iter().any(|name| codec.is(name)))
+        self.0.iter().find(|codec| codec.is_media())
     }
 
     /// Payload type of telephone events (RFC 4733), of the clock rate of the preferred codec where there are several.

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crate::crypto::{Crypto, KeyMaterial, Suite};
+use crate::formats::{CodecName, Selection};
 use crate::ice::IceCredentials;
 use crate::limits;
 use crate::media::Direction;
@@ -53,7 +54,14 @@ fn change(sdp: &mut Sdp<'_>) {
     let material = KeyMaterial::new(Suite::AesGcm128, &[3; 28]).expect("16 and 12");
     let crypto = Crypto { tag: 1, suite: Suite::AesGcm128, material, mki: None };
     let credentials = IceCredentials { fragment: "abcd".to_owned(), password: "abcdefghijklmnopqrstuv".to_owned() };
+    let selection = Selection {
+        strip: vec![CodecName::of("0")],
+        offer: vec![CodecName::of("opus")],
+        single: true,
+        ..Selection::default()
+    };
     for media in sdp.media_mut() {
+        media.select(&selection);
         media.refuse();
         media.set_port(30_000);
         media.set_protocol(Protocol::Savp);

@@ -1,7 +1,8 @@
 //! What of a body is made ours, by flags.
 
 use raceway_media::options::{AttributeChange, Replace, Scope};
-use raceway_media::{Offer, Options};
+use raceway_media::{Answer, Offer, Options};
+use raceway_sdp::{CodecName, Selection};
 
 use crate::world::*;
 
@@ -143,4 +144,19 @@ fn a_latin1_body_with_line_feeds_passes_as_it_is() {
     let outcome = world.command(raceway_media::Command::Offer(offer(sdp)));
     let Ok(raceway_media::Reply::Sdp(sdp)) = outcome else { panic!("{outcome:?}") };
     assert!(sdp.windows(3).any(|octets| octets == b"s=\xe9") && !sdp.contains(&b'\r'));
+}
+
+#[test]
+fn codecs_that_are_taken_out_are_as_if_they_had_never_been_there() {
+    let names = |text: &str| text.split(' ').map(CodecName::of).collect();
+    let strip =
+        |text: &str| Options { codecs: Selection { strip: names(text), ..Selection::default() }, ..Options::default() };
+    let sdp = |host: &str, port| body(host, port).replace(" 0 101", " 0 8 101");
+    let without = |text: &str| text.replace(" 0 8 101", " 0 101");
+    let (mut stripped, mut plain) = (World::new(), World::new());
+    let offered = stripped.offer(Offer { options: strip("PCMA"), ..offer(sdp("192.0.2.1", 4000)) });
+    assert_eq!(offered, plain.offer(offer(without(&sdp("192.0.2.1", 4000)))), "nothing else changes");
+    let answered = stripped.answer(Answer { options: strip("PCMA"), ..answer(sdp("192.0.2.2", 5000)) });
+    assert_eq!(answered, plain.answer(answer(without(&sdp("192.0.2.2", 5000)))));
+    assert_eq!(stripped.session(), plain.session(), "also for the relay");
 }

@@ -88,7 +88,7 @@ fn an_offer_has_its_options() {
         r#"{"command":"offer","call-id":"c","from-tag":"a","to-tag":"b","via-branch":"v","sdp":"v=0",
             "flags":["trust address","strict-source","WebRTC","ice-banana","record-call"],"replace":"origin,SDP-version",
             "direction":["int","ext"],"address family":"IP6","media address":"2001:db8::1","TOS":184,
-            "endpoint-learning":"heuristic","rtcp-mux":["offer"],"label":"caller","codec":{"strip":["all"]},
+            "endpoint-learning":"heuristic","rtcp-mux":["offer"],"label":"caller","codec":{"transcode":["opus"]},
             "received-from":"192.0.2.9","delay-buffer":20,"moh":{},"unheard":1}"#,
     );
     let Ok(Command::Offer(offer)) = request.command else { panic!("not an offer") };
@@ -102,8 +102,8 @@ fn an_offer_has_its_options() {
     assert_eq!(
         request.warnings.text().as_deref(),
         Some(
-            "flags: \"ice-banana\" is not known; flags: \"record-call\" is not supported: calls are not recorded yet; codec: \"strip\" is not supported: nothing is transcoded or taken out of \
-             the list of codecs; delay-buffer is not supported: media is not held back; moh is not supported: nothing is \
+            "flags: \"ice-banana\" is not known; flags: \"record-call\" is not supported: calls are not recorded yet; codec: \"transcode-opus\" is not supported: nothing is \
+             transcoded; delay-buffer is not supported: media is not held back; moh is not supported: nothing is \
              played into a call; key \"unheard\" is not known"
         )
     );

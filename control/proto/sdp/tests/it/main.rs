@@ -2,5 +2,6 @@
 
 mod corpus;
 mod describe;
+mod formats;
 mod hostile;
 mod rewrite;
