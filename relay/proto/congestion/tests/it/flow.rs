@@ -9,7 +9,7 @@ use raceway_units::{Instant, Random};
 
 use crate::world::{Packet, at_ms};
 
-/// Video of RFC 8867 section 4.4: 150 kbit/s to 1.5 Mbit/s, 30 frames a second.
+/// Video of RFC 8867: 150 kbit/s to 1.5 Mbit/s, 30 frames a second.
 pub const VIDEO: (u64, u64) = (150, 1_500);
 const FRAME_US: u64 = 33_333;
 /// How much a frame differs from the mean, up or down, at most.

@@ -3,12 +3,20 @@
 //! The RFC says what to set up and what is expected, in words; the figures that are held here are ours. Each case prints
 //! what is held and what is reached: `cargo test -p raceway-congestion --test it rfc8867 -- --nocapture --test-threads 1`.
 //!
-//! Set up as sections 4.1 to 4.4 have it: drop-tail queues of 300 ms, propagation of 50 ms each way, jitter of up to 30 ms,
+//! Set up as the RFC has it: drop-tail queues of 300 ms, propagation of 50 ms each way, jitter of up to 30 ms,
 //! video of 150 kbit/s to 1.5 Mbit/s at 30 frames a second that vary in size.
+
+use std::sync::LazyLock;
 
 use crate::tcp::{Load, Tcp};
 use crate::world::Direction::{Backward, Forward};
 use crate::world::World;
+
+/// Where the table stands: what it says has to be what is reached.
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/rfc/congestion.md");
+    std::fs::read_to_string(path).unwrap()
+});
 
 /// What a case holds.
 struct Case {
@@ -32,7 +40,7 @@ impl Case {
     fn row(&mut self, what: &str, held: &str, reached: u64, holds: bool) -> &mut Self {
         let row = format!("| {} | {what} | {held} | {reached} |", self.section);
         println!("{row}");
-        if !holds {
+        if !holds || !DOCUMENT.contains(&row) {
             self.missed.push(row);
         }
         self
@@ -41,7 +49,11 @@ impl Case {
 
 impl Drop for Case {
     fn drop(&mut self) {
-        assert!(self.missed.is_empty() || std::thread::panicking(), "missed:\n{}", self.missed.join("\n"));
+        assert!(
+            self.missed.is_empty() || std::thread::panicking(),
+            "missed, or another figure than in docs/rfc/congestion.md:\n{}",
+            self.missed.join("\n")
+        );
     }
 }
 
@@ -50,7 +62,7 @@ fn together(world: &World, from_s: u64, to_s: u64) -> u64 {
     world.flows.iter().map(|flow| flow.rate(from_s, to_s)).sum()
 }
 
-/// Jain's index of fairness (RFC 8868 section 3), in percent.
+/// Jain's index of fairness (RFC 8868), in percent.
 fn fairness(world: &World, from_s: u64, to_s: u64) -> u64 {
     let rates: Vec<_> = world.flows.iter().map(|flow| flow.rate(from_s, to_s)).collect();
     let (sum, squares) = rates.iter().fold((0, 0), |(sum, squares), rate| (sum + rate, squares + rate * rate));
@@ -100,7 +112,7 @@ fn variable_available_capacity_with_multiple_flows() {
     for (from_s, kbps) in rates {
         // Two videos use 3 Mbit/s at most.
         let least = kbps.min(3_000) * 85 / 100;
-        let name = |what| format!("{kbps} kbit/s: {what}");
+        let name = |what| format!("{kbps} kbit/s from {from_s} s: {what}");
         case.at_least(&name("kbit/s of both after 15 s"), least, together(&world, from_s + 15, from_s + 25));
         case.at_least(&name("% of fairness after 15 s"), 90, fairness(&world, from_s + 15, from_s + 25));
         case.at_most(&name("ms of queue after 15 s (95 %)"), 80, longest_wait(&world, from_s + 15, from_s + 25));
@@ -127,11 +139,11 @@ fn congested_feedback_link_with_bidirectional_media_flows() {
     let [forward, backward] = &world.flows[..] else { unreachable!() };
     let mut case = Case::new("5.3");
     for (from_s, to_s, kbps) in [(10, 20, 1_500), (25, 40, 1_000), (45, 60, 500), (80, 100, 1_500)] {
-        let what = format!("forward, {kbps} kbit/s to be had: kbit/s");
+        let what = format!("forward, {kbps} kbit/s to be had from {from_s} s: kbit/s");
         case.at_least(&what, kbps * 85 / 100, forward.rate(from_s, to_s));
     }
     for (from_s, to_s, kbps) in [(15, 35, 1_500), (45, 70, 800), (85, 100, 1_500)] {
-        let what = format!("backward, {kbps} kbit/s to be had: kbit/s");
+        let what = format!("backward, {kbps} kbit/s to be had from {from_s} s: kbit/s");
         case.at_least(&what, kbps * 80 / 100, backward.rate(from_s, to_s));
     }
     case.at_most("both congested: ms of queue (95 %)", 100, longest_wait(&world, 45, 60));

@@ -1,4 +1,4 @@
-//! A dumbbell (RFC 8867 section 4.1): flows share a bottleneck in each direction, and have their own delay beyond it.
+//! A dumbbell, as RFC 8867 has it: flows share a bottleneck in each direction, and have their own delay beyond it.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ impl World {
     /// Adds a media flow that begins at a second. All of them come before TCP flows.
     pub fn media(&mut self, direction: Direction, from_s: u64, delay_ms: u64) -> &mut Flow {
         assert!(self.tcps.is_empty());
-        // Up to 30 ms from end to end (RFC 8867 section 4.2): three standard deviations each way.
+        // Up to 30 ms from end to end (RFC 8867): three standard deviations each way.
         self.way(direction, delay_ms, 5);
         self.flows.push(Flow::new(self.flows.len(), from_s * 1000, Duration::from_millis(delay_ms)));
         self.flows.last_mut().unwrap()
