@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::cli::{self, CapacityOf, Common};
 use crate::crew::BackEnd;
 use crate::session::Interrupt;
+use crate::show::tell;
 use crate::{rtp, turn};
 
 /// A trial, as JSON has it.
@@ -178,7 +179,7 @@ fn search_all(
                 lateness_p99_ms: report.validity.lateness.p99_ms,
             };
             if !goal.quiet {
-                eprintln!("{}", line(&trial, goal.unit));
+                tell(&line(&trial, goal.unit));
             }
             search.note(verdict);
             trials.push(trial);

@@ -152,7 +152,7 @@ pub struct Search {
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// How long media flows, as 500ms, 10s, 5m, 2h.
-    #[arg(long, value_parser = duration, default_value = "10s", value_name = "TIME")]
+    #[arg(long, value_parser = some_time, default_value = "10s", value_name = "TIME")]
     pub duration: Duration,
     /// How long late packets are waited for at the end.
     #[arg(long, value_parser = duration, default_value = "1s", value_name = "TIME")]
@@ -214,8 +214,8 @@ pub struct Streams {
     #[arg(long, default_value = "pcmu", value_name = "PROFILE")]
     pub profile: Profile,
     /// Streams begun each second; without, all begin within one packet interval.
-    #[arg(long, value_name = "NUMBER")]
-    pub ramp: Option<std::num::NonZeroU32>,
+    #[arg(long, value_name = "NUMBER", value_parser = from_one)]
+    pub ramp: Option<NonZeroU32>,
 }
 
 /// Options of `rtp`.
@@ -310,8 +310,8 @@ pub struct Replay {
     #[arg(long, value_name = "TARGET")]
     pub receive: Option<Target>,
     /// Copies begun each second.
-    #[arg(long, value_name = "NUMBER")]
-    pub ramp: Option<std::num::NonZeroU32>,
+    #[arg(long, value_name = "NUMBER", value_parser = from_one)]
+    pub ramp: Option<NonZeroU32>,
     /// What all runs have.
     #[command(flatten)]
     pub common: Common,
@@ -405,9 +405,9 @@ pub struct Call {
     /// The relay's ng port (UDP): HOST:PORT.
     #[arg(long, value_name = "HOST:PORT")]
     pub ng: Target,
-    /// Calls, each with two parties of this generator; with --churn, as many at a time.
-    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
-    pub calls: u32,
+    /// Calls, each with two parties of this generator; 1 if it is not given.
+    #[arg(long, value_name = "NUMBER")]
+    pub calls: Option<u32>,
     /// How the caller has its media: RTP/AVP, or RTP/SAVP for SRTP with keys in SDP.
     #[arg(long, default_value_t, value_name = "PROTOCOL")]
     pub offer_transport: Transport,
@@ -418,10 +418,10 @@ pub struct Call {
     #[arg(long, default_value = Suite::Aes128CmSha1_80.name(), value_parser = suite, value_name = "NAME")]
     pub suite: Suite,
     /// Calls begun each second, whatever became of those before; without, as fast as --window allows.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = from_one)]
     pub rate: Option<NonZeroU32>,
     /// Commands that wait for their answers at a time, if there is no --rate.
-    #[arg(long, default_value = "32", value_name = "NUMBER")]
+    #[arg(long, default_value = "32", value_name = "NUMBER", value_parser = from_one)]
     pub window: NonZeroU32,
     /// No media: calls are set up, stay for --duration and are deleted.
     #[arg(long)]
@@ -507,6 +507,16 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "the longest time is 30 days (720h)".to_owned())
 }
 
+/// A time that is not nothing.
+fn some_time(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|time| if time.is_zero() { Err("nothing happens in no time".to_owned()) } else { Ok(time) })
+}
+
+/// A number that is not zero.
+fn from_one(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| "write a whole number from 1 to 4294967295".to_owned())
+}
+
 fn clock_rate(text: &str) -> Result<(u8, u32), String> {
     let wrong = || "write PAYLOADTYPE=HERTZ, as 111=48000".to_owned();
     let (payload_type, rate) = text.split_once('=').ok_or_else(wrong)?;
@@ -532,6 +542,7 @@ mod tests {
         for wrong in ["", "5", "s", "5x", "-1s", "1..2s", "1e9h", "800h"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+        assert!(some_time("0s").is_err() && duration("0s").is_ok() && some_time("1ms").is_ok());
     }
 
     #[test]
@@ -541,6 +552,14 @@ mod tests {
             ["", "02:00:5e:10:00", "02:00:5e:10:00:ff:01", "2:0:5e:10:0:ff", "02-00-5e-10-00-ff", "zz:00:5e:10:00:ff"]
         {
             assert!(wrong.parse::<Mac>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rates_are_numbers_from_one_on() {
+        assert_eq!(from_one("7"), Ok(NonZeroU32::new(7).unwrap()));
+        for wrong in ["0", "-1", "x", "", "1.5"] {
+            assert!(from_one(wrong).unwrap_err().contains("whole number"), "{wrong}");
         }
     }
 

@@ -12,6 +12,7 @@ use raceway_loadgen_report::words::of;
 use crate::cli::Replay;
 use crate::rtp::Calls;
 use crate::session::Interrupt;
+use crate::show::tell;
 use crate::source::Source;
 
 /// Copies begin at random within this time.
@@ -28,7 +29,7 @@ pub fn run(mut options: Replay, interrupt: &Interrupt) -> Result<Report> {
     let capture = Capture::read(&file).with_context(|| name.clone())?;
     drop(file);
     if !options.common.quiet {
-        eprintln!("{}", found(&name, &capture));
+        tell(&found(&name, &capture));
     }
     let period = capture.period();
     let again = options.again.then_some(period);

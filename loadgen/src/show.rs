@@ -93,6 +93,11 @@ fn print_json(value: &impl Serialize) -> Result<()> {
     print(&serde_json::to_string_pretty(value)?)
 }
 
+/// A line on standard error. Nobody reading it (`2>&1 | head`) is no reason to end.
+pub fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// A reader that has gone away (`| head`) is no error.
 fn print(text: &str) -> Result<()> {
     match writeln!(io::stdout(), "{}", text.trim_end()) {

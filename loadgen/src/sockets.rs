@@ -46,12 +46,27 @@ pub fn open(address: IpAddr) -> Result<OwnedFd> {
 /// # Errors
 /// It is taken, not an address of this machine, or what else the kernel says.
 pub fn open_at(address: SocketAddr) -> Result<OwnedFd> {
-    let fd = socket::open(address, Purpose::Relayed).with_context(|| match address.port() {
-        0 => format!("no socket on {}", address.ip()),
-        _ => format!("no socket on {address}"),
-    })?;
-    socket::stamp_arrivals(fd.as_fd())?;
-    Ok(fd)
+    match socket::open(address, Purpose::Relayed) {
+        Ok(fd) => {
+            socket::stamp_arrivals(fd.as_fd())?;
+            Ok(fd)
+        }
+        Err(error) => {
+            let place = if address.port() == 0 { address.ip().to_string() } else { address.to_string() };
+            let advice = advice(&error);
+            Err(error).with_context(|| format!("no socket on {place}{advice}"))
+        }
+    }
+}
+
+/// What to do about a socket that cannot be bound.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable => ": is it an address of this machine? (`ip address` shows them)",
+        io::ErrorKind::AddrInUse => ": another program has that port (`ss -ulpn` shows which)",
+        io::ErrorKind::PermissionDenied => ": ports below 1024 are for root",
+        _ => "",
+    }
 }
 
 /// Where a socket is bound.

@@ -79,7 +79,7 @@ impl Desk {
     /// Media of all calls that were answered.
     pub(super) fn run(self, run: &Run) -> Result<Finding> {
         let Run { session, options, .. } = run;
-        let (cores, mut plans) = self.plans(run, options.calls)?;
+        let (cores, mut plans) = self.plans(run, run.calls)?;
         let mut mux = true;
         let mut streams = Streams::new(run, self.sources);
         for (number, line) in (0..).zip(self.lines) {

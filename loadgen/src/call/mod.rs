@@ -37,8 +37,13 @@ const FIRST_SAID_PORT: u32 = 10_000;
 /// # Errors
 /// It could not be run, and why.
 pub fn run(options: Call, interrupt: &Interrupt) -> Result<Report> {
-    ensure!(options.calls > 0, "--calls 0: there is nobody to call");
-    ensure!(options.calls <= CALLS_MAX, "--calls {}: {CALLS_MAX} at most", options.calls);
+    let calls = options.calls.unwrap_or(1);
+    ensure!(calls > 0, "--calls 0: there is nobody to call");
+    ensure!(calls <= CALLS_MAX, "--calls {calls}: {CALLS_MAX} at most");
+    ensure!(
+        options.calls.is_none() || !options.churn || options.set_up_only,
+        "--calls with --churn: how many there are at a time follows from --rate and --hold"
+    );
     ensure!(
         options.common.backend != BackEnd::Xdp,
         "--backend xdp is for `rtp`, `sink` and media of `turn`: calls go through sockets"
@@ -51,7 +56,7 @@ pub fn run(options: Call, interrupt: &Interrupt) -> Result<Report> {
     let from = local_towards(relay)?;
     let socket = signalling::connect(relay, from)?;
     let session = Session::new(options.common.clone(), interrupt)?;
-    let run = Run { relay, from, session, options };
+    let run = Run { relay, from, session, calls, options };
     if run.options.set_up_only { run.commands(socket, interrupt) } else { run.media(socket, interrupt) }
 }
 
@@ -60,13 +65,14 @@ struct Run {
     relay: SocketAddr,
     from: IpAddr,
     session: Session,
+    calls: u32,
     options: Call,
 }
 
 impl Run {
     fn settings(&self) -> Settings {
         let window = if self.options.churn {
-            self.options.window.min(calls_at_least_one(&self.options))
+            self.options.window.min(NonZeroU32::new(self.calls).unwrap_or(NonZeroU32::MIN))
         } else {
             self.options.window
         };
@@ -102,14 +108,15 @@ impl Run {
 
     /// In words.
     fn what(&self, calls: &str) -> String {
-        let Call { offer_transport, answer_transport, shape, .. } = &self.options;
-        format!("{calls} by {}, {offer_transport} to {answer_transport}, {}", self.relay, shape.profile)
+        let Call { offer_transport, answer_transport, shape, set_up_only, .. } = &self.options;
+        let media = if *set_up_only { String::new() } else { format!(", {}", shape.profile) };
+        format!("{calls} through {}, {offer_transport} to {answer_transport}{media}", self.relay)
     }
 
     /// Commands alone: calls that stay without media, or come and go.
     fn commands(self, socket: UdpSocket, interrupt: &Interrupt) -> Result<Report> {
         let addresses = self.addresses();
-        let parties = (0..self.options.calls).map(|call| {
+        let parties = (0..self.calls).map(|call| {
             let port = |side| (FIRST_SAID_PORT + side * SAID_PORTS + 2 * call % SAID_PORTS) as u16;
             self.parties([SocketAddr::new(addresses[0], port(0)), SocketAddr::new(addresses[1], port(1))])
         });
@@ -132,8 +139,8 @@ impl Run {
         some(signalling.figures(), interrupt)?;
         let finding =
             Finding { outcomes: Vec::new(), totals: Default::default(), length, interrupted: interrupt.is_set() };
-        let what = match (self.options.churn, self.options.calls) {
-            (true, calls) => format!("set up and deleted, {} at a time,", of(calls.into(), "call")),
+        let what = match (self.options.churn, self.calls) {
+            (true, calls) => format!("calls without media, set up and deleted, {calls} at a time,"),
             (false, calls) => format!("{} without media", of(calls.into(), "call")),
         };
         let mut report = result::report(&self.session, &finding, self.what(&what));
@@ -156,7 +163,7 @@ impl Run {
             let report = result::report(&self.session, &finding, self.what(&what));
             return Ok(self.finish(report, &signalling));
         }
-        let mut desk = media::Desk::open(&self, self.options.calls)?;
+        let mut desk = media::Desk::open(&self, self.calls)?;
         let board = Switchboard::new(self.settings(), desk.parties().into_iter());
         let mut signalling = Signalling::new(&self.session, interrupt, socket, self.relay, board);
         let up = |event, _| {
@@ -174,7 +181,7 @@ impl Run {
         let closed = self.close(&mut signalling);
         let finding = finding?;
         closed?;
-        let calls = of(self.options.calls.into(), "call");
+        let calls = of(self.calls.into(), "call");
         let report = result::report(&self.session, &finding, self.what(&calls));
         Ok(self.finish(report, &signalling))
     }
@@ -220,10 +227,6 @@ fn some(figures: &Figures, interrupt: &Interrupt) -> Result<()> {
     let worst = figures.failures.iter().max_by_key(|(_, count)| **count);
     let (why, _) = worst.context("no call was made")?;
     bail!("no call was made: the relay refuses ({why})")
-}
-
-fn calls_at_least_one(options: &Call) -> NonZeroU32 {
-    NonZeroU32::new(options.calls).unwrap_or(NonZeroU32::MIN)
 }
 
 /// A key that nobody has used.

@@ -146,6 +146,8 @@ def refused(world):
         ("203.0.113.9:2223",): "--i-own-this-target",
         (NG, "--hold", "1s"): "--hold is for --churn",
         (NG, "--churn"): "say with --rate",
+        (NG, "--churn", "--rate", 9, "--calls", 3): "follows from --rate and --hold",
+        (NG, "--callee-address", "192.0.2.9"): "is it an address of this machine?",
         (NG, "--calls", "0"): "--calls 0",
         (NG, "--backend", "xdp"): "calls go through sockets",
     }

@@ -59,6 +59,9 @@ struct Figure {
     svg: String,
 }
 
+/// The name of something that was timed, and its percentiles as the table has them.
+type Percentiles = (&'static str, [String; 8]);
+
 /// A figure that counts.
 struct Tile {
     name: &'static str,
@@ -113,20 +116,24 @@ impl Page<'_> {
         rows
     }
 
-    /// Names and percentiles of what was timed.
-    fn spreads(&self) -> Vec<(&'static str, [String; 8])> {
+    /// What was timed, by what it was, with its percentiles.
+    fn times(&self) -> Vec<(&'static str, Vec<Percentiles>)> {
         let report = self.report;
-        let rows = [
+        let packets = [
             ("delay", report.summary.delay),
             ("variation", report.summary.variation),
             ("sent late", report.validity.lateness),
             ("allocate", report.turn.as_ref().map_or_else(Spread::default, |turn| turn.allocate)),
             ("round trip", report.rtcp.map_or_else(Spread::default, |rtcp| rtcp.round_trip)),
         ];
-        let rows = rows.into_iter().chain(report.call.as_ref().map(commands).into_iter().flatten());
+        let calls = report.call.as_ref().map_or_else(Vec::new, |call| commands(call).to_vec());
         let values = |s: Spread| [s.min_ms, s.mean_ms, s.p50_ms, s.p90_ms, s.p99_ms, s.p99_9_ms, s.p99_99_ms, s.max_ms];
-        let rows = rows.filter(|(_, spread)| spread.count != 0);
-        rows.map(|(name, spread)| (name, values(spread).map(ms))).collect()
+        let measured = |spreads: Vec<(&'static str, Spread)>| {
+            let spreads = spreads.into_iter().filter(|(_, spread)| spread.count != 0);
+            spreads.map(|(name, spread)| (name, values(spread).map(ms))).collect::<Vec<Percentiles>>()
+        };
+        let groups = [("Times, ms", measured(packets.to_vec())), ("Setting up calls, ms", measured(calls))];
+        groups.into_iter().filter(|(_, spreads)| !spreads.is_empty()).collect()
     }
 
     fn worst(&self) -> &[StreamReport] {

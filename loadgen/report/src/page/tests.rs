@@ -28,8 +28,16 @@ fn everything_that_a_run_has_is_on_the_page() {
         "Setting up a call by percentile, ms",
         "Jitter by stream, ms",
     ];
-    let tables =
-        ["Expectations", "Worst streams", "TURN", "Calls", "RTCP", "Where and how", "Allocation Quota Reached"];
+    let tables = [
+        "Expectations",
+        "Worst streams",
+        "TURN",
+        "Calls",
+        "Setting up calls, ms",
+        "RTCP",
+        "Where and how",
+        "Allocation Quota Reached",
+    ];
     let facts =
         ["Intel(R) Xeon(R) Processor, 2 cores", "2026-11-27 14:09:48 UTC", "raceway-loadgen 0.1.0", "Linux 6.1.0"];
     for text in plots.into_iter().chain(tables).chain(facts) {
