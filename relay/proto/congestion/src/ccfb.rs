@@ -236,6 +236,20 @@ mod tests {
     }
 
     #[test]
+    fn more_packets_than_anybody_remembers_are_an_error() {
+        let (mut out, mut writer_out) = ([0; 9_000], [0; 9_000]);
+        let mut message = |packets: usize| {
+            let mut writer = Writer::new(&mut writer_out).unwrap();
+            assert_eq!(writer.stream(9, 1, std::iter::repeat_n(None, packets)), packets);
+            let octets = writer.finish(1, 2);
+            out[..octets].copy_from_slice(&writer_out[..octets]);
+            Feedback::read(&out[..octets]).map(|feedback| feedback.sender)
+        };
+        assert_eq!(message(FEEDBACK_PACKETS_MAX), Ok(1));
+        assert_eq!(message(FEEDBACK_PACKETS_MAX + 1), Err(FeedbackError::TooMany));
+    }
+
+    #[test]
     fn what_has_no_room_is_not_written() {
         let mut out = [0; 24];
         let mut writer = Writer::new(&mut out).unwrap();

@@ -36,6 +36,9 @@ pub const LAYERS: usize = 9;
 /// Octets that an estimator and what hangs on it may take for one subscriber.
 pub const ESTIMATOR_OCTETS: usize = 20 * 1024;
 
+/// Octets that a pacer may take for one subscriber.
+pub const PACER_OCTETS: usize = 13 * 1024;
+
 /// SSRCs that are read from one REMB message, which has a count of one octet.
 pub const REMB_SSRCS: usize = u8::MAX as usize;
 

@@ -60,7 +60,7 @@ struct Probing {
 
 /// Queues of one subscriber, of handles to packets (`T`), emptied at a rate.
 ///
-/// A queue has room for `PACER_PACKETS`, so an entry of 12 octets makes 18 KiB.
+/// A queue has room for `PACER_PACKETS`; with handles of four octets all take `PACER_OCTETS` at most.
 #[derive(Debug)]
 pub struct Pacer<T> {
     queues: [VecDeque<Waiting<T>>; 3],
@@ -187,6 +187,7 @@ impl<T: Copy> Pacer<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::PACER_OCTETS;
     use crate::{Bounds, Estimator};
 
     fn us(us: u64) -> Instant {
@@ -279,6 +280,14 @@ mod tests {
         assert_eq!(pacer.handle(Class::Video, 9, 1), Err(9));
         assert_eq!(pacer.handle(Class::Audio, 9, 1), Ok(()));
         assert_eq!((pacer.clear(Class::Video), pacer.octets()), (PACER_PACKETS, 1));
+    }
+
+    #[test]
+    fn a_pacer_takes_a_bounded_piece_of_memory() {
+        let pacer: Pacer<u32> = Pacer::new(BitRate::ZERO);
+        let entries: usize = pacer.queues.iter().map(VecDeque::capacity).sum();
+        let octets = size_of::<Pacer<u32>>() + entries * size_of::<Waiting<u32>>();
+        assert!(octets <= PACER_OCTETS, "{octets}");
     }
 
     #[test]

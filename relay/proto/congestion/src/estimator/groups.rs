@@ -10,7 +10,7 @@ const BURST_LONGEST_NS: i64 = 100_000_000;
 const DISORDER_MAX: u8 = 3;
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Group {
+struct Group {
     first_sent: i64,
     last_sent: i64,
     first_arrival: i64,
@@ -26,14 +26,18 @@ pub(super) struct Deltas {
     pub arrived_ms: f64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Groups {
-    pub(super) previous: Option<Group>,
-    pub(super) current: Option<Group>,
-    pub(super) disorder: u8,
+    previous: Option<Group>,
+    current: Option<Group>,
+    disorder: u8,
 }
 
 impl Groups {
+    pub const fn new() -> Self {
+        Self { previous: None, current: None, disorder: 0 }
+    }
+
     /// A packet was sent and arrived at these times (nanoseconds, each of its own clock). Gives what the group before is
     /// from the one before that, when the packet begins a new group.
     pub fn push(&mut self, sent: i64, arrival: i64) -> Option<Deltas> {
@@ -57,7 +61,7 @@ impl Groups {
         if arrival_ns < 0 {
             self.disorder += 1;
             if self.disorder >= DISORDER_MAX {
-                *self = Self::default();
+                *self = Self::new();
             }
             return None;
         }
@@ -86,7 +90,7 @@ mod tests {
 
     #[test]
     fn packets_sent_within_a_burst_are_one_group() {
-        let mut groups = Groups::default();
+        let mut groups = Groups::new();
         for (sent, arrival) in [(0, 50), (5, 57), (20, 70), (22, 75)] {
             assert_eq!(groups.push(sent * MS, arrival * MS), None);
         }
@@ -96,7 +100,7 @@ mod tests {
 
     #[test]
     fn packets_that_an_outage_held_back_and_let_go_together_are_one_group() {
-        let mut groups = Groups::default();
+        let mut groups = Groups::new();
         groups.push(0, 50 * MS);
         groups.push(20 * MS, 70 * MS);
         // Sent 20 ms apart, they arrive within a millisecond after an outage.
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_packet_sent_before_its_group_is_left_aside() {
-        let mut groups = Groups::default();
+        let mut groups = Groups::new();
         groups.push(100 * MS, 150 * MS);
         assert_eq!(groups.push(10 * MS, 160 * MS), None);
         assert_eq!(groups.push(120 * MS, 170 * MS), None, "the first group has none before it");
@@ -117,7 +121,7 @@ mod tests {
 
     #[test]
     fn arrivals_that_keep_going_backwards_begin_anew() {
-        let mut groups = Groups::default();
+        let mut groups = Groups::new();
         assert!((0..20).all(|n| groups.push(n * 20 * MS, (1000 - n * 20) * MS).is_none()));
     }
 }

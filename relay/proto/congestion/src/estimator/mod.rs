@@ -5,6 +5,7 @@ mod groups;
 mod history;
 mod loss;
 mod probe;
+mod receiver;
 mod throughput;
 mod trendline;
 
@@ -13,14 +14,13 @@ use core::time::Duration;
 use raceway_units::Instant;
 
 use self::aimd::Aimd;
-use self::groups::Groups;
 use self::history::{Fate, History};
 use self::loss::LossControl;
 use self::probe::Prober;
+use self::receiver::Receiver;
 use self::throughput::Throughput;
-use self::trendline::Trendline;
 use crate::BitRate;
-use crate::transport_wide::{Arrival, Feedback};
+use crate::transport_wide::Feedback;
 
 /// The round trip until one was measured.
 const ROUND_TRIP: Duration = Duration::from_millis(200);
@@ -32,10 +32,6 @@ const FEEDBACK_TIMEOUT: Duration = Duration::from_secs(1);
 const REMB_LIFETIME: Duration = Duration::from_secs(5);
 /// After a pause so long nothing is known of the path any more: it begins anew.
 const STALE: Duration = Duration::from_secs(10);
-/// A receiver's clock that moved this far against ours has been set: what was measured by it is void.
-const CLOCK_JUMP_NS: i64 = 3_000_000_000;
-/// Its clock may drift this far from ours, all jumps together, before it is taken to have been set.
-const CLOCK_DRIFT_NS: i64 = 60_000_000_000;
 /// Below this share of the target the application is limited, above the other it is not any more.
 const LIMITED: (f64, f64) = (0.70, 0.85);
 /// What arrived lately is measured over this time when the path turns out to be full: before, it was not.
@@ -237,14 +233,13 @@ impl Estimator {
     pub fn handle_remb(&mut self, rate: BitRate, now: Instant) {
         self.remb = Some((rate, now));
         if !self.measured {
-            (self.heard_at, self.unheard) = (now, false);
             self.aimd.set(rate, now);
         }
     }
 
-    /// Something is due: feedback that does not come halves the target.
+    /// Something is due: feedback that came and does not come any more halves the target.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.unheard && now.since(self.heard_at) >= FEEDBACK_TIMEOUT {
+        if self.measured && self.unheard && now.since(self.heard_at) >= FEEDBACK_TIMEOUT {
             self.heard_at = now;
             self.aimd.set(self.aimd.target().times(0.5), now);
         }
@@ -254,7 +249,7 @@ impl Estimator {
     #[must_use]
     pub fn poll_timeout(&self) -> Instant {
         let probe = self.prober.poll_timeout();
-        if self.unheard { probe.min(self.heard_at.after(FEEDBACK_TIMEOUT)) } else { probe }
+        if self.measured && self.unheard { probe.min(self.heard_at.after(FEEDBACK_TIMEOUT)) } else { probe }
     }
 
     /// A probe to send now.
@@ -274,7 +269,7 @@ impl Estimator {
             loss_based: self.loss.cap(),
             remb: self.remb(now),
             acknowledged: self.receiver.arrived.rate(),
-            usage: self.receiver.trendline.usage(),
+            usage: self.receiver.usage(),
             round_trip: self.round_trip(),
             loss: self.loss.share(),
             limited: self.limited,
@@ -302,7 +297,7 @@ impl Estimator {
 
     /// After a message: rate control, probes, loss.
     fn update(&mut self, now: Instant) {
-        let (usage, round_trip) = (self.receiver.trendline.usage(), self.round_trip());
+        let (usage, round_trip) = (self.receiver.usage(), self.round_trip());
         let arrived = &self.receiver.arrived;
         let acknowledged = if usage == Usage::Over { arrived.over(RECENT) } else { arrived.rate() };
         if usage == Usage::Over {
@@ -325,68 +320,6 @@ impl Estimator {
         let share = if self.limited { LIMITED.1 } else { LIMITED.0 };
         self.limited = sent < self.target(now).times(share);
     }
-}
-
-/// What arrivals say, by the receiver's clock.
-#[derive(Debug)]
-struct Receiver {
-    clock: Option<Clock>,
-    arrived: Throughput,
-    groups: Groups,
-    trendline: Trendline,
-    over_used_at: Option<Instant>,
-}
-
-/// The last arrival: as it was told, as nanoseconds without wrap, and when it was told.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    arrival: Arrival,
-    ns: i64,
-    told_at: Instant,
-}
-
-impl Receiver {
-    const fn new() -> Self {
-        Self {
-            clock: None,
-            arrived: Throughput::new(),
-            groups: Groups { previous: None, current: None, disorder: 0 },
-            trendline: Trendline::new(),
-            over_used_at: None,
-        }
-    }
-
-    /// A packet arrived. Gives when, in nanoseconds without wrap.
-    fn push(&mut self, sent: u64, arrival: Arrival, octets: u16, now: Instant) -> i64 {
-        let ns = self.unwrap(arrival, now);
-        self.arrived.push(ns.cast_unsigned(), sent, octets);
-        if let Some(deltas) = self.groups.push(sent.cast_signed(), ns) {
-            self.trendline.push(deltas);
-        }
-        ns
-    }
-
-    fn unwrap(&mut self, arrival: Arrival, now: Instant) -> i64 {
-        if let Some(clock) = &mut self.clock {
-            let moved = arrival.ns_since(clock.arrival);
-            let passed = now.since(clock.told_at).as_nanos() as i64;
-            let ns = clock.ns + moved;
-            if (moved - passed).abs() <= CLOCK_JUMP_NS && (ns - origin(now)).abs() <= CLOCK_DRIFT_NS {
-                *clock = Clock { arrival, ns, told_at: now };
-                return ns;
-            }
-        }
-        let over_used_at = self.over_used_at;
-        *self = Self { over_used_at, ..Self::new() };
-        let ns = origin(now);
-        self.clock = Some(Clock { arrival, ns, told_at: now });
-        ns
-    }
-}
-
-/// What a receiver's clock shows when it is first read: far enough from zero that no drift leads below it.
-const fn origin(now: Instant) -> i64 {
-    (now.as_ns() & (i64::MAX as u64 >> 1)) as i64 + 2 * CLOCK_DRIFT_NS
 }
 
 /// Nanoseconds as milliseconds.

@@ -26,6 +26,8 @@ const WAIT: Duration = Duration::from_secs(1);
 /// Time between probes while the application does not fill the estimate: at first, and when none has found anything.
 const APART: Duration = Duration::from_secs(5);
 const APART_MAX: Duration = Duration::from_secs(20);
+/// How long until it is looked at again whether there is anything to probe for.
+const LOOK_APART: Duration = Duration::from_millis(500);
 /// How long after an over-use the next probe may come.
 const CALM: Duration = Duration::from_secs(3);
 
@@ -114,6 +116,8 @@ pub(super) struct Prober {
     follow: Option<BitRate>,
     begun: bool,
     tried_at: Instant,
+    /// When there was nothing to probe for.
+    looked_at: Instant,
     apart: Duration,
     last: u8,
 }
@@ -127,6 +131,7 @@ impl Prober {
             follow: None,
             begun: false,
             tried_at: now,
+            looked_at: now,
             apart: APART,
             last: 0,
         }
@@ -179,18 +184,9 @@ impl Prober {
             self.cluster = None;
             self.apart = (self.apart * 2).min(APART_MAX);
         }
-        let calm = troubled.is_none_or(|at| now.since(at) >= CALM);
-        let rate = if let Some(rate) = self.follow.take().filter(|_| calm) {
-            rate
-        } else if !self.begun {
-            estimate.times(FIRST)
-        } else if limited && calm && now.since(self.tried_at) >= self.apart {
-            estimate.times(NEXT)
-        } else {
-            return None;
-        };
+        self.looked_at = now;
+        let rate = self.rate(estimate, limited, troubled, now)?.min(self.most());
         self.begun = true;
-        let rate = rate.min(self.most());
         if rate <= estimate || estimate >= self.wanted {
             return None;
         }
@@ -202,9 +198,23 @@ impl Prober {
         Some(probe)
     }
 
+    /// How fast the next cluster is to be, if it is time for one.
+    fn rate(&mut self, estimate: BitRate, limited: bool, troubled: Option<Instant>, now: Instant) -> Option<BitRate> {
+        let calm = troubled.is_none_or(|at| now.since(at) >= CALM);
+        if let Some(rate) = self.follow.take().filter(|_| calm) {
+            return Some(rate);
+        }
+        if !self.begun {
+            return Some(estimate.times(FIRST));
+        }
+        let due = limited && calm && now.since(self.tried_at) >= self.apart;
+        due.then(|| estimate.times(NEXT))
+    }
+
     /// When `poll` may have something that it has not now.
     pub fn poll_timeout(&self) -> Instant {
-        self.cluster.map_or(self.tried_at.after(self.apart), |(_, since)| since.after(WAIT))
+        let look = self.tried_at.after(self.apart).max(self.looked_at.after(LOOK_APART));
+        self.cluster.map_or(look, |(_, since)| since.after(WAIT))
     }
 }
 

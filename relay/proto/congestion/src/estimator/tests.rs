@@ -143,6 +143,26 @@ fn loss_of_receiver_reports_counts_where_nothing_else_is_told() {
 }
 
 #[test]
+fn a_receiver_that_gives_no_feedback_is_not_taken_for_one_that_stopped() {
+    let mut world = World::new();
+    world.heard = false;
+    assert_eq!(world.run(5_000, |_| true).estimate().target, BOUNDS.start);
+}
+
+#[test]
+fn what_is_due_has_been_done_when_it_was_asked_for() {
+    let mut world = World::new();
+    for _ in 0..2_000 {
+        let now = ms(world.run(10, |n| n % 7 != 0).now_ms);
+        if world.estimator.poll_timeout() <= now {
+            world.estimator.handle_timeout(now);
+            world.estimator.poll_probe(now);
+            assert!(world.estimator.poll_timeout() > now, "the caller would never sleep");
+        }
+    }
+}
+
+#[test]
 fn what_is_said_again_counts_once() {
     let mut world = World::new();
     world.run(1_000, |_| true);

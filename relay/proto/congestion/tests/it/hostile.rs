@@ -132,6 +132,7 @@ proptest! {
                     now = Instant::from_ns(now.as_ns() + ns);
                     estimator.handle_timeout(now);
                     probe = estimator.poll_probe(now).map(|probe| probe.id).or(probe);
+                    prop_assert!(estimator.poll_timeout() > now, "the caller would never sleep");
                 }
             }
             let estimate = estimator.estimate(now);
