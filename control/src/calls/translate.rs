@@ -1,7 +1,7 @@
 //! Commands as proxies say them, in the words of the media core.
 
 use raceway_media::options as media;
-use raceway_media::{Answer, Change, Command, Delete, Offer, Toggle};
+use raceway_media::{Answer, Change, Command, Delete, Offer, Toggle, Trickle};
 use raceway_ng as ng;
 use raceway_ng::options as said;
 use raceway_sdp::{CodecName, Protocol, Selection, Suite};
@@ -9,6 +9,12 @@ use raceway_sdp::{CodecName, Protocol, Selection, Suite};
 /// A command that changes calls; others are none of the core's. What is lost on the way goes into `warnings`.
 pub(super) fn command(command: ng::Command, warnings: &mut Vec<String>) -> Option<Command> {
     Some(match command {
+        ng::Command::Offer(offer) if offer.options.fragment => {
+            Command::Trickle(Trickle { call_id: offer.call_id, tag: offer.from_tag, sdp: offer.sdp })
+        }
+        ng::Command::Answer(answer) if answer.options.fragment => {
+            Command::Trickle(Trickle { call_id: answer.call_id, tag: answer.to_tag, sdp: answer.sdp })
+        }
         ng::Command::Offer(offer) => Command::Offer(Offer {
             call_id: offer.call_id,
             from_tag: offer.from_tag,
@@ -97,6 +103,7 @@ fn options(said: ng::Options, warnings: &mut Vec<String>) -> media::Options {
         ice: said.ice.map(ice),
         ice_reject: said.ice_reject,
         ice_lite: said.ice_lite.map(ice_lite),
+        trickle: said.trickle,
         dtls: said.dtls.map(dtls),
         osrtp: media::Osrtp {
             offer: said.osrtp.offer,

@@ -297,3 +297,42 @@ fn without_ports_for_media_a_command_says_what_to_configure() {
     let Response::Error(reason) = ask(&link, &offer()).response else { panic!("an error") };
     assert!(reason.contains("write [media] port_range"), "{reason}");
 }
+
+#[test]
+fn a_fragment_with_candidates_is_no_answer_and_is_answered_without_an_sdp() {
+    let mut relay = ScriptedRelay::new();
+    let link = start(&relay);
+    relay.greet_empty();
+    let (session, _) = set_up(&link, &mut relay);
+    let fragment = r#""flags":["fragment"],"sdp":"a=candidate:1 1 UDP 1 127.0.0.7 4000 typ host\r\n""#;
+    for (command, tags) in [("offer", r#""from-tag":"b""#), ("answer", r#""from-tag":"a","to-tag":"b""#)] {
+        let told = tell(&link, &format!(r#"{{"command":"{command}","call-id":"c",{tags},{fragment}}}"#));
+        let (transaction, _, operations) = next_apply(&mut relay);
+        let is_media =
+            |operation: &Operation<'_>| matches!(operation, Operation::OpenMedia { .. } | Operation::PutLeg(_));
+        assert!(!operations.iter().any(is_media), "{operations:?}");
+        relay.say(&FromRelay::Applied { transaction, session });
+        let Response::Ok(body) = answer(told).response else { panic!("{command}") };
+        assert_eq!(body.sdp, None);
+    }
+}
+
+#[test]
+fn codecs_go_and_change_places_as_a_proxy_says() {
+    let mut relay = ScriptedRelay::new();
+    let link = start(&relay);
+    relay.greet_empty();
+    for (call, codecs, expected) in [
+        ("d", r#""codec":{"strip":["all"],"except":["GSM"],"offer":["PCMA"]}"#, "RTP/AVP 8 3\r\n"),
+        ("e", r#""flags":["codec-strip-PCMU","codec-offer-GSM"]"#, "RTP/AVP 3 8\r\n"),
+        ("f", r#""flags":["single codec"]"#, "RTP/AVP 0\r\n"),
+    ] {
+        let sdp = sdp(4000).replace("AVP 0", "AVP 0 3 8");
+        let text = format!(r#"{{"command":"offer","call-id":"{call}","from-tag":"a","sdp":"{sdp}",{codecs}}}"#);
+        let offered = tell(&link, &text);
+        let (transaction, session, _) = next_apply(&mut relay);
+        relay.say(&FromRelay::Applied { transaction, session });
+        let sdp = body(answer(offered));
+        assert!(sdp.contains(expected), "{sdp}");
+    }
+}

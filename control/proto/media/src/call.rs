@@ -11,6 +11,7 @@ use raceway_units::{Instant, UnixTime};
 use crate::dtls::{DtlsAgreement, TheirDtls};
 use crate::ice::{IceAgreement, TheirIce};
 use crate::options::{Dtls, IceLite, Osrtp, RtcpMux, Sdes};
+use crate::trickle::Early;
 
 /// Names a party inside its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +34,8 @@ pub(crate) struct Call {
     pub ends_at: Option<Instant>,
     pub answered: bool,
     pub next_leg: u32,
+    /// Candidates of parties that are not known yet.
+    pub early: Vec<Early>,
     pub parties: Vec<Party>,
 }
 
@@ -237,6 +240,17 @@ impl Party {
 
     pub fn stream_mut(&mut self, index: usize) -> Option<&mut Stream> {
         self.streams.get_mut(index)?.as_mut()
+    }
+
+    /// The m-line with an identification, of what it offered last or has.
+    pub fn line_of(&self, mid: &str) -> Option<usize> {
+        let offered = self.offer.as_ref().and_then(|offer| {
+            let is_it =
+                |media: &Option<OfferedMedia>| media.as_ref().is_some_and(|media| media.mid.as_deref() == Some(mid));
+            offer.media.iter().position(is_it)
+        });
+        let is_it = |stream: &Option<Stream>| stream.as_ref().is_some_and(|stream| stream.mid.as_deref() == Some(mid));
+        offered.or_else(|| self.streams.iter().position(is_it))
     }
 
     /// The stream that has the ICE and DTLS of another one's transport: itself, or another of its bundle.

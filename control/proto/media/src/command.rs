@@ -19,6 +19,8 @@ pub enum Command {
     Answer(Answer),
     /// A call, or a branch of it, has ended.
     Delete(Delete),
+    /// Candidates of a party that come after its SDP.
+    Trickle(Trickle),
     /// Media of a party is blocked and the like.
     Change(Change),
 }
@@ -31,6 +33,7 @@ impl Command {
             Self::Offer(offer) => &offer.call_id,
             Self::Answer(answer) => &answer.call_id,
             Self::Delete(delete) => &delete.call_id,
+            Self::Trickle(trickle) => &trickle.call_id,
             Self::Change(change) => &change.call_id,
         }
     }
@@ -68,6 +71,17 @@ pub struct Answer {
     pub sdp: Vec<u8>,
     /// Flags.
     pub options: Options,
+}
+
+/// A fragment of SDP with candidates (RFC 8840).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trickle {
+    /// The call's name.
+    pub call_id: String,
+    /// Tag of who sent it.
+    pub tag: String,
+    /// The fragment.
+    pub sdp: Vec<u8>,
 }
 
 /// The end of a call.

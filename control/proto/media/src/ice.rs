@@ -19,9 +19,9 @@ use crate::plan::Plan;
 /// What a party says of ICE.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TheirIce {
-    credentials: Credentials,
+    pub credentials: Credentials,
     lite: bool,
-    candidates: Vec<Candidate>,
+    pub candidates: Vec<Candidate>,
 }
 
 /// What was agreed on with a party.
@@ -40,17 +40,22 @@ impl TheirIce {
     pub fn read(ice: &raceway_sdp::Ice, interfaces: &Interfaces) -> Option<Self> {
         let credentials = ice.credentials.as_ref()?;
         let credentials = Credentials::new(&credentials.fragment, &credentials.password).ok()?;
-        let usable = |address: SocketAddr| {
-            let ip = address.ip();
-            address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !ip.is_loopback()
-        };
-        let candidates =
-            ice.udp().filter(|(_, address, _)| usable(*address)).filter_map(|(number, address, priority)| {
-                let (component, address) = (Component::from_number(number)?, interfaces.internal(address));
-                Some(Candidate { component, address, priority })
-            });
-        Some(Self { credentials, lite: ice.lite, candidates: candidates.collect() })
+        Some(Self { credentials, lite: ice.lite, candidates: candidates(ice, interfaces) })
     }
+}
+
+/// Candidates that can be checked.
+pub(crate) fn candidates(ice: &raceway_sdp::Ice, interfaces: &Interfaces) -> Vec<Candidate> {
+    let usable = |address: SocketAddr| {
+        let ip = address.ip();
+        address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !ip.is_loopback()
+    };
+    let usable = ice.udp().filter(|(_, address, _)| usable(*address));
+    let candidates = usable.filter_map(|(number, address, priority)| {
+        let (component, address) = (Component::from_number(number)?, interfaces.internal(address));
+        Some(Candidate { component, address, priority })
+    });
+    candidates.collect()
 }
 
 /// Whether the other side is offered ICE.

@@ -45,10 +45,11 @@ mod security;
 mod settings;
 mod signal;
 mod transaction;
+mod trickle;
 mod view;
 
 pub use calls::{Calls, is_media, is_media_transaction};
-pub use command::{Answer, Change, Command, Delete, Offer, Reply, RequestId, Toggle};
+pub use command::{Answer, Change, Command, Delete, Offer, Reply, RequestId, Toggle, Trickle};
 pub use event::{Ended, Event};
 pub use measured::Quality;
 pub use options::Options;

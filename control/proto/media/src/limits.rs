@@ -26,6 +26,12 @@ pub const LEGS_MAX: usize = raceway_api::limits::LEGS_MAX;
 /// Commands that wait for one call while the relay carries out another one for it.
 pub const WAITING_MAX: usize = 16;
 
+/// Fragments with candidates of a call whose party is not known yet.
+pub const EARLY_MAX: usize = 8;
+
+/// How long they are kept.
+pub const EARLY: Duration = Duration::from_secs(3);
+
 /// Ports tried for one command before it is refused.
 pub const PORT_ATTEMPTS: u8 = 4;
 

@@ -32,6 +32,8 @@ pub struct Options {
     pub ice_reject: bool,
     /// ICE lite.
     pub ice_lite: Option<IceLite>,
+    /// It is said that candidates may trickle in (RFC 8840).
+    pub trickle: bool,
     /// Role in DTLS, or none.
     pub dtls: Option<Dtls>,
     /// Opportunistic SRTP (RFC 8643).

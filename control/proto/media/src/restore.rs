@@ -137,6 +137,7 @@ fn call(id: SessionId, parts: &Parts) -> Option<Call> {
         ends_at: blob.ends_at_ns.map(Instant::from_ns),
         answered: blob.answered,
         next_leg: blob.next_leg,
+        early: Vec::new(),
         parties: Vec::new(),
     };
     for report in &parts.legs {

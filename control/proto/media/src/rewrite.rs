@@ -58,6 +58,9 @@ pub(crate) fn write(sdp: &mut Sdp<'_>, description: &Description, out: &Out<'_>)
     if out.lines.iter().any(|line| matches!(line, Line::Relayed { ice: Some(ice), .. } if ice.is_lite())) {
         sdp.session_mut().add("ice-lite", None);
     }
+    if options.trickle && out.lines.iter().any(|line| matches!(line, Line::Relayed { ice: Some(_), .. })) {
+        sdp.session_mut().add("ice-options", Some("trickle"));
+    }
     let ours = out.lines.iter().find_map(|line| line.ip(options));
     let all_have_own = sdp.media().iter().all(|media| has_connection(media.section()));
     for (index, line) in out.lines.iter().enumerate() {

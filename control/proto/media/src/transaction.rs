@@ -13,7 +13,7 @@ use crate::measured::{Live, Measurements};
 use crate::plan::Plan;
 use crate::refusal::{Refusal, RelayReason};
 use crate::signal::{Context, check_name};
-use crate::{answer, change, limits, offer, view};
+use crate::{answer, change, limits, offer, trickle, view};
 
 /// What was asked of the relay and waits for its word.
 #[derive(Debug)]
@@ -51,7 +51,9 @@ impl Calls {
     pub(crate) fn run(&mut self, wall: UnixTime, request: RequestId, command: Command) {
         let session = self.by_call_id.get(command.call_id()).copied();
         let refusal = match (&command, session) {
-            (Command::Offer(_) | Command::Answer(_) | Command::Change(_), _) if self.away => Some(Refusal::RelayAway),
+            (Command::Offer(_) | Command::Answer(_) | Command::Change(_) | Command::Trickle(_), _) if self.away => {
+                Some(Refusal::RelayAway)
+            }
             (Command::Offer(_), None) => self.begin(wall, request, command, 0).err(),
             (_, None) => Some(Refusal::UnknownCall(command.call_id().to_owned())),
             (Command::Delete(delete), Some(session)) => self.delete(session, wall, request, &delete.clone()).err(),
@@ -85,6 +87,7 @@ impl Calls {
             ends_at: None,
             answered: false,
             next_leg: 0,
+            early: Vec::new(),
             parties: Vec::new(),
         };
         let reply = match self.change(wall, &mut call, &command) {
@@ -147,13 +150,16 @@ impl Calls {
             Command::Offer(offer) => {
                 call.ends_at = None;
                 let sdp = offer::offer(&mut context, call, offer)?;
+                trickle::catch_up(context.interfaces, call, &offer.from_tag);
                 Ok(Reply::Sdp(sdp))
             }
             Command::Answer(answer) => {
                 let sdp = answer::answer(&mut context, call, answer)?;
+                trickle::catch_up(context.interfaces, call, &answer.to_tag);
                 Ok(Reply::Sdp(sdp))
             }
             Command::Change(change) => change::change(call, change).map(|()| Reply::Done),
+            Command::Trickle(fragment) => trickle::trickle(context.interfaces, call, fragment).map(|()| Reply::Done),
             Command::Delete(_) => Ok(Reply::Done),
         }
     }
@@ -442,6 +448,7 @@ fn check_names(command: &Command) -> Result<(), Refusal> {
             answer.via_branch.as_deref(),
             answer.options.label.as_deref(),
         ),
+        Command::Trickle(fragment) => (Some(&*fragment.tag), None, None, None),
         Command::Delete(_) | Command::Change(_) => (None, None, None, None),
     };
     for (what, name) in [("from-tag", from), ("to-tag", to), ("via-branch", branch), ("label", label)] {

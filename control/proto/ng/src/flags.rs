@@ -14,7 +14,6 @@ const NO_CODECS: &str = "nothing is transcoded";
 const AS_THEY_ARE: &str = "codecs and m-lines pass as they are";
 const NO_PLAYER: &str = "nothing is played into a call";
 const ALWAYS_SECURE: &str = "SRTP is always encrypted and authenticated";
-const ALL_AT_ONCE: &str = "our candidates are all there at once, and those of the other side are not waited for";
 const OBSOLETE: &str = "obsolete in rtpengine too";
 
 /// Words of `flags`, in the order of their names.
@@ -41,7 +40,7 @@ pub(crate) const FLAGS: &[Entry] = &[
     no(Flags, &["exclude recording"], "a recording has the whole call"),
     word(Flags, &["fatal"], |f| f.fatal = true),
     word(Flags, &["fast"], |f| f.fast = true),
-    no(Flags, &["fragment"], "an SDP is whole"),
+    word(Flags, &["fragment"], |f| f.options.fragment = true),
     word(Flags, &["full rtcp attribute"], |f| f.options.rtcp_attribute = Some(RtcpAttribute::Full)),
     word(Flags, &["generate mid"], |f| f.options.generate_mid = true),
     no(Flags, &["generate RTCP"], "RTCP of the peers is passed on, translated; none is made"),
@@ -83,11 +82,11 @@ pub(crate) const FLAGS: &[Entry] = &[
     no(Flags, &["strip extmap"], "header extensions pass as they are"),
     moot(Flags, &["symmetric"], "it is the default"),
     word(Flags, &["to-tag"], |f| f.to_tag_flag = true),
-    moot(Flags, &["trickle ICE"], ALL_AT_ONCE),
+    word(Flags, &["trickle ICE"], |f| f.options.trickle = true),
     word(Flags, &["trust address"], |f| f.options.sip_source_address = false),
     moot(Flags, &["unidirectional"], "one-way media is relayed in the kernel like any"),
     no(Flags, &["unsubscribe"], "the command is \"unsubscribe\""),
-    word(Flags, &["WebRTC"], webrtc).but("without trickle"),
+    word(Flags, &["WebRTC"], webrtc),
     // Words that begin so.
     begins_in(&["BUNDLE-"], Bundle),
     begins_in(&["endpoint-learning-"], Learning),
@@ -124,7 +123,7 @@ pub(crate) const WORDS: &[Entry] = &[
     word(Ice, &["default"], |f| f.options.ice = Some(options::Ice::Default)),
     word(Ice, &["force-relay"], |f| f.options.ice = Some(options::Ice::ForceRelay)),
     word(Ice, &["optional"], |f| f.options.ice = Some(options::Ice::Optional)),
-    moot(Ice, &["trickle"], ALL_AT_ONCE),
+    word(Ice, &["trickle"], |f| f.options.trickle = true),
     word(Ice, &["lite", "lite-forward", "lite-fwd", "lite-fw", "lite-offer"], forward),
     word(
         Ice,
@@ -199,6 +198,7 @@ fn webrtc(fields: &mut Fields) {
     options.rtcp_attribute = Some(RtcpAttribute::None);
     options.sdes.off = true;
     options.generate_mid = true;
+    options.trickle = true;
 }
 
 /// Names of suites between semicolons.

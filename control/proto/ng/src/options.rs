@@ -30,6 +30,10 @@ pub struct Options {
     pub ice_lite: Option<IceLite>,
     /// `reject ICE`: ICE that was offered is declined.
     pub ice_reject: bool,
+    /// `trickle ICE`, `ICE=trickle`.
+    pub trickle: bool,
+    /// `fragment`: the SDP is a fragment with candidates (RFC 8840).
+    pub fragment: bool,
     /// `DTLS`: towards whoever is to get the SDP.
     pub dtls: Option<Dtls>,
     /// `OSRTP` (RFC 8643).

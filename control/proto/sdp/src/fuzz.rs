@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use crate::crypto::{Crypto, KeyMaterial, Suite};
 use crate::formats::{CodecName, Selection};
+use crate::fragment::fragments;
 use crate::ice::IceCredentials;
 use crate::limits;
 use crate::media::Direction;
@@ -14,6 +15,9 @@ use crate::session::Sdp;
 ///
 /// What is read comes back octet for octet; what was changed in every way is a body again, and means what was said.
 pub fn fuzz(data: &[u8]) {
+    if let Ok(fragments) = fragments(data) {
+        assert!(fragments.len() <= limits::MEDIA_MAX);
+    }
     let Ok(sdp) = Sdp::parse(data) else { return };
     assert_eq!(sdp.encode(), data, "octet for octet");
     let before = sdp.describe();

@@ -22,12 +22,18 @@ impl<'a> Sdp<'a> {
     /// # Errors
     /// A limit, a line that is none, a body that does not begin with `v=0`, an m-line that is none.
     pub fn parse(body: &'a [u8]) -> Result<Self, SdpError> {
-        let (charset, lines) = split(body)?;
-        match lines.first().map(|line| line.text.trim_end()) {
-            Some("v=0") => {}
-            other => return Err(SdpError::Version(quote(other.unwrap_or("")))),
+        let sdp = Self::fragment(body)?;
+        match sdp.session.lines.first().map(|line| line.text.trim_end()) {
+            Some("v=0") => Ok(sdp),
+            other => Err(SdpError::Version(quote(other.unwrap_or("")))),
         }
-        let ending = if lines[0].ending == Ending::Lf { Ending::Lf } else { Ending::CrLf };
+    }
+
+    /// The same of a part of a body.
+    pub(crate) fn fragment(body: &'a [u8]) -> Result<Self, SdpError> {
+        let (charset, lines) = split(body)?;
+        let is_lf = lines.first().is_some_and(|line| line.ending == Ending::Lf);
+        let ending = if is_lf { Ending::Lf } else { Ending::CrLf };
         let mut sdp = Self { charset, session: Section { lines: Vec::new(), ending }, media: Vec::new() };
         for line in lines {
             sdp.push(line, ending)?;

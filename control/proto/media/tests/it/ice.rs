@@ -10,21 +10,21 @@ use raceway_media::{Answer, Offer, Options};
 use crate::world::*;
 
 /// A party with an agent of its own at one address.
-struct Peer {
-    agent: Agent,
-    address: SocketAddr,
-    nominated: Option<SocketAddr>,
+pub struct Peer {
+    pub agent: Agent,
+    pub address: SocketAddr,
+    pub nominated: Option<SocketAddr>,
 }
 
 impl Peer {
-    fn new(mode: Mode, text: &str, octet: u8) -> Self {
+    pub fn new(mode: Mode, text: &str, octet: u8) -> Self {
         let credentials = Credentials::from_random(&[octet; 24]);
         let agent = Agent::new(mode, credentials, &[address(text)], [octet; 32]);
         Self { agent, address: address(text), nominated: None }
     }
 
     /// What it writes after the lines of a body.
-    fn lines(&self) -> String {
+    pub fn lines(&self) -> String {
         let (ours, ip, port) = (self.agent.local_credentials(), self.address.ip(), self.address.port());
         format!(
             "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\na=candidate:1 1 UDP 2130706431 {ip} {port} typ host\r\na=rtcp-mux\r\n",
@@ -34,7 +34,7 @@ impl Peer {
     }
 
     /// Takes what a body says.
-    fn read(&mut self, world: &World, body: &str) {
+    pub fn read(&mut self, world: &World, body: &str) {
         let description = describe(body);
         let ice = &description.media[0].ice;
         let credentials = ice.credentials.as_ref().expect("ICE");
@@ -47,7 +47,7 @@ impl Peer {
 }
 
 /// Lets agents and calls talk for a while.
-fn run(world: &mut World, peers: &mut [&mut Peer], time: Duration) {
+pub fn run(world: &mut World, peers: &mut [&mut Peer], time: Duration) {
     let end = world.now.after(time);
     while world.now < end {
         for peer in &mut *peers {

@@ -15,4 +15,5 @@ mod rtcp;
 mod security;
 mod statistics;
 mod timeouts;
+mod trickle;
 mod world;
