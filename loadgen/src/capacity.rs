@@ -12,7 +12,7 @@ use crate::cli::{self, CapacityOf, Common};
 use crate::crew::BackEnd;
 use crate::session::Interrupt;
 use crate::show::tell;
-use crate::{rtp, turn};
+use crate::{call, rtp, turn};
 
 /// A trial, as JSON has it.
 #[derive(Clone, Debug, Serialize)]
@@ -33,6 +33,27 @@ pub struct Trial {
     pub delay_p99_ms: f64,
     /// 99th percentile of the generator's lateness, milliseconds.
     pub lateness_p99_ms: f64,
+}
+
+impl Trial {
+    fn of(search: u32, load: u32, verdict: Verdict, report: &Report) -> Self {
+        Self {
+            search,
+            load,
+            verdict,
+            why: why(report),
+            sent_pps: report.summary.sent_pps,
+            loss_ratio: report.summary.loss_ratio,
+            delay_p99_ms: report.summary.delay.p99_ms,
+            lateness_p99_ms: report.validity.lateness.p99_ms,
+        }
+    }
+
+    /// One that could not be run, and why.
+    const fn refused(search: u32, load: u32, why: String) -> Self {
+        let (sent_pps, loss_ratio, delay_p99_ms, lateness_p99_ms) = (0.0, 1.0, 0.0, 0.0);
+        Self { search, load, verdict: Verdict::Failed, why, sent_pps, loss_ratio, delay_p99_ms, lateness_p99_ms }
+    }
 }
 
 const TARGET: &str = "target";
@@ -68,7 +89,7 @@ pub fn run(options: cli::Capacity, interrupt: &Interrupt) -> Result<Searched> {
     match options.of {
         CapacityOf::Rtp { search, mut trial } => {
             let first = trial.streams;
-            prepare(&mut trial.common);
+            expect_unless_told(&mut trial.common, "loss<=0");
             let goal = Goal::of_target("streams", &trial.common);
             search_all(goal, search, first, interrupt, |streams| {
                 rtp::run(cli::Rtp { streams, ..trial.clone() }, interrupt)
@@ -78,10 +99,22 @@ pub fn run(options: cli::Capacity, interrupt: &Interrupt) -> Result<Searched> {
         CapacityOf::Turn { search, mut trial } => {
             ensure!(trial.mode == cli::Mode::Media, "capacity searches with media; leave --mode away");
             let first = trial.clients;
-            prepare(&mut trial.common);
+            expect_unless_told(&mut trial.common, "loss<=0");
             let goal = Goal::of_target("clients", &trial.common);
             search_all(goal, search, first, interrupt, |clients| {
                 turn::run(cli::Turn { clients, ..trial.clone() }, interrupt)
+            })
+        }
+        CapacityOf::Call { search, mut trial } => {
+            ensure!(
+                !trial.churn && !trial.set_up_only,
+                "capacity searches with media of calls that stay; leave --churn and --set-up-only away"
+            );
+            let first = trial.calls.unwrap_or(1);
+            expect_unless_told(&mut trial.common, "loss<=0,failures<=0");
+            let goal = Goal::of_target("calls", &trial.common);
+            search_all(goal, search, first, interrupt, |calls| {
+                call::run(cli::Call { calls: Some(calls), ..trial.clone() }, interrupt)
             })
         }
     }
@@ -132,9 +165,9 @@ impl Goal {
     }
 }
 
-fn prepare(common: &mut Common) {
+fn expect_unless_told(common: &mut Common, what: &str) {
     if common.expect.is_none() {
-        common.expect = Some("loss<=0".parse::<Expectations>().expect("a sound expectation"));
+        common.expect = Some(what.parse::<Expectations>().expect("a sound expectation"));
     }
 }
 
@@ -160,23 +193,23 @@ fn search_all(
         let mut search = Search::new(first, options.most, options.resolution / 100.0);
         let mut rate = 0.0;
         while let Some(load) = search.next().filter(|_| !interrupt.is_set()) {
-            let report = trial(load)?;
+            let report = trial(load);
             if interrupt.is_set() {
                 break;
             }
-            let verdict = goal.verdict(&report);
-            if verdict == Verdict::Passed {
-                rate = report.summary.sent_pps;
-            }
-            let trial = Trial {
-                search: number,
-                load,
-                verdict,
-                why: why(&report),
-                sent_pps: report.summary.sent_pps,
-                loss_ratio: report.summary.loss_ratio,
-                delay_p99_ms: report.summary.delay.p99_ms,
-                lateness_p99_ms: report.validity.lateness.p99_ms,
+            let (verdict, trial) = match report {
+                Ok(report) => {
+                    let verdict = goal.verdict(&report);
+                    if verdict == Verdict::Passed {
+                        rate = report.summary.sent_pps;
+                    }
+                    (verdict, Trial::of(number, load, verdict, &report))
+                }
+                // What could be run with less load is there, and refuses this one whole.
+                Err(error) if trials.iter().any(|trial: &Trial| trial.verdict == Verdict::Passed) => {
+                    (Verdict::Failed, Trial::refused(number, load, format!("{error:#}")))
+                }
+                Err(error) => return Err(error),
             };
             if !goal.quiet {
                 tell(&line(&trial, goal.unit));

@@ -42,11 +42,11 @@ pub enum Task {
     Call(Call),
     /// Sends the RTP streams of a capture again, as they were sent: their times kept, SSRCs and addresses new.
     Replay(Replay),
-    /// Searches for the most streams, or TURN clients, that a target carries, several times; or for what this generator sends
-    /// in time.
+    /// Searches for the most streams, TURN clients or calls that a target carries, several times; or for what this generator
+    /// sends in time.
     ///
     /// The load doubles until a trial fails, then the distance is halved. What a trial must hold is --expect (loss<=0 if it
-    /// is not given); a trial in which the generator itself was late ends the search, and the result is a lower bound.
+    /// is not given, and of calls failures<=0); a trial in which the generator itself was late ends the search, and the result is a lower bound.
     Capacity(Capacity),
     /// Shows a report again that --json wrote: as a table, as a page, or held against other expectations.
     Report(Shown),
@@ -109,6 +109,15 @@ pub enum CapacityOf {
         /// As for `turn`.
         #[command(flatten)]
         trial: Turn,
+    },
+    /// Calls with media, as `call` has them; --calls is where the search begins.
+    Call {
+        /// How it is searched.
+        #[command(flatten)]
+        search: Search,
+        /// As for `call`.
+        #[command(flatten)]
+        trial: Call,
     },
 }
 

@@ -37,6 +37,7 @@ fn run(task: Task) -> Result<bool> {
                 CapacityOf::Rtp { trial, .. } => trial.common.json,
                 CapacityOf::Generator { trial, .. } => trial.common.json,
                 CapacityOf::Turn { trial, .. } => trial.common.json,
+                CapacityOf::Call { trial, .. } => trial.common.json,
             };
             return show::searched(&capacity::run(options, &interrupt)?, json);
         }

@@ -136,6 +136,18 @@ def impaired(world):
         assert result["summary"]["received"]["unauthentic"] == 0, result["summary"]
 
 
+@test("a search finds how many calls the ports of a relay are enough for")
+def capacity(world):
+    Raceway(world, {**CALLS, "media": {**CALLS["media"], "port_range": "30000-30099"}})
+    command = world.net.client.command(world.binaries / "raceway-loadgen", "capacity", "call", "--ng", NG, "--calls", 2, "--repeat", 1,
+                                       "--most", 64, "--duration", "200ms", "--drain", "200ms", "--quiet", "--json", *ANY_LATENESS)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["unit"] == "calls" and 2 <= result["found"][0]["load"] <= 25, result["found"]
+    assert any("ports" in trial["why"] or "failures" in trial["why"] for trial in result["trials"]), result["trials"]
+
+
 @test("the generator says why no call can be made, in a line, and ends with status 2")
 def refused(world):
     raceway = Raceway(world, {**CALLS, "media": {**CALLS["media"], "port_range": "30000-30003"}})
