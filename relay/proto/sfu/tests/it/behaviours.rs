@@ -221,6 +221,13 @@ fn padding_after(world: &World) -> Packet {
 }
 
 #[test]
+fn what_takes_memory_is_counted_at_all() {
+    let before = raceway_sys::allocations::of_this_thread();
+    drop(std::hint::black_box(vec![0_u8; 10]));
+    assert!(raceway_sys::allocations::of_this_thread() > before);
+}
+
+#[test]
 fn a_packet_is_small_enough_to_be_handed_to_another_core_and_a_subscription_to_have_many() {
     assert!(size_of::<Packet>() <= 256, "{}", size_of::<Packet>());
     assert!(size_of::<Subscription>() <= 1_024, "{}", size_of::<Subscription>());

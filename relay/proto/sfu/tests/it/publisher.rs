@@ -115,6 +115,8 @@ pub struct Encoder {
     since_key: u32,
     /// Later layers need nothing of theirs from before this group of four.
     synchronised: bool,
+    /// The last frame of the group needs layer 0 alone.
+    alone: bool,
     /// By spatial layer, then temporal layer: the last frame, its time since the key frame.
     last: [[Option<(u32, u32)>; 3]; 3],
     pub wants_key: bool,
@@ -136,6 +138,7 @@ impl Encoder {
             random,
             since_key: 0,
             synchronised: true,
+            alone: false,
             last: [[None; 3]; 3],
             wants_key: true,
         }
@@ -160,6 +163,8 @@ impl Encoder {
         if self.since_key.is_multiple_of(period) {
             self.synchronised = key || self.model.is_regular() || self.random.below(2) == 0;
         }
+        let last = self.since_key % 4 == 3;
+        self.alone = self.model == Model::Vp8 && last && self.synchronised && self.random.below(2) == 0;
         let temporal = match self.model.layers().1 {
             1 => 0,
             2 => (self.since_key % 2) as u8,
@@ -193,6 +198,7 @@ impl Encoder {
                 needs.extend(last[0]);
                 needs.extend(last[1].filter(|_| !self.synchronised));
             }
+            (_, _) if self.alone => needs.extend(last[0]),
             (_, _) if position == 1 => {
                 needs.extend(last[0]);
                 needs.extend(last[2].filter(|_| !self.synchronised));
@@ -281,7 +287,7 @@ impl Encoder {
         match self.model {
             Model::Vp8 | Model::Vp8Descriptor => {
                 let early = self.since_key % 4 < 3;
-                let y = self.synchronised && early && truth.temporal > 0;
+                let y = self.synchronised && (early || self.alone) && truth.temporal > 0;
                 let layer = truth.temporal << 6 | u8::from(y) << 5 | self.key_index;
                 let frame = u8::from(!(first && truth.key));
                 vec![0x80 | u8::from(first) << 4, 0xf0, 0x80 | high, low, truth.base, layer, frame]

@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 use raceway_rtp::rtcp::SenderInfo;
 use raceway_rtp::{Extension, ExtensionIds, Extensions, Header};
 use raceway_sfu::{Egress, Forward, HistorySize, Setup, Source, Start, Subscription, Track, Want};
+use raceway_sys::allocations;
 use raceway_units::{Instant, Random};
 
 use crate::publisher::{DESCRIPTOR_ID, Encoder, Model, Wire};
@@ -157,19 +158,22 @@ impl World {
         let source = Source(wire.encoding);
         let header = Header::read(&wire.octets).expect("RTP");
         let extensions = Extensions::read(&wire.octets, &header, &self.record.ids_in());
+        let before = allocations::of_this_thread();
         let result = self.track.receive(self.now(), source, &wire.octets, &header, &extensions);
         let Ok(packet) = result else { return };
+        let decision = self.subscription.offer(&packet, &self.track.targets(source));
+        let mut out = [0; 600];
+        let written = decision.map(|forward| self.egress.write(&forward, &packet, &wire.octets, None, &mut out));
+        assert_eq!(allocations::of_this_thread(), before, "packets take no memory");
         self.record.reached.insert((wire.encoding, packet.sequence));
-        let fate = match self.subscription.offer(&packet, &self.track.targets(source)) {
-            Ok(forward) => {
-                let mut out = [0; 600];
-                let written = self.egress.write(&forward, &packet, &wire.octets, None, &mut out).expect("room");
+        let fate = match (decision, written) {
+            (Ok(forward), Ok(written)) => {
                 let fill = matches!(forward, Forward::Fill { .. });
-                let octets = out[..written.length].to_vec();
+                let octets = out[..written.expect("room").length].to_vec();
                 self.record.sent.push(Sent { octets, fill, encoding: wire.encoding, sequence: packet.sequence });
                 if fill { Fate::Filled } else { Fate::Forwarded }
             }
-            Err(drop) => Fate::Dropped(drop),
+            (Err(drop), _) | (_, Err(drop)) => Fate::Dropped(drop),
         };
         if self.subscription.current().is_some_and(|(_, limit)| limit.rising) {
             self.record.rising.insert((wire.encoding, self.record.truths[wire.frame as usize].time));
