@@ -7,7 +7,7 @@ use std::time::Duration;
 use raceway_abi::{Counter, Direction, DropReason};
 use raceway_api::{
     Destination, Flow, FlowAction, FlowId, Framing, Learning, Leg, LegId, LegRules, Listener, Match, MediaPath,
-    Operation, Punts, Remote, Route, Secret, Security, SessionId, SrtpKey, Suite,
+    Operation, Punts, Remote, Route, Secret, SessionId, SrtpKey, Suite,
 };
 use raceway_engine::{Counters, OwnAddresses, Quiescence, RequestBudget, Table};
 use raceway_relay::clock;
@@ -115,7 +115,7 @@ impl Ends {
             lifetime: None,
         };
         let client = leg(0, self.client.local_addr().unwrap(), &[1, 2]);
-        let client = Leg { send: Security::Srtp(key), ..client };
+        let client = Leg { send: key.into(), ..client };
         let mut operations =
             vec![Operation::PutSession { worker: 0, expires_at_ns, bits_per_second: 0, blob: Vec::new().into() }];
         operations.extend(media.map(|address| Operation::OpenMedia { address, external: address }));

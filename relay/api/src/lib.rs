@@ -22,8 +22,8 @@ pub use from_relay::{
     FlowReport, FromRelay, InterfaceReport, OperationError, Punt, SessionReport, Statistics, XdpMode,
 };
 pub use media::{
-    Bundled, Codec, Dtmf, Format, Learning, Leg, LegEvent, LegId, LegReport, LegRules, MediaPath, MediaRule, Punts,
-    Rollover, Route, Secret, Security, SourcePolicy, SrtpKey, StreamReport, Suite, Traffic,
+    Bundled, Codec, Dtmf, Format, Learning, Leg, LegEvent, LegId, LegReport, LegRules, MediaPath, MediaRule, PackedLeg,
+    Punts, Rollover, Route, Secret, Security, SourcePolicy, SrtpKey, StreamReport, Suite, Traffic,
 };
 pub use to_relay::{
     Datagram, Destination, Flow, FlowAction, FlowId, Framing, Listener, Match, Operation, RelayAddress, RelayPorts,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use raceway_api::limits::{LEGS_MAX, ROLLOVERS_MAX};
-use raceway_api::{Leg, LegId, LegReport, OperationError, SessionId, StreamReport, Traffic};
+use raceway_api::{Leg, LegId, LegReport, OperationError, PackedLeg, SessionId, StreamReport, Traffic};
 use raceway_engine::{LegFigures, NO_LEG, StreamFigures, TrafficFigures};
 use raceway_units::Endpoint;
 
@@ -19,7 +19,7 @@ type Name = (SessionId, LegId);
 /// Every leg. Makes them, hands them to the worker of their session, and frees what comes back.
 pub struct LegBook {
     shared: Arc<Shared>,
-    legs: BTreeMap<Name, Known>,
+    legs: BTreeMap<Name, Box<Known>>,
     /// Numbers that are free, by worker.
     free: Vec<VecDeque<u32>>,
 }
@@ -27,8 +27,10 @@ pub struct LegBook {
 /// A leg that a worker holds.
 struct Known {
     number: u32,
+    /// Numbers of its sockets: of RTP, and of RTCP if that has its own.
+    sockets: (u32, Option<u32>),
     /// As control said it.
-    leg: Leg<'static>,
+    said: PackedLeg,
     figures: Arc<LegFigures>,
 }
 
@@ -55,11 +57,13 @@ impl LegBook {
         mut tell: impl FnMut(Command),
     ) -> Result<(), OperationError> {
         let name = (session, leg.id);
-        if !again && self.legs.get(&name).is_some_and(|known| known.leg == *leg) {
+        let said = PackedLeg::new(leg);
+        if !again && self.legs.get(&name).is_some_and(|known| known.said == said) {
             return Ok(());
         }
-        self.check_sockets(session, leg)?;
         let mut setup = describe_leg::to_setup(session, places, leg)?;
+        let sockets = (setup.rtp.0, setup.rtcp.map(|(socket, _)| socket));
+        self.check_sockets(name, sockets)?;
         for route in &mut setup.routes {
             route.leg = self.legs.get(&(session, LegId(route.id))).map_or(NO_LEG, |known| known.number);
         }
@@ -75,9 +79,8 @@ impl LegBook {
             made.publish_remotes();
         }
         tell(Command::PutLeg { number, leg: Box::new(made) });
-        let leg = leg.clone().into_owned();
-        let known = Known { number, leg, figures };
-        if self.legs.insert(name, known).is_none() {
+        let known = Known { number, sockets, said, figures };
+        if self.legs.insert(name, Box::new(known)).is_none() {
             self.lead_to(name, number, tell);
         }
         Ok(())
@@ -92,20 +95,18 @@ impl LegBook {
     }
 
     /// Legs may share a socket for RTP, and nothing else.
-    fn check_sockets(&self, session: SessionId, leg: &Leg<'_>) -> Result<(), OperationError> {
-        let rtcp = leg.rtcp.map(|path| path.local);
-        let mut others = self.of_session(session).filter(|known| known.leg.id != leg.id).map(|known| &known.leg);
-        let taken = others.any(|other| {
-            let other_rtcp = other.rtcp.map(|path| path.local);
-            other_rtcp == Some(leg.rtp.local) || rtcp.is_some() && (rtcp == other_rtcp || rtcp == Some(other.rtp.local))
+    fn check_sockets(&self, (session, id): Name, (rtp, rtcp): (u32, Option<u32>)) -> Result<(), OperationError> {
+        let mut others = self.of_session(session).filter(|(other, _)| *other != id).map(|(_, known)| known.sockets);
+        let taken = others.any(|(other_rtp, other_rtcp)| {
+            other_rtcp == Some(rtp) || rtcp.is_some() && (rtcp == other_rtcp || rtcp == Some(other_rtp))
         });
-        if taken || rtcp == Some(leg.rtp.local) { Err(OperationError::Invalid) } else { Ok(()) }
+        if taken || rtcp == Some(rtp) { Err(OperationError::Invalid) } else { Ok(()) }
     }
 
     /// Leads the routes of other legs, which named a leg before it was there, to it.
     fn lead_to(&self, (session, id): Name, to: u32, mut tell: impl FnMut(Command)) {
-        for known in self.of_session(session).filter(|known| known.leg.id != id) {
-            for (at, _) in known.leg.to.iter().enumerate().filter(|(_, route)| route.leg == id) {
+        for (_, known) in self.of_session(session).filter(|(other, _)| *other != id) {
+            for (at, _) in known.said.leg().to.iter().enumerate().filter(|(_, route)| route.leg == id) {
                 tell(Command::SetRoute { leg: known.number, route: at as u8, to });
             }
         }
@@ -120,21 +121,20 @@ impl LegBook {
 
     /// Ends every leg of a session.
     pub fn remove_session(&mut self, session: SessionId, mut tell: impl FnMut(Command)) {
-        let ids: Vec<LegId> = self.of_session(session).map(|known| known.leg.id).collect();
+        let ids: Vec<LegId> = self.of_session(session).map(|(id, _)| id).collect();
         ids.into_iter().for_each(|id| self.remove(session, id, &mut tell));
     }
 
-    /// Whether a leg of the session has a socket at a media address.
+    /// Whether a leg of the session has the socket with this number.
     #[must_use]
-    pub fn uses(&self, session: SessionId, local: std::net::SocketAddr) -> bool {
-        let at = |known: &Known| known.leg.rtp.local == local || known.leg.rtcp.is_some_and(|path| path.local == local);
-        self.of_session(session).any(at)
+    pub fn uses(&self, session: SessionId, socket: u32) -> bool {
+        self.of_session(session).any(|(_, known)| known.sockets.0 == socket || known.sockets.1 == Some(socket))
     }
 
     /// The legs of a session, as control said them.
     #[must_use]
     pub fn descriptions(&self, session: SessionId) -> Vec<Leg<'static>> {
-        self.of_session(session).map(|known| known.leg.clone()).collect()
+        self.of_session(session).map(|(_, known)| known.said.leg()).collect()
     }
 
     /// Takes back what workers have no use for any more. True when there was something.
@@ -151,25 +151,26 @@ impl LegBook {
         some
     }
 
-    fn of_session(&self, session: SessionId) -> impl Iterator<Item = &Known> {
-        self.legs.range((session, LegId(0))..=(session, LegId(u32::MAX))).map(|(_, known)| known)
+    fn of_session(&self, session: SessionId) -> impl Iterator<Item = (LegId, &Known)> {
+        let legs = self.legs.range((session, LegId(0))..=(session, LegId(u32::MAX)));
+        legs.map(|((_, id), known)| (*id, &**known))
     }
 
     /// The legs of a session and what they measured; `whole`: with their descriptions.
     pub fn reports(&self, session: SessionId, whole: bool) -> impl Iterator<Item = LegReport<'static>> {
-        self.of_session(session).map(move |known| known.report(whole))
+        self.of_session(session).map(move |(id, known)| known.report(id, whole))
     }
 }
 
 impl Known {
-    fn report(&self, whole: bool) -> LegReport<'static> {
+    fn report(&self, id: LegId, whole: bool) -> LegReport<'static> {
         let figures = &self.figures;
         let rollovers: Vec<_> = figures.rollovers().take(ROLLOVERS_MAX).collect();
-        let leg = whole.then(|| Leg { rollovers: rollovers.clone(), ..self.leg.clone() });
+        let leg = whole.then(|| Leg { rollovers: rollovers.clone(), ..self.said.leg() });
         let [(rtp, rtp_settled), (rtcp, rtcp_settled)] = figures.remotes();
         let address = |endpoint: Option<Endpoint>| endpoint.map(Into::into);
         LegReport {
-            id: self.leg.id,
+            id,
             leg,
             rtp_remote: address(rtp),
             rtcp_remote: address(rtcp),

@@ -300,7 +300,7 @@ impl State {
     fn close_media(&mut self, now: Instant, id: SessionId, address: SocketAddr) -> Result<(), OperationError> {
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
         let Some(at) = session.media.iter().position(|media| media.address == address) else { return Ok(()) };
-        if self.legs.uses(id, address) {
+        if self.legs.uses(id, session.media[at].place.0) {
             return Err(OperationError::Invalid);
         }
         let place = session.media.swap_remove(at).place;

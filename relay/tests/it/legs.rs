@@ -9,7 +9,7 @@ use raceway_abi::DropReason;
 use raceway_api::{
     Codec, Datagram, Destination, Dtmf, Flow, FlowAction, FlowId, Format, FrameWriter, Framing, FromRelay, Learning,
     Leg, LegEvent, LegId, LegRules, Match, MediaPath, Operation, OperationError, Punts, Remote, Route, Secret,
-    Security, SessionId, SessionReport, SrtpKey, Suite, ToRelay,
+    SessionId, SessionReport, SrtpKey, Suite, ToRelay,
 };
 use raceway_srtp::{Batch, Job, Kind, Lanes, MasterKey, Receiver, Sender};
 
@@ -267,7 +267,7 @@ fn opened(receiver: &mut Receiver, packet: &[u8]) -> Vec<u8> {
 /// The call of `talk`, whose first party speaks SRTP: it sends with key 1 and receives with key 2.
 fn half_secured(talk: &Talk) -> [Leg<'static>; 2] {
     let [alice, bob] = talk.legs();
-    let (receive, send) = (Security::Srtp(srtp_key(1)), Security::Srtp(srtp_key(2)));
+    let (receive, send) = (srtp_key(1).into(), srtp_key(2).into());
     [Leg { receive, send, ..alice }, bob]
 }
 
@@ -525,7 +525,7 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
         Leg { rtcp: Some(alice.rtp), ..alice.clone() },
         Leg { rtcp: bob.rtcp, ..alice.clone() },
         Leg { rtp: MediaPath { remote: Some(v6), ..alice.rtp }, ..alice.clone() },
-        Leg { send: Security::Srtp(short), ..alice.clone() },
+        Leg { send: short.into(), ..alice.clone() },
         Leg { rules: LegRules { dscp: Some(64), ..LegRules::default() }, ..alice.clone() },
         Leg { to: vec![Route { leg: BOB, payload_types: vec![(0, 128)] }], ..alice.clone() },
         Leg { formats: vec![Format { payload_type: 128, codec: Codec::Other, clock_hz: 1 }], ..alice.clone() },

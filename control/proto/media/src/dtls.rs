@@ -232,7 +232,7 @@ fn securities(keys: &Keys) -> (Security, Security) {
     };
     let security = |(key, salt): (&[u8], &[u8])| {
         let (key, salt) = (Secret::new(key), Secret::new(salt));
-        Security::Srtp(SrtpKey { suite, key, salt, mki: Vec::new(), lifetime: None })
+        SrtpKey { suite, key, salt, mki: Vec::new(), lifetime: None }.into()
     };
     (security(keys.receive()), security(keys.send()))
 }

@@ -175,7 +175,7 @@ fn one_way(held: &mut Held, now: Instant) -> impl Iterator<Item = Event> + use<>
     let Held { call, measured, unheard, .. } = held;
     let heard_at = |party: &Party| {
         let legs = party.streams.iter().flatten().filter_map(|stream| measured.leg(stream.leg));
-        legs.filter_map(|leg| leg.quality.last_rtp).max()
+        legs.filter_map(|leg| leg.quality()?.last_rtp).max()
     };
     let mut events = Vec::new();
     for party in call.parties.iter().filter(|_| call.answered) {

@@ -96,14 +96,20 @@ impl Gap {
     }
 }
 
-/// What was measured of one leg.
-#[derive(Clone, Debug, Default)]
+/// What is known of one leg. Most legs have neither ICE nor DTLS, and one that nothing came to yet was not heard.
+#[derive(Debug, Default)]
 pub(crate) struct Leg {
     pub live: Live,
     /// Where ICE says that RTP and RTCP go.
-    nominated: (Option<SocketAddr>, Option<SocketAddr>),
+    nominated: Option<Box<(Option<SocketAddr>, Option<SocketAddr>)>>,
     /// What DTLS agreed on: what the party sends with, and what we send to it with.
-    keys: Option<(Security, Security)>,
+    keys: Option<Box<(Security, Security)>>,
+    heard: Option<Box<Heard>>,
+}
+
+/// What was measured of the packets of one leg.
+#[derive(Debug, Default)]
+struct Heard {
     rollovers: Vec<Rollover>,
     received: Traffic,
     sent: Traffic,
@@ -116,7 +122,7 @@ pub(crate) struct Leg {
     /// And XDP has it.
     in_flow: bool,
     gap: Gap,
-    pub quality: Quality,
+    quality: Quality,
 }
 
 /// How a party's RTP arrives here. Times in microseconds.
@@ -174,12 +180,22 @@ impl Mean {
 /// What was measured of a call.
 #[derive(Debug, Default)]
 pub(crate) struct Measurements {
-    legs: BTreeMap<u32, Leg>,
+    legs: Vec<(LegId, Box<Leg>)>,
 }
 
 impl Measurements {
     pub fn leg(&self, leg: LegId) -> Option<&Leg> {
-        self.legs.get(&leg.0)
+        self.legs.iter().find(|(id, _)| *id == leg).map(|(_, leg)| &**leg)
+    }
+
+    /// A leg, of which nothing may be known yet.
+    fn leg_mut(&mut self, leg: LegId) -> &mut Leg {
+        let known = self.legs.iter().position(|(id, _)| *id == leg);
+        let at = known.unwrap_or_else(|| {
+            self.legs.push((leg, Box::default()));
+            self.legs.len() - 1
+        });
+        &mut self.legs[at].1
     }
 
     pub fn live(&self, leg: LegId) -> Option<&Live> {
@@ -187,56 +203,58 @@ impl Measurements {
     }
 
     pub fn rollovers(&self, leg: LegId) -> Vec<Rollover> {
-        self.leg(leg).map(|leg| leg.rollovers.clone()).unwrap_or_default()
+        self.leg(leg).and_then(|leg| leg.heard.as_ref()).map(|heard| heard.rollovers.clone()).unwrap_or_default()
     }
 
     /// A leg's address is another one by signalling: nothing is known of it any more.
     pub fn unsettle(&mut self, leg: LegId) {
-        self.legs.entry(leg.0).or_default().live = Live::default();
+        self.leg_mut(leg).live = Live::default();
     }
 
     /// ICE has found where packets go, or lost it.
     pub fn nominate(&mut self, leg: LegId, rtcp: bool, remote: Option<SocketAddr>) {
-        let leg = self.legs.entry(leg.0).or_default();
+        let leg = self.leg_mut(leg);
+        let nominated = leg.nominated.get_or_insert_default();
         if rtcp {
-            leg.nominated.1 = remote;
+            nominated.1 = remote;
             (leg.live.rtcp, leg.live.rtcp_settled) = (remote, remote.is_some());
         } else {
-            leg.nominated.0 = remote;
+            nominated.0 = remote;
             (leg.live.rtp, leg.live.rtp_settled) = (remote, remote.is_some());
         }
     }
 
     /// DTLS has brought keys.
     pub fn set_keys(&mut self, leg: LegId, receive: Security, send: Security) {
-        self.legs.entry(leg.0).or_default().keys = Some((receive, send));
+        self.leg_mut(leg).keys = Some(Box::new((receive, send)));
     }
 
     /// Keys of DTLS; while there are none, that they are waited for.
     pub fn keys(&self, leg: LegId) -> (Security, Security) {
-        self.leg(leg).and_then(|leg| leg.keys.clone()).unwrap_or((Security::Await, Security::Await))
+        let keys = self.leg(leg).and_then(|leg| leg.keys.as_deref());
+        keys.cloned().unwrap_or((Security::Await, Security::Await))
     }
 
     /// Where ICE says that RTP and RTCP of a leg go.
     pub fn nominated(&self, leg: LegId) -> (Option<SocketAddr>, Option<SocketAddr>) {
-        self.leg(leg).map(|leg| leg.nominated).unwrap_or_default()
+        self.leg(leg).and_then(|leg| leg.nominated.as_deref().copied()).unwrap_or_default()
     }
 
     /// Where all legs' packets go.
     pub fn lives(&self) -> Vec<(LegId, Live)> {
-        self.legs.iter().map(|(&id, leg)| (LegId(id), leg.live.clone())).collect()
+        self.legs.iter().map(|(id, leg)| (*id, leg.live.clone())).collect()
     }
 
     /// Takes these back.
     pub fn put_back(&mut self, lives: Vec<(LegId, Live)>) {
         for (leg, live) in lives {
-            self.legs.entry(leg.0).or_default().live = live;
+            self.leg_mut(leg).live = live;
         }
     }
 
     /// Takes over what happened on a leg.
     pub fn event(&mut self, leg: LegId, event: &LegEvent) {
-        let leg = self.legs.entry(leg.0).or_default();
+        let leg = self.leg_mut(leg);
         match *event {
             LegEvent::Learned { rtcp: false, remote, settled } => {
                 (leg.live.rtp, leg.live.rtp_settled) = (Some(remote), settled);
@@ -244,7 +262,7 @@ impl Measurements {
             LegEvent::Learned { rtcp: true, remote, settled } => {
                 (leg.live.rtcp, leg.live.rtcp_settled) = (Some(remote), settled);
             }
-            LegEvent::Rollover(rollover) => leg.roll(rollover),
+            LegEvent::Rollover(rollover) => leg.heard.get_or_insert_default().roll(rollover),
             LegEvent::FirstPacket { .. } | LegEvent::Dtmf(_) | LegEvent::KeyExhausted { .. } => {}
         }
     }
@@ -259,7 +277,7 @@ impl Measurements {
     ) -> bool {
         let mut changed = false;
         for reported in &report.legs {
-            let leg = self.legs.entry(reported.id.0).or_default();
+            let leg = self.leg_mut(reported.id);
             let live = Live {
                 rtp: reported.rtp_remote,
                 rtcp: reported.rtcp_remote,
@@ -270,23 +288,30 @@ impl Measurements {
                 changed = true;
                 leg.live = live;
             }
-            leg.worker(reported);
+            if leg.heard.is_some() || says_something(reported) {
+                leg.heard.get_or_insert_default().worker(reported);
+            }
         }
-        for (&id, leg) in &mut self.legs {
-            let flow = |component| report.flows.iter().find(|flow| flow_of(flow.flow.id) == (LegId(id), component));
-            leg.flows(flow(Component::Rtp), flow(Component::Rtcp));
-            leg.rate(|payload_type| codec(LegId(id), payload_type));
+        for (id, leg) in &mut self.legs {
+            let flow = |component| report.flows.iter().find(|flow| flow_of(flow.flow.id) == (*id, component));
+            let (rtp, rtcp) = (flow(Component::Rtp), flow(Component::Rtcp));
+            if leg.heard.is_some() || rtp.is_some() || rtcp.is_some() {
+                let heard = leg.heard.get_or_insert_default();
+                heard.flows(rtp, rtcp);
+                heard.rate(|payload_type| codec(*id, payload_type));
+            }
         }
         changed
     }
 
     /// The last packet of anybody.
     pub fn last_packet(&self) -> Option<Instant> {
-        self.legs.values().flat_map(|leg| [leg.quality.last_rtp, leg.quality.last_rtcp]).flatten().max()
+        let qualities = self.legs.iter().filter_map(|(_, leg)| leg.quality());
+        qualities.flat_map(|quality| [quality.last_rtp, quality.last_rtcp]).flatten().max()
     }
 
     pub fn total(&self) -> Traffic {
-        self.legs.values().map(Leg::received).fold(Traffic::default(), plus)
+        self.legs.iter().map(|(_, leg)| leg.received()).fold(Traffic::default(), plus)
     }
 }
 
@@ -299,19 +324,42 @@ pub(crate) const fn plus(one: Traffic, other: Traffic) -> Traffic {
     }
 }
 
+/// Whether there is anything in what workers tell of a leg but addresses.
+fn says_something(report: &LegReport<'_>) -> bool {
+    let nothing = Traffic::default();
+    let heard = report.received != nothing || report.last_rtp_ns != 0 || report.last_rtcp_ns != 0;
+    heard || report.sent != nothing || !report.streams.is_empty() || !report.rollovers.is_empty()
+}
+
 impl Leg {
+    /// How the party's RTP arrives; None until something came.
+    pub fn quality(&self) -> Option<&Quality> {
+        self.heard.as_ref().map(|heard| &heard.quality)
+    }
+
     /// What came from the party, by workers and by flows.
     pub fn received(&self) -> Traffic {
-        plus(self.received, self.flown())
+        self.heard.as_ref().map_or_else(Traffic::default, |heard| plus(heard.received, heard.flown()))
     }
 
     /// What workers sent to the party; what flows did is what they received of the other side.
-    pub const fn sent(&self) -> Traffic {
-        self.sent
+    pub fn sent(&self) -> Traffic {
+        self.heard.as_ref().map_or_else(Traffic::default, |heard| heard.sent)
     }
 
     /// What flows took from the party.
-    pub const fn flown(&self) -> Traffic {
+    pub fn flown(&self) -> Traffic {
+        self.heard.as_ref().map_or_else(Traffic::default, |heard| heard.flown())
+    }
+
+    /// Its packets do not pass a worker now.
+    pub fn is_in_flow(&self) -> bool {
+        self.heard.as_ref().is_some_and(|heard| heard.in_flow)
+    }
+}
+
+impl Heard {
+    const fn flown(&self) -> Traffic {
         let (rtp, rtcp) = (self.rtp_flow.total(), self.rtcp_flow.total());
         Traffic {
             rtp_packets: rtp.packets,
@@ -319,11 +367,6 @@ impl Leg {
             rtcp_packets: rtcp.packets,
             rtcp_octets: rtcp.octets,
         }
-    }
-
-    /// Its packets do not pass a worker now.
-    pub const fn is_in_flow(&self) -> bool {
-        self.in_flow
     }
 
     fn roll(&mut self, rollover: Rollover) {

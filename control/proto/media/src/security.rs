@@ -140,7 +140,7 @@ fn pick<'a>(lines: &'a [Crypto], sdes: &Sdes) -> Option<&'a Crypto> {
 fn kept(offerer: &Stream, received: &Crypto, answerer: &Stream) -> Option<KeyMaterial> {
     let (Security::Srtp(before), Security::Srtp(sent)) = (&offerer.receive, &offerer.send) else { return None };
     let is_theirs = matches!(&answerer.receive, Security::Srtp(theirs) if theirs == sent);
-    if is_theirs || *before != srtp_key(received) || sent.suite != api_suite(received.suite) {
+    if is_theirs || **before != srtp_key(received) || sent.suite != api_suite(received.suite) {
         return None;
     }
     let octets = Zeroizing::new([sent.key.expose(), sent.salt.expose()].concat());
@@ -159,7 +159,7 @@ fn generate(suite: Suite, random: &mut Random) -> KeyMaterial {
 }
 
 fn key(crypto: &Crypto) -> Security {
-    Security::Srtp(srtp_key(crypto))
+    srtp_key(crypto).into()
 }
 
 fn srtp_key(crypto: &Crypto) -> SrtpKey {

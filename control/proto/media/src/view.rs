@@ -168,7 +168,7 @@ fn media(call: &Call, party: &Party, index: usize, stream: &Stream, measured: &M
         in_xdp: leg.is_some_and(crate::measured::Leg::is_in_flow),
         received: leg.map(crate::measured::Leg::received).unwrap_or_default(),
         sent: plus(leg.map(crate::measured::Leg::sent).unwrap_or_default(), flown.unwrap_or_default()),
-        quality: leg.map(|leg| leg.quality.clone()).unwrap_or_default(),
+        quality: leg.and_then(|leg| leg.quality().cloned()).unwrap_or_default(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! secured, and to which legs of the same session they go. What arrives by an exact flow
 //! ([`FlowAction::Anchor`](crate::FlowAction::Anchor)) never reaches the leg, unless it is neither RTP nor RTCP.
 
+mod packed;
 mod report;
 mod security;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Destination, limits};
 
+pub use packed::PackedLeg;
 pub use report::{Dtmf, LegEvent, LegReport, Rollover, StreamReport, Traffic};
 pub use security::{Secret, Security, SrtpKey, Suite};
 

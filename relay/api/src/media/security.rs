@@ -1,5 +1,6 @@
 //! Keys, and what they are for.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -18,9 +19,15 @@ pub enum Security {
     /// only from and to legs that are opaque too.
     Opaque,
     /// SRTP and SRTCP with this key.
-    Srtp(SrtpKey),
+    Srtp(Box<SrtpKey>),
     /// With a key that is still being agreed on (DTLS-SRTP): nothing passes until it comes.
     Await,
+}
+
+impl From<SrtpKey> for Security {
+    fn from(key: SrtpKey) -> Self {
+        Self::Srtp(Box::new(key))
+    }
 }
 
 impl Security {

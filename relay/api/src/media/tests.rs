@@ -28,8 +28,8 @@ fn longest() -> Leg<'static> {
         Rollover { ssrc: u32::MAX, sent: true, roc: u32::MAX, sequence: Some(u16::MAX), srtcp_index: u32::MAX };
     Leg {
         rtcp: Some(path),
-        receive: Security::Srtp(key(limits::MKI_MAX)),
-        send: Security::Srtp(key(limits::MKI_MAX)),
+        receive: key(limits::MKI_MAX).into(),
+        send: key(limits::MKI_MAX).into(),
         to: vec![route; limits::ROUTES_MAX],
         formats: vec![format; limits::FORMATS_MAX],
         bundled: Some(Box::new(Bundled {
@@ -72,9 +72,9 @@ fn a_leg_over_any_limit_is_refused() {
         |leg| leg.blob.to_mut().push(1),
         |leg| leg.bundled.as_mut().unwrap().mid.push(1),
         |leg| leg.bundled.as_mut().unwrap().sources.push(1),
-        |leg| leg.receive = Security::Srtp(key(limits::MKI_MAX + 1)),
-        |leg| leg.send = Security::Srtp(SrtpKey { key: Secret::new(&[1; limits::KEY_MAX + 1]), ..key(0) }),
-        |leg| leg.send = Security::Srtp(SrtpKey { salt: Secret::new(&[1; limits::SALT_MAX + 1]), ..key(0) }),
+        |leg| leg.receive = key(limits::MKI_MAX + 1).into(),
+        |leg| leg.send = SrtpKey { key: Secret::new(&[1; limits::KEY_MAX + 1]), ..key(0) }.into(),
+        |leg| leg.send = SrtpKey { salt: Secret::new(&[1; limits::SALT_MAX + 1]), ..key(0) }.into(),
     ];
     for change in changes {
         let mut leg = longest();
@@ -92,6 +92,17 @@ fn a_key_is_never_shown() {
     assert!(shown.contains("***"));
     let octets = KEY.map(|octet| octet.to_string()).join(", ");
     assert!(!shown.contains(&octets[..20]) && !shown.contains("nobody"), "{shown}");
+}
+
+#[test]
+fn a_packed_leg_is_the_leg_and_shows_no_key() {
+    for leg in [longest(), Leg::new(LegId(1), longest().rtp)] {
+        assert_eq!(PackedLeg::new(&leg).leg(), leg);
+    }
+    let other = Leg { receive: key(0).into(), ..longest() };
+    assert!(PackedLeg::new(&longest()) == PackedLeg::new(&longest()));
+    assert!(PackedLeg::new(&longest()) != PackedLeg::new(&other));
+    assert_eq!(format!("{:?}", PackedLeg::new(&other)), format!("{other:?}"));
 }
 
 #[test]

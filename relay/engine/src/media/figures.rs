@@ -2,6 +2,7 @@
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, fence};
+use std::sync::OnceLock;
 
 use raceway_abi::{DropReason, Rtp};
 use raceway_api::limits::{ROLLOVERS_MAX, STREAMS_MAX};
@@ -30,7 +31,8 @@ pub struct LegFigures {
     rtcp_remote: SharedEndpoint,
     settled: [AtomicU32; 2],
     streams: [StreamFigures; STREAMS_MAX],
-    rollovers: [RolloverFigures; ROLLOVERS_MAX],
+    /// Made with the first leg that has keys.
+    rollovers: OnceLock<Box<[RolloverFigures; ROLLOVERS_MAX]>>,
 }
 
 /// Packets and octets.
@@ -201,23 +203,32 @@ impl LegFigures {
         self.streams.iter().any(|s| s.rtp.received.load(Relaxed) != 0 && s.rtp.ssrc.load(Relaxed) == ssrc)
     }
 
+    /// Makes room for the state of SRTP: for the thread that has memory to give.
+    pub(super) fn keep_rollovers(&self) {
+        self.rollovers.get_or_init(Box::default);
+    }
+
+    fn kept_rollovers(&self) -> &[RolloverFigures] {
+        self.rollovers.get().map_or(&[], |rollovers| &rollovers[..])
+    }
+
     /// State of SRTP.
     pub fn rollovers(&self) -> impl Iterator<Item = Rollover> {
-        self.rollovers.iter().filter_map(RolloverFigures::load)
+        self.kept_rollovers().iter().filter_map(RolloverFigures::load)
     }
 
     /// What is known of a stream's rollover counter.
     #[inline]
     pub(super) fn rollover(&self, ssrc: u32, sent: bool) -> Option<Rollover> {
         let stream = u64::from(ssrc) | USED | if sent { SENT } else { 0 };
-        self.rollovers.iter().find(|known| known.stream.load(Relaxed) == stream)?.load()
+        self.kept_rollovers().iter().find(|known| known.stream.load(Relaxed) == stream)?.load()
     }
 
     /// Notes what is known of a stream; false once there are too many of them.
     pub(super) fn set_rollover(&self, rollover: Rollover) -> bool {
         let stream = u64::from(rollover.ssrc) | USED | if rollover.sent { SENT } else { 0 };
-        let known = self.rollovers.iter().find(|known| known.stream.load(Relaxed) == stream);
-        let free = || self.rollovers.iter().find(|known| known.stream.load(Relaxed) == 0);
+        let known = self.kept_rollovers().iter().find(|known| known.stream.load(Relaxed) == stream);
+        let free = || self.kept_rollovers().iter().find(|known| known.stream.load(Relaxed) == 0);
         let Some(place) = known.or_else(free) else { return false };
         place.roc.store(rollover.roc, Relaxed);
         place.sequence.store(rollover.sequence.map_or(0, |sequence| KNOWN | u32::from(sequence)), Relaxed);
@@ -229,7 +240,7 @@ impl LegFigures {
     /// Forgets the streams of one direction: its key is another.
     pub(super) fn forget_rollovers(&self, sent: bool) {
         let of = |known: &&RolloverFigures| (known.stream.load(Relaxed) & SENT != 0) == sent;
-        self.rollovers.iter().filter(of).for_each(|known| known.stream.store(0, Relaxed));
+        self.kept_rollovers().iter().filter(of).for_each(|known| known.stream.store(0, Relaxed));
     }
 }
 

@@ -94,7 +94,8 @@ pub struct Leg {
     pub(super) rules: LegRules,
     pub(super) punt: Punts,
     pub(super) figures: Arc<LegFigures>,
-    pub(super) keypad: Keypad,
+    /// Only where somebody wants to know of key presses.
+    pub(super) keypad: Option<Box<Keypad>>,
     /// The first RTP packet has come.
     pub(super) heard: bool,
     pub(super) last_ssrc: u32,
@@ -122,7 +123,13 @@ pub(super) enum Secured<C> {
     Plain,
     Opaque,
     Await,
-    Srtp { master: MasterKey, context: Box<C> },
+    Srtp(Box<Keyed<C>>),
+}
+
+/// A master key, and what works with it.
+pub(super) struct Keyed<C> {
+    master: MasterKey,
+    context: C,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -138,7 +145,7 @@ impl<C> Secured<C> {
             Protection::Plain => Self::Plain,
             Protection::Opaque => Self::Opaque,
             Protection::Await => Self::Await,
-            Protection::Srtp(master) => Self::Srtp { master: master.clone(), context: Box::new(make(master)) },
+            Protection::Srtp(master) => Self::Srtp(Box::new(Keyed { master: master.clone(), context: make(master) })),
         }
     }
 
@@ -152,7 +159,7 @@ impl<C> Secured<C> {
     #[inline]
     pub fn context(&mut self) -> Option<&mut C> {
         match self {
-            Self::Srtp { context, .. } => Some(context),
+            Self::Srtp(keyed) => Some(&mut keyed.context),
             Self::Plain | Self::Opaque | Self::Await => None,
         }
     }
@@ -161,16 +168,16 @@ impl<C> Secured<C> {
     #[inline]
     pub fn context_ref(&self) -> Option<&C> {
         match self {
-            Self::Srtp { context, .. } => Some(context),
+            Self::Srtp(keyed) => Some(&keyed.context),
             Self::Plain | Self::Opaque | Self::Await => None,
         }
     }
 
     /// Goes on with the context of `before`, which `rekey` gives the new key; whether that was another.
     fn follow(&mut self, before: &mut Self, rekey: impl FnOnce(&mut C, &MasterKey) -> bool) -> Option<bool> {
-        let (Self::Srtp { master, context }, Self::Srtp { context: old, .. }) = (self, before) else { return None };
-        let changed = rekey(old, master);
-        core::mem::swap(context, old);
+        let (Self::Srtp(now), Self::Srtp(before)) = (self, before) else { return None };
+        let changed = rekey(&mut before.context, &now.master);
+        core::mem::swap(&mut now.context, &mut before.context);
         Some(changed)
     }
 }
@@ -198,7 +205,7 @@ impl Leg {
             rules: setup.rules,
             punt: setup.punt,
             figures,
-            keypad: Keypad::default(),
+            keypad: setup.rules.detect_dtmf.then(Box::default),
             heard: false,
             last_ssrc: 0,
             previous_key_ends: None,
@@ -207,6 +214,9 @@ impl Leg {
             punt_at_ns: 0,
             next: NO_LEG,
         };
+        if leg.receive.context_ref().is_some() || leg.send.context_ref().is_some() {
+            leg.figures.keep_rollovers();
+        }
         setup.rollovers.iter().for_each(|rollover| leg.resume(rollover));
         leg
     }
@@ -241,7 +251,10 @@ impl Leg {
         if self.send.follow(&mut before.send, |old, master| old.rekey(master, Streams::Keep)).is_none() {
             self.figures.forget_rollovers(true);
         }
-        (self.keypad, self.heard, self.last_ssrc) = (before.keypad, before.heard, before.last_ssrc);
+        if let (Some(keypad), Some(before)) = (&mut self.keypad, &before.keypad) {
+            keypad.clone_from(before);
+        }
+        (self.heard, self.last_ssrc) = (before.heard, before.last_ssrc);
         (self.reports, self.next_report, self.punt_at_ns) = (before.reports, before.next_report, before.punt_at_ns);
     }
 

@@ -154,7 +154,7 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
                     socket,
                     to,
                     traffic_class: leg.traffic_class(packet.came.traffic_class),
-                    secured: matches!(leg.send, Secured::Srtp { .. }),
+                    secured: matches!(leg.send, Secured::Srtp(_)),
                 }),
                 Err(reason) => refused = reason,
             }
@@ -296,7 +296,7 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
 }
 
 fn is_secured<B>(legs: &super::Slots, packet: &Waiting<B>) -> bool {
-    legs.get(packet.leg).is_some_and(|leg| matches!(leg.receive, Secured::Srtp { .. }))
+    legs.get(packet.leg).is_some_and(|leg| matches!(leg.receive, Secured::Srtp(_)))
 }
 
 /// A copy of a payload, in the same place of a buffer of its own.
@@ -330,7 +330,7 @@ impl Leg {
             }
             return Err(reason);
         }
-        let authentic = matches!(self.receive, Secured::Srtp { .. });
+        let authentic = matches!(self.receive, Secured::Srtp(_));
         if authentic {
             told.extend(self.note_position(kind, data, false));
         }
@@ -419,13 +419,13 @@ impl Leg {
         data: &[u8],
     ) -> Option<raceway_api::Dtmf> {
         if codec != Codec::TelephoneEvent {
-            return self.keypad.released(now);
+            return self.keypad.as_mut()?.released(now);
         }
         let header = &read.header;
         let clock_hz = self.format(header.payload_type).map_or(8000, |format| format.clock_hz);
         let (ssrc, timestamp, payload_type) = (header.ssrc, header.timestamp, header.payload_type);
         let event = Event { ssrc, timestamp, marker: read.marker, payload_type, clock_hz };
-        self.keypad.hear(now, event, data.get(read.payload.clone())?)
+        self.keypad.as_mut()?.hear(now, event, data.get(read.payload.clone())?)
     }
 
     fn take_rtcp<B>(
