@@ -16,12 +16,14 @@ pub enum Kind {
     Instructions,
     Allocations,
     SystemCalls,
+    Held,
     Object,
     Kernel,
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] = [Self::Instructions, Self::Allocations, Self::SystemCalls, Self::Object, Self::Kernel];
+    pub const ALL: [Self; 6] =
+        [Self::Instructions, Self::Allocations, Self::SystemCalls, Self::Held, Self::Object, Self::Kernel];
 
     /// Its table in the file.
     pub const fn key(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Kind {
             Self::Instructions => "instructions",
             Self::Allocations => "allocations",
             Self::SystemCalls => "system-calls",
+            Self::Held => "held",
             Self::Object => "object",
             Self::Kernel => "kernel",
         }
@@ -40,6 +43,7 @@ impl Kind {
             Self::Instructions => "Instructions of an operation, counted by callgrind",
             Self::Allocations => "Allocations of an operation or packet",
             Self::SystemCalls => "System calls of a packet, with 32 packets in a batch",
+            Self::Held => "Octets that are held, as asked of the allocator",
             Self::Object => "The XDP object, as it stands in the file",
             Self::Kernel => "The XDP object in the kernel",
         }
@@ -65,6 +69,7 @@ struct Document {
     instructions: Table,
     allocations: Table,
     system_calls: Table,
+    held: Table,
     object: Table,
     kernel: Table,
 }
@@ -90,8 +95,10 @@ impl Figures {
     }
 
     fn from_text(text: &str) -> Result<Self> {
-        let Document { recorded_for, instructions, allocations, system_calls, object, kernel } = toml::from_str(text)?;
-        let tables = Kind::ALL.into_iter().zip([instructions, allocations, system_calls, object, kernel]).collect();
+        let Document { recorded_for, instructions, allocations, system_calls, held, object, kernel } =
+            toml::from_str(text)?;
+        let tables = [instructions, allocations, system_calls, held, object, kernel];
+        let tables = Kind::ALL.into_iter().zip(tables).collect();
         Ok(Self { compiler: recorded_for.compiler, kernel: recorded_for.kernel, tables })
     }
 
@@ -106,7 +113,7 @@ impl Figures {
         let (recorded, here) = match kind {
             Kind::Instructions => (&self.compiler, &here.compiler),
             Kind::Kernel => (&self.kernel, &here.kernel),
-            Kind::Allocations | Kind::SystemCalls | Kind::Object => return None,
+            Kind::Allocations | Kind::SystemCalls | Kind::Held | Kind::Object => return None,
         };
         (recorded != here).then(|| format!("recorded for {recorded}, here is {here}"))
     }

@@ -7,6 +7,7 @@ mod callgrind;
 mod compare;
 mod cores;
 mod figures;
+mod held;
 mod object;
 mod packets;
 mod system_calls;
@@ -135,6 +136,7 @@ fn measure() -> Result<Measured> {
     if !missing.contains_key(&Kind::Allocations) {
         figures.tables.insert(Kind::Allocations, allocations);
     }
+    figures.tables.insert(Kind::Held, held::count()?);
     figures.tables.insert(Kind::Object, object::size()?);
     match object::able() {
         Ok(()) => drop(figures.tables.insert(Kind::Kernel, object::in_kernel()?)),

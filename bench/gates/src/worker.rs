@@ -78,7 +78,7 @@ pub fn run(back_end: BackEnd, direction: Direction) -> Result<Counted> {
 }
 
 fn relay<I: PacketIo>(direction: Direction, back_end: impl FnOnce(&Shared) -> Result<I>) -> Result<Counted> {
-    let (shared, mut state) = shared()?;
+    let (shared, mut state) = relay_of(FLOWS_MAX)?;
     let mut worker = Worker::new(0, Arc::clone(&shared), back_end(&shared)?, 5);
     let ends = Ends::new()?;
     let refused = state.listen(&[Listener { address: ends.listener }]);
@@ -122,13 +122,17 @@ fn mark(wanted: bool) {
     }
 }
 
-fn shared() -> Result<(Arc<Shared>, State)> {
-    let flows = Records(Arc::new(SharedArray::anonymous(FLOWS_MAX as usize)?));
+/// What a relay of one worker has, without any thread of it.
+///
+/// # Errors
+/// There is no memory, or no eventfd.
+pub fn relay_of(flows_max: u32) -> Result<(Arc<Shared>, State)> {
+    let flows = Records(Arc::new(SharedArray::anonymous(flows_max as usize)?));
     let (table, writer) = Table::new(flows, 1, &[]);
-    let relayed = relayed_max(FLOWS_MAX, u64::MAX);
+    let relayed = relayed_max(flows_max, u64::MAX);
     let shared = Arc::new(Shared {
         table,
-        policers: Arc::new(SharedArray::anonymous(FLOWS_MAX as usize)?),
+        policers: Arc::new(SharedArray::anonymous(flows_max as usize)?),
         own: Arc::new(OwnAddresses::default()),
         requests: Arc::new(RequestBudget::new(1)),
         sockets: Sockets::new(1, relayed),

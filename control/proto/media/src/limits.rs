@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Calls, whatever the configuration says. An idle one of two parties with one stream costs about 3 KiB here.
+/// Calls, whatever the configuration says. An idle one of two parties with one stream holds about 2.5 KiB here.
 pub const CALLS_MAX: usize = 1 << 18;
 
 /// Octets of a call's name (Call-ID).

@@ -65,6 +65,7 @@ fn fresh(size: usize) -> *mut u8 {
 unsafe impl GlobalAlloc for Steady {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         super::count();
+        super::hold(layout.size());
         // SAFETY: the caller's promises are those that `System` asks for.
         let Some(size) = size_of_block(layout) else { return unsafe { System.alloc(layout) } };
         FREE.with(|free| {
@@ -79,6 +80,7 @@ unsafe impl GlobalAlloc for Steady {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        super::let_go(layout.size());
         // SAFETY: the layout is that of the allocation, so the pointer came from `System`.
         let Some(size) = size_of_block(layout) else { return unsafe { System.dealloc(pointer, layout) } };
         FREE.with(|free| {
