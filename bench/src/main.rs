@@ -5,6 +5,7 @@ mod record;
 mod report;
 mod scenario;
 mod session;
+mod sockets;
 mod stand;
 mod subject;
 
@@ -45,6 +46,8 @@ enum Task {
     },
     /// Sends at given rates through one subject, for developing.
     Once(Once),
+    /// Prints what the kernel keeps for a socket that nothing comes to.
+    Sockets,
     /// A bare forwarder itself (started by the others).
     Forward(forward::Arguments),
 }
@@ -80,6 +83,9 @@ struct Once {
     /// Packets handed to the device at once.
     #[arg(long, default_value_t = 16)]
     burst: u32,
+    /// Calls are offered SRTP on the callee's side.
+    #[arg(long)]
+    srtp: bool,
     /// Arguments for the subject's program.
     #[arg(long, allow_hyphen_values = true)]
     extra: Vec<String>,
@@ -95,6 +101,10 @@ fn main() -> ExitCode {
 
 fn carry_out() -> Result<()> {
     match Arguments::parse().command {
+        Task::Sockets => {
+            open_files();
+            sockets::run()
+        }
         Task::Forward(arguments) => forward::forward(arguments),
         Task::Once(once) => {
             let _preferred = prepare()?;
@@ -174,8 +184,8 @@ impl Drop for Preferred {
 fn run_once(once: &Once) -> Result<()> {
     let load = Load { flows: once.flows, rtp_octets: once.rtp_octets, train: once.train, burst: once.burst };
     let (subject, arms, place) = (once.subject, once.arms, once.place);
-    let mut bench =
-        Bench::start(&Setup { subject, extra: once.extra.clone(), arms, place, load, call: session::Call::Plain })?;
+    let call = if once.srtp { session::Call::ToSrtp } else { session::Call::Plain };
+    let mut bench = Bench::start(&Setup { subject, extra: once.extra.clone(), arms, place, load, call })?;
     let mut generator = bench.generator(once.direction)?;
     let mut stand = bench.stand();
     let time = Duration::from_millis(once.ms);

@@ -96,6 +96,9 @@ pub enum Outcome {
     Delay {
         /// What relayed.
         subject: Subject,
+        /// Arguments, or calls, beyond the usual ones.
+        #[serde(default)]
+        variant: String,
         /// What was sent.
         load: Load,
         /// Share of its rate without loss.

@@ -82,7 +82,7 @@ impl Batch {
         let Ok(received) = usize::try_from(received) else { return 0 };
         let mut ready = 0;
         for n in 0..received {
-            let Some(to) = table.find(&self.names[n]) else { continue };
+            let Some((to, _)) = table.find(&self.names[n]) else { continue };
             self.vectors[n].iov_len = self.messages[n].msg_len as usize;
             self.names[n] = to;
             self.mark_row(n);

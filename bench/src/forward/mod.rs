@@ -1,6 +1,7 @@
 //! Bare forwarders: what receiving, one table and sending cost, and nothing else. No TURN, no checks.
 
 mod mmsg;
+mod secured;
 mod segments;
 mod uring;
 
@@ -48,6 +49,9 @@ pub struct Arguments {
     /// Send without copying (io_uring).
     #[arg(long)]
     zero_copy: bool,
+    /// Make SRTP of RTP that goes to peers (io_uring).
+    #[arg(long)]
+    srtp: bool,
 }
 
 /// System calls to forward by.
@@ -67,8 +71,8 @@ pub fn forward(arguments: Arguments) -> Result<()> {
     }
 }
 
-/// Where a datagram goes, by where it came from.
-struct Table(HashMap<(u32, u16), libc::sockaddr_in, foldhash::fast::FixedState>);
+/// Where a datagram goes, by where it came from, and the number of its flow.
+struct Table(HashMap<(u32, u16), (libc::sockaddr_in, u32), foldhash::fast::FixedState>);
 
 impl Table {
     /// Towards peers, and towards clients.
@@ -77,13 +81,13 @@ impl Table {
         for n in 0..arguments.flows {
             let client = client(arguments.client, n);
             let peer = peer(arguments.peer, n);
-            to_peer.0.insert((u32::from(*client.ip()), client.port()), raw(peer));
-            to_client.0.insert((u32::from(*peer.ip()), peer.port()), raw(client));
+            to_peer.0.insert((u32::from(*client.ip()), client.port()), (raw(peer), n));
+            to_client.0.insert((u32::from(*peer.ip()), peer.port()), (raw(client), n));
         }
         [to_peer, to_client]
     }
 
-    fn find(&self, from: &libc::sockaddr_in) -> Option<libc::sockaddr_in> {
+    fn find(&self, from: &libc::sockaddr_in) -> Option<(libc::sockaddr_in, u32)> {
         self.0.get(&(u32::from_be(from.sin_addr.s_addr), u16::from_be(from.sin_port))).copied()
     }
 }

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use io_uring::types::{BufRingEntry, Fd, Napi, RecvMsgOut, SubmitArgs};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
+use super::secured::{Packet, Secured};
 use super::segments::{CONTROL, Control};
 use super::{Arguments, Table, segments, sockets};
 
@@ -73,6 +74,9 @@ struct Forwarder {
     done: Vec<cqueue::Entry>,
     turned_at: Instant,
     gather: bool,
+    secured: Option<Secured>,
+    /// Octets to send from each buffer, where these are others than came.
+    lengths: Vec<u32>,
 }
 
 impl Forwarder {
@@ -103,6 +107,8 @@ impl Forwarder {
             done: Vec::with_capacity(COMPLETIONS as usize),
             turned_at: Instant::now(),
             gather: false,
+            secured: arguments.srtp.then(|| Secured::new(arguments.flows)),
+            lengths: vec![0; if arguments.srtp { usize::from(BUFFERS) } else { 0 }],
         };
         (0..BUFFERS).for_each(|buffer| forwarder.recycle(buffer));
         Ok(forwarder)
@@ -146,6 +152,7 @@ impl Forwarder {
         let now = Instant::now();
         self.gather = now - self.turned_at < BUSY && done.len() < ENOUGH;
         self.turned_at = now;
+        self.secure(&done, tables[0]);
         for (n, entry) in (1..).zip(done.drain(..)) {
             if entry.user_data() & SEND != 0 {
                 // With zero copy a second completion tells that the memory is free.
@@ -171,18 +178,40 @@ impl Forwarder {
         }
     }
 
+    /// Makes SRTP of all that came from clients, together.
+    fn secure(&mut self, done: &[cqueue::Entry], table: &Table) {
+        let Some(secured) = &mut self.secured else { return };
+        let (memory, octets, template) = (self.memory, self.octets, &self.template);
+        let came = done.iter().filter(|entry| entry.user_data() == 0);
+        let found = came.filter_map(|entry| cqueue::buffer_select(entry.flags())).filter_map(|buffer| {
+            // SAFETY: the kernel has filled this buffer and given it up, once in these completions; it lies within the pages.
+            let memory = unsafe { std::slice::from_raw_parts_mut(memory.add(usize::from(buffer) * octets), octets) };
+            let received = RecvMsgOut::parse(memory, template).ok()?;
+            let (_, flow) = table.find(&source(received.name_data())?)?;
+            let (start, octets) =
+                (received.payload_data().as_ptr().addr() - memory.as_ptr().addr(), received.payload_data().len());
+            Some((buffer, Packet { flow, memory: &mut memory[start..], octets }))
+        });
+        let (buffers, packets): (Vec<u16>, Vec<Packet<'_>>) = found.unzip();
+        for (buffer, octets) in buffers.into_iter().zip(secured.protect(packets.into_iter())) {
+            self.lengths[usize::from(buffer)] = octets as u32;
+        }
+    }
+
     fn send_on(&mut self, buffer: u16, to: &UdpSocket, table: &Table) {
         // SAFETY: the kernel has filled this buffer and given it up; it lies within the pages.
         let memory =
             unsafe { std::slice::from_raw_parts(self.memory.add(usize::from(buffer) * self.octets), self.octets) };
         let Ok(received) = RecvMsgOut::parse(memory, &self.template) else { return self.used.push(buffer) };
-        let Some(name) = source(received.name_data()).and_then(|from| table.find(&from)) else {
+        let Some((name, _)) = source(received.name_data()).and_then(|from| table.find(&from)) else {
             return self.used.push(buffer);
         };
         let (payload, row) = (received.payload_data(), segments::read(received.control_data()));
         let outgoing = &mut self.outgoing[usize::from(buffer)];
         outgoing.name = name;
-        let (fd, start, length) = (Fd(to.as_raw_fd()), payload.as_ptr(), payload.len());
+        let secured = self.lengths.get_mut(usize::from(buffer)).map(std::mem::take).filter(|length| *length > 0);
+        let length = secured.map_or(payload.len(), |length| length as usize);
+        let (fd, start) = (Fd(to.as_raw_fd()), payload.as_ptr());
         let address = (&raw const outgoing.name).cast();
         let entry = match row {
             Some(segment) => {

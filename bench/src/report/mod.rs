@@ -33,6 +33,7 @@ pub fn tables(records: &[Record]) -> Result<String> {
     let sections = [
         Some(about),
         targets::targets(&rates),
+        targets::calls(&rates, records),
         sections::rate(&rates, Direction::ToPeer),
         sections::rate(&rates, Direction::ToClient),
         sections::calls(&rates),

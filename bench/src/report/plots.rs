@@ -105,13 +105,13 @@ fn draw_flows(path: &Path, series: &[Series]) -> Drawn {
 /// Percentiles of the added delay at the higher share, by how rare they are.
 fn delays(records: &[Record]) -> Vec<Series> {
     let series = records.iter().filter_map(|record| {
-        let Outcome::Delay { subject, share, with, without, .. } = &record.outcome else { return None };
+        let Outcome::Delay { subject, variant, share, with, without, .. } = &record.outcome else { return None };
         let points = with.delays.points.iter().filter(|(quantile, _)| (0.1..0.99995).contains(quantile));
         let points = points.filter_map(|(quantile, _)| {
             let added = added(&with.delays, &without.delays, *quantile)?;
             Some((1.0 / (1.0 - quantile), added.max(LEAST_US)))
         });
-        (*share == SHARES[1]).then(|| Series { subject: *subject, points: points.collect() })
+        (*share == SHARES[1] && variant.is_empty()).then(|| Series { subject: *subject, points: points.collect() })
     });
     series.collect()
 }
@@ -173,7 +173,7 @@ const fn colour(subject: Subject) -> RGBColor {
         Subject::Coturn => RGBColor(213, 94, 0),
         Subject::Rtpengine => RGBColor(230, 159, 0),
         Subject::Mmsg | Subject::MmsgGso => RGBColor(204, 121, 167),
-        Subject::Uring | Subject::UringGso => RGBColor(86, 180, 233),
+        Subject::Uring | Subject::UringGso | Subject::UringSrtp => RGBColor(86, 180, 233),
         Subject::RacewayWorkers | Subject::CallsWorkers => RGBColor(0, 158, 115),
         Subject::RacewayXdp | Subject::CallsXdp => RGBColor(0, 114, 178),
         Subject::Drop | Subject::Reflect | Subject::Lookup | Subject::LookupRedirect => RGBColor(90, 90, 90),

@@ -107,7 +107,7 @@ pub fn calls(rates: &Rates) -> Option<String> {
     (!text.is_empty()).then(|| {
         format!(
             "### Calls of a SIP proxy\n\n{CALLS} calls of {} octets of RTP, offered and answered by the same ng messages. The bare \
-             programs beside them encrypt nothing.\n\n{text}",
+             programs beside them look at nothing, and encrypt nothing but where that is said.\n\n{text}",
             Load::calls(CALLS).rtp_octets
         )
     })

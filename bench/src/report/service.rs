@@ -27,11 +27,11 @@ pub fn delay(records: &[Record]) -> Option<String> {
         "p99.9",
     ]);
     for record in records {
-        let Outcome::Delay { subject, share, with, without, .. } = &record.outcome else { continue };
+        let Outcome::Delay { subject, variant, share, with, without, .. } = &record.outcome else { continue };
         let added = |q| added(&with.delays, &without.delays, q);
         let all = |q| with.delays.at(q).map(|ns| ns as f64 / 1e3);
         let head = [
-            subject.title().to_owned(),
+            if variant.is_empty() { subject.title().to_owned() } else { format!("{}: {variant}", subject.title()) },
             format!("{:.0} %", share * 100.0),
             whole(Some(with.sent_pps)),
             format!("{:.5}", with.loss()),

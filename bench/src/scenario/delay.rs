@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Stage;
 use super::bench::{Bench, Setup};
 use super::rate::FLOWS;
+use super::{Stage, calls};
 use crate::record::Outcome;
+use crate::session::Call;
 use crate::stand::frames::Load;
 use crate::stand::topology::Direction;
 use crate::stand::trial::{Sender, Stand, Trial};
-use crate::subject::Subject;
+use crate::subject::{Kind, Subject};
 
 /// Shares of the rate without loss.
 pub const SHARES: [f64; 2] = [0.3, 0.7];
@@ -29,10 +30,19 @@ const TIME: Duration = Duration::from_millis(500);
 
 /// Finds the rate, then times packets at its shares, with and without the subject.
 pub fn run(stage: &mut Stage, subject: Subject) -> Result<()> {
-    let load = Load { burst: 1, ..Load::calls(FLOWS) };
-    let mut setup = stage.setup(subject, load);
+    let setup = stage.setup(subject, Load::calls(FLOWS));
+    measure(stage, setup, "")
+}
+
+/// The same for one setup, in bursts of one; `variant` names it where the subject does not.
+pub fn measure(stage: &mut Stage, mut setup: Setup, variant: &str) -> Result<()> {
+    setup.load.burst = 1;
     setup.place.far_us = 0;
+    let (subject, load) = (setup.subject, setup.load);
     let mut bench = Bench::start(&setup)?;
+    if subject.kind() == Kind::Ng {
+        calls::talk(&mut bench)?;
+    }
     let mut generator = bench.generator(Direction::ToPeer)?;
     let mut stand = bench.stand();
     let first = subject.first_rate() / 2;
@@ -43,10 +53,10 @@ pub fn run(stage: &mut Stage, subject: Subject) -> Result<()> {
     let rates = SHARES.map(|share| (share * capacity_pps) as u64);
     let with = timed(&mut stand, &mut generator, &rates)?;
     drop(bench);
-    let without = baseline(&Setup { subject: Subject::Reflect, ..setup }, &rates)?;
+    let without = baseline(&Setup { subject: Subject::Reflect, call: Call::Plain, ..setup }, &rates)?;
     for ((share, with), without) in SHARES.into_iter().zip(with).zip(without) {
-        let (with, without) = (Box::new(with), Box::new(without));
-        stage.write(Outcome::Delay { subject, load, share, capacity_pps, with, without })?;
+        let (with, without, variant) = (Box::new(with), Box::new(without), variant.to_owned());
+        stage.write(Outcome::Delay { subject, variant, load, share, capacity_pps, with, without })?;
     }
     Ok(())
 }

@@ -68,6 +68,9 @@ impl Scenario {
             return self == Self::Calls
                 || matches!(self, Self::Sessions | Self::Offers) && subject == Subject::CallsXdp;
         }
+        if subject == Subject::UringSrtp {
+            return self == Self::Calls;
+        }
         match self {
             Self::Calls => matches!(subject, Subject::Rtpengine | Subject::Uring | Subject::Reflect),
             Self::Offers => subject == Subject::Rtpengine,

@@ -33,10 +33,13 @@ impl Load {
 /// Upper half of the SSRC of the benchmark's RTP; the sink knows it by this.
 const SSRC_MARK: [u8; 2] = [0x52, 0x57];
 const HEAD: usize = 64;
-/// Octets of an RTP header.
+/// Octets of an RTP header without contributing sources.
 const HEADER: usize = 12;
-/// Octets behind it in which the generator writes when the packet was due.
+/// Octets behind it in which the generator writes when the packet was due: they are two contributing sources (RFC 3550
+/// section 5.1), which SRTP leaves readable.
 const INTENDED: usize = 8;
+/// The octet that RTP begins with when it has those.
+const TWO_SOURCES: u8 = 0x80 | 2;
 
 /// What the generator repeats. Same layout as `Stream` of the kernel half.
 #[repr(C)]
@@ -103,7 +106,7 @@ pub fn payload(channel: Option<u16>, number: u32, rtp_octets: u16) -> Vec<u8> {
         payload.extend(channel.to_be_bytes());
         payload.extend(rtp_octets.to_be_bytes());
     }
-    payload.extend([0x80, 0, 0, 0, 0, 0, 0, 0]);
+    payload.extend([TWO_SOURCES, 0, 0, 0, 0, 0, 0, 0]);
     payload.extend(SSRC_MARK);
     payload.extend((number as u16).to_be_bytes());
     payload.extend([0; INTENDED]);

@@ -45,6 +45,8 @@ pub enum Subject {
     Uring,
     /// The same with UDP GRO and GSO.
     UringGso,
+    /// That without them, and SRTP made of what goes to peers.
+    UringSrtp,
     /// Raceway with `xdp = "off"`.
     RacewayWorkers,
     /// Raceway with `xdp = "native"`.
@@ -85,6 +87,7 @@ impl Subject {
             Self::MmsgGso => ("bare recvmmsg/sendmmsg, GRO and GSO", Kind::Forwarder(&["--io=mmsg", "--gso"])),
             Self::Uring => ("bare io_uring forwarder", Kind::Forwarder(&["--io=uring"])),
             Self::UringGso => ("bare io_uring, GRO and GSO", Kind::Forwarder(&["--io=uring", "--gso"])),
+            Self::UringSrtp => ("bare io_uring forwarder that encrypts", Kind::Forwarder(&["--io=uring", "--srtp"])),
             Self::RacewayWorkers => ("**Raceway, workers**", Kind::Turn),
             Self::RacewayXdp => ("**Raceway, XDP**", Kind::Turn),
             Self::CallsWorkers => ("**Raceway, calls in workers**", Kind::Ng),
