@@ -143,6 +143,8 @@ pub enum Command {
         local: Endpoint,
         /// What it is.
         arrival: Arrival,
+        /// What limits what comes to its legs, or [`NO_POLICER`](raceway_abi::NO_POLICER).
+        policer: u32,
     },
     /// Receive no more; the worker answers through [`Port::stopped`].
     Stop(Place),

@@ -198,8 +198,9 @@ impl<I: PacketIo> Worker<I> {
                 self.give_back(Returned::Removed(number, leg));
             }
             Command::SetRoute { leg, route, to } => self.media.set_route(leg, route.into(), to),
-            Command::Receive { place, local, arrival } => {
+            Command::Receive { place, local, arrival, policer } => {
                 let fd = self.shared.sockets.fd(place, self.number);
+                self.media.set_policer(place.0, policer);
                 if let Some(socket) = self.sockets.get_mut(place.0 as usize) {
                     *socket = Some(Source { local, arrival, fd });
                     self.io.receive(place.0, fd);

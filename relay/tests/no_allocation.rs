@@ -118,7 +118,7 @@ impl Ends {
         let client = Leg { send: key.into(), ..client };
         let mut operations =
             vec![Operation::PutSession { worker: 0, expires_at_ns, bits_per_second: 0, blob: Vec::new().into() }];
-        operations.extend(media.map(|address| Operation::OpenMedia { address, external: address }));
+        operations.extend(media.map(|address| Operation::OpenMedia { address, external: address, bits_per_second: 0 }));
         let others = [leg(1, self.peer.local_addr().unwrap(), &[0]), leg(2, copies, &[])];
         operations.extend([client].into_iter().chain(others).map(|leg| Operation::PutLeg(Box::new(leg))));
         operations

@@ -230,7 +230,7 @@ fn report<'a>(id: SessionId, operations: &'a [Operation<'static>]) -> SessionRep
                 (report.worker, report.expires_at_ns) = (*worker, *expires_at_ns);
                 report.blob = std::borrow::Cow::Borrowed(blob);
             }
-            Operation::OpenMedia { address, external } => report.media.push((*address, *external)),
+            Operation::OpenMedia { address, external, .. } => report.media.push((*address, *external)),
             Operation::PutLeg(leg) => {
                 report.legs.retain(|known: &LegReport<'_>| known.id != leg.id);
                 report.legs.push(leg_report(leg));

@@ -184,7 +184,9 @@ fn owned_operation(operation: Operation<'_>) -> Operation<'static> {
         Operation::Extend { flow, expires_at_ns } => Operation::Extend { flow, expires_at_ns },
         Operation::RemoveFlow(flow) => Operation::RemoveFlow(flow),
         Operation::RemoveSession => Operation::RemoveSession,
-        Operation::OpenMedia { address, external } => Operation::OpenMedia { address, external },
+        Operation::OpenMedia { address, external, bits_per_second } => {
+            Operation::OpenMedia { address, external, bits_per_second }
+        }
         Operation::CloseMedia { address } => Operation::CloseMedia { address },
         Operation::PutLeg(leg) => Operation::PutLeg(Box::new(leg.into_owned())),
         Operation::RemoveLeg(leg) => Operation::RemoveLeg(leg),

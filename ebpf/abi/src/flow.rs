@@ -72,7 +72,8 @@ pub enum Action {
     Forward,
     /// Drop, counted as [`DropReason::FlowDrops`](crate::DropReason::FlowDrops).
     Drop,
-    /// XDP passes it up; the worker wraps or unwraps an indication, or has a leg behind the local address.
+    /// XDP passes it up, at a media address within the rate limit; the worker wraps or unwraps an indication, or has a leg
+    /// behind the local address.
     Worker,
     /// Marks a relayed transport address: what matches nothing better has no permission.
     Refuse,

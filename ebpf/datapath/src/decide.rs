@@ -28,6 +28,8 @@ pub enum Decision<'a> {
     Forward(&'a Flow),
     /// Drop. The flow is the one whose limits were reached, if one was.
     Drop(DropReason, Option<&'a Flow>),
+    /// The worker's, within the rate of this flow: that of a media address.
+    Worker(&'a Flow),
     /// Not for us to decide.
     Up,
 }
@@ -113,7 +115,7 @@ pub fn takes(flow: &Flow, first_octet: u8, octets: usize) -> bool {
 
 /// Finds the flow for a datagram on a port of relayed transport addresses or of media: exact, else a permission (the worker
 /// wraps it in an indication), else nothing says that the peer may send here, if this is a relayed transport
-/// address at all. At a media address it is the worker's.
+/// address at all. At a media address it is the worker's, as much as may arrive there.
 #[inline(always)]
 pub fn for_relayed<'a, T: Tables>(tables: &'a T, key: &Key, now_ns: u64) -> Decision<'a> {
     let mut expired = None;
@@ -129,12 +131,12 @@ pub fn for_relayed<'a, T: Tables>(tables: &'a T, key: &Key, now_ns: u64) -> Deci
         }
         expired = expired.or(Some(flow));
     }
-    match tables.flow(&key.any_remote()) {
-        Some(flow) if is_live(flow, now_ns) && flow.action() == Action::Refuse => match expired {
-            Some(flow) => Decision::Drop(DropReason::Expired, Some(flow)),
-            None => Decision::Drop(DropReason::NoPermission, None),
-        },
-        _ => Decision::Up,
+    let Some(any) = tables.flow(&key.any_remote()).filter(|flow| is_live(flow, now_ns)) else { return Decision::Up };
+    match (any.action(), expired) {
+        (Action::Worker, _) => Decision::Worker(any),
+        (Action::Refuse, Some(flow)) => Decision::Drop(DropReason::Expired, Some(flow)),
+        (Action::Refuse, None) => Decision::Drop(DropReason::NoPermission, None),
+        (Action::Forward | Action::Drop | Action::None, _) => Decision::Up,
     }
 }
 

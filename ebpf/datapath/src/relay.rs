@@ -26,7 +26,8 @@ pub enum Verdict {
 
 /// Decides about a frame and rewrites it in place.
 ///
-/// A frame that goes up is as it came and left no trace in any table, so whoever takes it next counts it once.
+/// A frame that goes up is as it came, and left no trace in any table (but in the rate limit of a media address), so whoever
+/// takes it next counts it once.
 #[inline(always)]
 pub fn relay<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
     let Some(datagram) = Datagram::parse(packet) else { return Verdict::Up };
@@ -46,6 +47,7 @@ pub fn relay<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
     match decision {
         Decision::Forward(first) => forward(packet, tables, &datagram, popped, first, now_ns),
         Decision::Drop(reason, flow) => dropped(tables, reason, flow),
+        Decision::Worker(flow) => up_within_rate(tables, flow, datagram.payload_octets, now_ns),
         Decision::Up => Verdict::Up,
     }
 }
@@ -64,7 +66,7 @@ fn forward<P: Packet, T: Tables>(
         if popped { (h1, datagram.payload_octets - CHANNEL_DATA_OCTETS) } else { (h0, datagram.payload_octets) };
     // Before the hop limit is looked at: such a datagram has arrived.
     if !takes(first, head as u8, octets) {
-        return Verdict::Up;
+        return up_within_rate(tables, first, octets, now_ns);
     }
     // RFC 8656 section 14: what arrives with nothing left is dropped; with one left, there is nothing to send on.
     if datagram.hop_limit <= 1 {
@@ -110,6 +112,15 @@ fn forward<P: Packet, T: Tables>(
         // The room was made; this is for those who cannot know.
         None => dropped(tables, DropReason::MalformedPacket, None),
     }
+}
+
+/// A datagram for the leg behind a media address.
+#[inline(always)]
+fn up_within_rate<T: Tables>(tables: &T, flow: &Flow, octets: usize, now_ns: u64) -> Verdict {
+    if is_within_rate(tables, flow, octets, now_ns) {
+        return Verdict::Up;
+    }
+    dropped(tables, DropReason::Policed, Some(flow))
 }
 
 /// Takes a datagram from the rate limit of a flow, if it has one.

@@ -184,6 +184,44 @@ fn a_stranger_at_a_media_address_is_for_the_leg() {
     }
 }
 
+/// Whatever it is, and whoever sends it.
+#[test]
+fn at_a_media_address_no_more_goes_up_than_its_rate() {
+    for v6 in FAMILIES {
+        let memory = in_memory();
+        let stun = [&[0, 1, 0, 0][..], &[0; 16]].concat();
+        let payloads = [rtp(7, 160), stun, vec![22; 100]];
+        let mut left = POLICED_OCTETS;
+        for at in 0.. {
+            let payload = payloads[at % 3].clone();
+            left = match left.checked_sub(payload.len() as u64 + 28) {
+                Some(left) => left,
+                None => break,
+            };
+            let packet = Packet::new(stranger(v6), media(v6, FLOODED), payload);
+            assert_eq!(memory.relay(&packet.frame()), (Verdict::Up, packet.frame()));
+        }
+        for payload in [rtp(7, 160), vec![0; 200], vec![22; 200]] {
+            assert_dropped(&memory, &Packet::new(stranger(v6), media(v6, FLOODED), payload), DropReason::Policed);
+        }
+        assert_up(&memory, &Packet::new(stranger(v6), media(v6, 0), rtp(7, 160)));
+    }
+}
+
+/// ICE and DTLS of a party come by the match of its media.
+#[test]
+fn what_an_anchored_flow_leaves_to_the_leg_counts_against_its_rate() {
+    for v6 in FAMILIES {
+        let memory = in_memory();
+        let anchor = flow(&memory, &key(party(v6, 0), media(v6, 0), 0));
+        write_flow(anchor, &raceway_abi::FlowSpec { policer: 3, ..anchor.spec() }.into());
+        let stun = Packet::new(party(v6, 0), media(v6, 0), vec![0; (POLICED_OCTETS - 28) as usize - 600]);
+        assert_eq!(memory.relay(&stun.frame()), (Verdict::Up, stun.frame()));
+        assert_dropped(&memory, &Packet::new(party(v6, 0), media(v6, 0), vec![0; 600]), DropReason::Policed);
+        assert_dropped(&memory, &Packet::new(party(v6, 0), media(v6, 0), rtp(1, 600)), DropReason::Policed);
+    }
+}
+
 #[test]
 fn a_hairpin_that_meets_nothing_goes_up_whole() {
     for c in FAMILIES {

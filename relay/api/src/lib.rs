@@ -31,4 +31,4 @@ pub use to_relay::{
 };
 
 /// Version of every message; each frame carries it, and each side refuses another.
-pub const API_VERSION: u16 = 3;
+pub const API_VERSION: u16 = 4;

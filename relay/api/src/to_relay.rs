@@ -105,7 +105,8 @@ pub enum Operation<'a> {
         worker: u16,
         /// When the relay forgets it without being told, kernel monotonic nanoseconds.
         expires_at_ns: u64,
-        /// Bits per second in each direction; zero means no limit.
+        /// Bits per second of its relayed transport addresses in each direction; zero means no limit. Media addresses have
+        /// limits of their own.
         bits_per_second: u64,
         /// At most [`BLOB_MAX`](crate::limits::BLOB_MAX) octets; given back in a snapshot.
         blob: Cow<'a, [u8]>,
@@ -118,13 +119,16 @@ pub enum Operation<'a> {
         /// The same as peers and clients see it; equal without NAT.
         external: SocketAddr,
     },
-    /// Opens a media address for the session: binds the socket, whose datagrams are those of the legs that name it. As
-    /// `OpenRelayed` in all else.
+    /// Opens a media address for the session: binds the socket, whose datagrams are those of the legs that name it. If it is
+    /// open for this session, only its rate changes. As `OpenRelayed` in all else.
     OpenMedia {
         /// Local address (internal one behind a 1:1 NAT).
         address: SocketAddr,
         /// The same as parties see it; equal without NAT.
         external: SocketAddr,
+        /// Bits per second that may arrive there, headers of IP and UDP included, whoever sends and whatever it is; zero means
+        /// no limit. More than that is dropped before any work on it.
+        bits_per_second: u64,
     },
     /// Closes a media address with the flows that arrive there; nothing if it is not open. Fails with
     /// [`Invalid`](crate::OperationError::Invalid) while a leg names it.

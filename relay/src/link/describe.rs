@@ -19,6 +19,8 @@ const CHANNEL_NUMBERS: std::ops::RangeInclusive<u16> = 0x4000..=0x7fff;
 pub struct Surroundings {
     /// Policers of the session, by direction.
     pub policers: Option<[u32; 2]>,
+    /// Policer of the media address that it arrives at.
+    pub media_policer: Option<u32>,
     /// For a flow that refuses: the external form of its relayed address.
     pub external: Option<SocketAddr>,
 }
@@ -85,17 +87,20 @@ pub fn to_spec(session: SessionId, flow: &Flow, around: Surroundings) -> Result<
             spec.direction = Direction::PeerToClient;
         }
     }
-    if let Some(policers) = around.policers
-        && matches!(spec.action, Action::Forward | Action::Worker)
-    {
-        spec.policer = policers[spec.direction as usize];
+    let policer = match spec.flags & FLAG_MEDIA_ONLY {
+        0 => around.policers.map(|policers| policers[spec.direction as usize]),
+        _ => around.media_policer,
+    };
+    if matches!(spec.action, Action::Forward | Action::Worker) {
+        spec.policer = policer.unwrap_or(NO_POLICER);
     }
     Ok(spec)
 }
 
-/// The record of a media address at all, `number` of those of its session: what no exact flow takes there is the legs'.
+/// The record of a media address at all, `number` of those of its session: what no exact flow takes there is the legs', as far
+/// as `policer` lets it pass.
 #[must_use]
-pub fn gate(session: SessionId, number: u32, local: SocketAddr, external: SocketAddr) -> FlowSpec {
+pub fn gate(session: SessionId, number: u32, local: SocketAddr, external: SocketAddr, policer: u32) -> FlowSpec {
     let (local, local_port) = parts(local);
     let (source, source_port) = parts(external);
     FlowSpec {
@@ -107,7 +112,7 @@ pub fn gate(session: SessionId, number: u32, local: SocketAddr, external: Socket
         action: Action::Worker,
         direction: Direction::PeerToClient,
         dscp: KEEP_DSCP,
-        policer: NO_POLICER,
+        policer,
         ..FlowSpec::default()
     }
 }
@@ -282,10 +287,10 @@ mod tests {
 
     #[test]
     fn policers_go_by_direction_and_only_to_what_forwards() {
-        let around = Surroundings { policers: Some([4, 5]), external: None };
+        let around = Surroundings { policers: Some([4, 5]), media_policer: Some(6), external: None };
         let policers: Vec<u32> =
             samples().iter().map(|flow| to_spec(SessionId(3), flow, around).unwrap().policer).collect();
-        assert_eq!(policers, [4, 5, 5, 4, NO_POLICER, NO_POLICER, 5, 5]);
+        assert_eq!(policers, [4, 5, 5, 4, NO_POLICER, NO_POLICER, 6, 6]);
     }
 
     #[test]

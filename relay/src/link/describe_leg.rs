@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use raceway_abi::{Direction, NO_POLICER};
+use raceway_abi::Direction;
 use raceway_api::{Destination, Leg, LegEvent, MediaPath, OperationError, Security, SessionId, SrtpKey, Suite};
 use raceway_engine::{LegRoute, LegSetup, NO_LEG, News, Protection};
 use raceway_srtp::MasterKey;
@@ -17,8 +17,6 @@ pub struct Places<'a> {
     pub worker: u16,
     /// Its media addresses.
     pub media: &'a [Opened],
-    /// Its policers, by direction.
-    pub policers: Option<[u32; 2]>,
 }
 
 /// What a worker needs of a leg. Routes lead nowhere yet.
@@ -47,7 +45,6 @@ pub fn to_setup(session: SessionId, places: &Places<'_>, leg: &Leg<'_>) -> Resul
         rtp: path(places, &leg.rtp)?,
         rtcp: leg.rtcp.as_ref().map(|rtcp| path(places, rtcp)).transpose()?,
         direction,
-        policer: places.policers.map_or(NO_POLICER, |policers| policers[direction as usize]),
         learning: leg.learning,
         source: leg.source,
         receive: protection(&leg.receive)?,

@@ -131,12 +131,6 @@ impl LegBook {
         self.of_session(session).any(|(_, known)| known.sockets.0 == socket || known.sockets.1 == Some(socket))
     }
 
-    /// The legs of a session, as control said them.
-    #[must_use]
-    pub fn descriptions(&self, session: SessionId) -> Vec<Leg<'static>> {
-        self.of_session(session).map(|(_, known)| known.said.leg()).collect()
-    }
-
     /// Takes back what workers have no use for any more. True when there was something.
     pub fn collect(&mut self) -> bool {
         let mut some = false;

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use raceway_abi::Flow;
+use raceway_abi::{Action, Flow, FlowKey};
 use raceway_api::{OperationError, SessionId};
 use raceway_datapath::police::ns_per_octet_q20;
 use raceway_engine::Quarantine;
-use raceway_units::Instant;
+use raceway_units::{Endpoint, Instant};
 
 use crate::shared::Shared;
 
@@ -23,6 +23,8 @@ pub struct PolicerPool {
     free: Vec<u32>,
     /// Those of sessions of a relay before this one, by direction: their flows in XDP name them.
     adopted: HashMap<SessionId, [Option<u32>; 2]>,
+    /// Those of media addresses of a relay before this one.
+    adopted_media: HashMap<Endpoint, u32>,
     resting: Quarantine<u32>,
 }
 
@@ -32,15 +34,20 @@ impl PolicerPool {
     pub fn new<'a>(shared: Arc<Shared>, orphans: impl Iterator<Item = &'a Flow>) -> Self {
         let mut used = vec![false; shared.policers.len()];
         let mut adopted: HashMap<SessionId, [Option<u32>; 2]> = HashMap::new();
+        let mut adopted_media = HashMap::new();
         for flow in orphans {
             let index = flow.policer();
-            if let Some(used) = used.get_mut(index as usize) {
-                *used = true;
+            let Some(used) = used.get_mut(index as usize) else { continue };
+            *used = true;
+            let FlowKey { local, local_port, remote, .. } = flow.key();
+            if flow.media_only() || (flow.action() == Action::Worker && remote == [0; 16]) {
+                adopted_media.insert(Endpoint { address: local, port: local_port }, index);
+            } else {
                 adopted.entry(SessionId(flow.session())).or_default()[flow.direction() as usize] = Some(index);
             }
         }
         let free = (0..used.len() as u32).rev().filter(|index| !used[*index as usize]).collect();
-        Self { shared, free, adopted, resting: Quarantine::default() }
+        Self { shared, free, adopted, adopted_media, resting: Quarantine::default() }
     }
 
     /// Two policers, one for each direction.
@@ -58,6 +65,15 @@ impl PolicerPool {
         let pair = self.complete(pair, bits_per_second).ok_or(OperationError::SessionsFull)?;
         self.adopted.remove(&session);
         Ok(Some(pair))
+    }
+
+    /// Two policers of a media address: that of its flows, which is the one of the relay before this one if there was one, and
+    /// that of its legs.
+    pub fn take_media(&mut self, local: Endpoint, bits_per_second: u64) -> Option<[u32; 2]> {
+        let adopted = self.adopted_media.get(&local).copied();
+        let pair = self.complete([adopted, None], bits_per_second)?;
+        self.adopted_media.remove(&local);
+        Some(pair)
     }
 
     fn complete(&mut self, pair: [Option<u32>; 2], bits_per_second: u64) -> Option<[u32; 2]> {
@@ -93,7 +109,8 @@ impl PolicerPool {
     /// Gives back those of sessions that did not come again.
     pub fn forget_adopted(&mut self, now: Instant) {
         let adopted: Vec<u32> = self.adopted.drain().flat_map(|(_, pair)| pair).flatten().collect();
-        self.give_back(adopted, now);
+        let media: Vec<u32> = self.adopted_media.drain().map(|(_, index)| index).collect();
+        self.give_back(adopted.into_iter().chain(media), now);
     }
 
     /// Frees what has rested.

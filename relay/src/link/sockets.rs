@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
+use raceway_abi::NO_POLICER;
 use raceway_api::OperationError;
 use raceway_engine::{Arrival, Quarantine};
 use raceway_sys::socket::{self, Purpose};
@@ -89,7 +90,7 @@ impl SocketBook {
         };
         for (worker, socket) in sockets.iter().enumerate() {
             self.shared.sockets.set(Place::listener(place), worker, socket.as_raw_fd());
-            self.receive(worker, Place::listener(place), address, Arrival::Listener);
+            self.receive(worker, Place::listener(place), address, Arrival::Listener, NO_POLICER);
         }
         self.listeners[place as usize].1 = sockets;
         Ok(())
@@ -104,11 +105,17 @@ impl SocketBook {
         }
     }
 
-    /// Opens a relayed transport address or a media address, received from by `worker`.
+    /// Opens a relayed transport address or a media address, received from by `worker`; `policer` is that of the legs there.
     ///
     /// # Errors
     /// As the kernel says it; [`OperationError::OpenFiles`] also when as many are open as the relay has places for.
-    pub fn open(&mut self, address: SocketAddr, worker: u16, arrival: Arrival) -> Result<Place, OperationError> {
+    pub fn open(
+        &mut self,
+        address: SocketAddr,
+        worker: u16,
+        arrival: Arrival,
+        policer: u32,
+    ) -> Result<Place, OperationError> {
         let number = *self.free.last().ok_or(OperationError::OpenFiles)?;
         let socket = socket::open(address, Purpose::Relayed).map_err(|error| operation_error(&error))?;
         self.free.pop();
@@ -116,7 +123,7 @@ impl SocketBook {
         self.shared.sockets.set(place, 0, socket.as_raw_fd());
         self.relayed[number as usize] = Some(socket);
         self.worker_of[number as usize] = worker;
-        self.receive(usize::from(worker), place, address, arrival);
+        self.receive(usize::from(worker), place, address, arrival, policer);
         Ok(place)
     }
 
@@ -184,8 +191,8 @@ impl SocketBook {
         from.is_ipv4() == to.is_ipv4() && socket::send_to(self.shared.sockets.fd(place, 0), to.into(), payload).is_ok()
     }
 
-    fn receive(&mut self, worker: usize, place: Place, local: SocketAddr, arrival: Arrival) {
-        self.command(worker, Command::Receive { place, local: local.into(), arrival });
+    fn receive(&mut self, worker: usize, place: Place, local: SocketAddr, arrival: Arrival, policer: u32) {
+        self.command(worker, Command::Receive { place, local: local.into(), arrival, policer });
     }
 
     /// Tells a worker something, after all that it was told before, once it is [settled](Self::settle).

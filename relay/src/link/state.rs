@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use raceway_abi::{Counter, DropReason, FlowKey};
+use raceway_abi::{Counter, DropReason, FlowKey, NO_POLICER};
 use raceway_api::{
     Datagram, Flow, FlowAction, FlowId, Leg, LegId, Listener, Operation, OperationError, RelayAddress, Remote,
     SessionId,
@@ -56,6 +56,8 @@ pub struct Opened {
     pub(super) address: SocketAddr,
     pub(super) external: SocketAddr,
     pub(super) place: Place,
+    /// Of a media address: policers of its flows and of its legs.
+    policers: Option<[u32; 2]>,
 }
 
 /// An `Apply` that stopped.
@@ -155,10 +157,10 @@ impl State {
             Operation::PutSession { worker, expires_at_ns, bits_per_second, blob } => {
                 self.put_session(now, id, (*worker, *expires_at_ns, *bits_per_second), blob)
             }
-            Operation::OpenRelayed { address, external } => {
-                self.open(id, *address, *external, Arrival::Relayed).map(drop)
+            Operation::OpenRelayed { address, external } => self.open(id, *address, *external, None).map(drop),
+            Operation::OpenMedia { address, external, bits_per_second } => {
+                self.open_media(now, id, (*address, *external), *bits_per_second)
             }
-            Operation::OpenMedia { address, external } => self.open_media(now, id, *address, *external),
             Operation::CloseMedia { address } => self.close_media(now, id, *address),
             Operation::PutLeg(leg) => self.put_leg(id, leg, false),
             Operation::RemoveLeg(leg) => {
@@ -229,8 +231,6 @@ impl State {
             None if bits_per_second > 0 => {
                 session.policers = Some(self.policers.take(bits_per_second).ok_or(OperationError::SessionsFull)?);
                 self.replace_flows(now, id)?;
-                let legs = self.legs.descriptions(id);
-                legs.iter().try_for_each(|leg| self.put_leg(id, leg, true))?;
             }
             Some(_) | None => {}
         }
@@ -244,16 +244,16 @@ impl State {
         flows.iter().try_for_each(|flow| self.put_flow(now, id, flow))
     }
 
-    /// Opens an address for a session; false if it is open for it already.
+    /// Opens an address for a session, a media address if it has policers; false if it is open for it already.
     fn open(
         &mut self,
         id: SessionId,
         address: SocketAddr,
         external: SocketAddr,
-        arrival: Arrival,
+        policers: Option<[u32; 2]>,
     ) -> Result<bool, OperationError> {
         let session = self.sessions.get_mut(&id).ok_or(OperationError::UnknownSession)?;
-        let is_media = arrival == Arrival::Media;
+        let is_media = policers.is_some();
         let opened = if is_media { &mut session.media } else { &mut session.relayed };
         if opened.iter().any(|opened| opened.address == address && opened.external == external) {
             return Ok(false);
@@ -268,27 +268,37 @@ impl State {
         }
         let own = self.shared.own.add(Endpoint::from(address).address, Endpoint::from(external).address);
         own.map_err(|_| OperationError::Invalid)?;
-        let place = self.sockets.open(address, session.worker, arrival)?;
-        opened.push(Opened { address, external, place });
+        let arrival = if is_media { Arrival::Media } else { Arrival::Relayed };
+        let policer = policers.map_or(NO_POLICER, |[_, of_legs]| of_legs);
+        let place = self.sockets.open(address, session.worker, arrival, policer)?;
+        opened.push(Opened { address, external, place, policers });
         self.opened.insert(address, is_media.then_some(place));
         Ok(true)
     }
 
-    /// Opens a media address, and says in the flow table that it is one.
+    /// Opens a media address, and says in the flow table that it is one; only sets the rate of one that is open.
     fn open_media(
         &mut self,
         now: Instant,
         id: SessionId,
-        address: SocketAddr,
-        external: SocketAddr,
+        (address, external): (SocketAddr, SocketAddr),
+        bits_per_second: u64,
     ) -> Result<(), OperationError> {
-        if !self.open(id, address, external, Arrival::Media)? {
+        let session = self.sessions.get(&id).ok_or(OperationError::UnknownSession)?;
+        let known = session.media.iter().find(|media| media.address == address && media.external == external);
+        if let Some(policers) = known.and_then(|media| media.policers) {
+            self.policers.set(policers, bits_per_second);
             return Ok(());
+        }
+        let policers = self.policers.take_media(address.into(), bits_per_second).ok_or(OperationError::SessionsFull)?;
+        if let Err(error) = self.open(id, address, external, Some(policers)) {
+            self.policers.give_back(policers, now);
+            return Err(error);
         }
         let expires_at_ns = self.sessions.get(&id).map_or(0, |session| session.expires_at_ns);
         let gates: Vec<FlowId> = self.flows.own_of_session(id);
         let free = (0..).find(|number| !gates.contains(&FlowId(limits::OWN_FLOW_IDS + number)));
-        let gate = describe::gate(id, free.unwrap_or(0), address, external);
+        let gate = describe::gate(id, free.unwrap_or(0), address, external, policers[0]);
         let put = self.flows.put(now, &gate, expires_at_ns, [NO_EGRESS; 2]);
         if put.is_err() {
             self.close_media(now, id, address)?;
@@ -303,7 +313,7 @@ impl State {
         if self.legs.uses(id, session.media[at].place.0) {
             return Err(OperationError::Invalid);
         }
-        let place = session.media.swap_remove(at).place;
+        let Opened { place, policers, .. } = session.media.swap_remove(at);
         let concerns = |flow: &Flow| {
             flow.matches.local == address || matches!(flow.action, FlowAction::Anchor { from, .. } if from == address)
         };
@@ -311,12 +321,13 @@ impl State {
         flows.iter().filter(|flow| concerns(flow)).for_each(|flow| self.flows.remove(now, (id, flow.id)));
         self.opened.remove(&address);
         self.sockets.close_opened(place);
+        self.policers.give_back(policers.into_iter().flatten(), now);
         Ok(())
     }
 
     fn put_leg(&mut self, id: SessionId, leg: &Leg<'_>, again: bool) -> Result<(), OperationError> {
         let session = self.sessions.get(&id).ok_or(OperationError::UnknownSession)?;
-        let places = Places { worker: session.worker, media: &session.media, policers: session.policers };
+        let places = Places { worker: session.worker, media: &session.media };
         let sockets = &mut self.sockets;
         self.legs.put(id, &places, leg, again, |command| sockets.command(session.worker.into(), command))
     }
@@ -333,7 +344,10 @@ impl State {
             return Err(OperationError::Invalid);
         }
         let external = session.relayed.iter().find(|r| r.address == flow.matches.local).map(|r| r.external);
-        let spec = describe::to_spec(id, flow, Surroundings { policers: session.policers, external })?;
+        let media = session.media.iter().find(|media| media.address == flow.matches.local);
+        let media_policer = media.and_then(|media| media.policers).map(|[of_flows, _]| of_flows);
+        let around = Surroundings { policers: session.policers, media_policer, external };
+        let spec = describe::to_spec(id, flow, around)?;
         let egress = self.egress(session, flow)?;
         self.flows.put(now, &spec, flow.expires_at_ns, egress)
     }
@@ -382,6 +396,7 @@ impl State {
         for opened in session.relayed.into_iter().chain(session.media) {
             self.opened.remove(&opened.address);
             self.sockets.close_opened(opened.place);
+            self.policers.give_back(opened.policers.into_iter().flatten(), now);
         }
         if let Some(pair) = session.policers {
             self.policers.give_back(pair, now);

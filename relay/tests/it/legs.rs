@@ -84,7 +84,7 @@ impl Talk {
 
     fn open(&self) -> impl Iterator<Item = Operation<'static>> {
         let media = self.parties.iter().flat_map(|party| party.media);
-        media.map(|address| Operation::OpenMedia { address, external: address })
+        media.map(|address| Operation::OpenMedia { address, external: address, bits_per_second: 0 })
     }
 
     /// Sets it up with these legs.

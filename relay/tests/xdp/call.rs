@@ -66,7 +66,11 @@ fn call() -> Vec<Operation<'static>> {
         punt: Punts { stun: true, dtls: true },
         ..Leg::new(LegId(id), MediaPath { local: socket(local), remote: Some(socket(remote)) })
     };
-    let open = |address| Operation::OpenMedia { address: socket(address), external: socket(address) };
+    let open = |address| Operation::OpenMedia {
+        address: socket(address),
+        external: socket(address),
+        bits_per_second: 10_000_000,
+    };
     vec![
         Operation::PutSession { worker: 0, expires_at_ns, bits_per_second: 0, blob: Vec::new().into() },
         open(TO_ALICE),

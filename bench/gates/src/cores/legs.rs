@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use raceway_abi::{Counter, Direction, NO_POLICER, Policer, mapped};
+use raceway_abi::{Counter, Direction, Policer, mapped};
 use raceway_api::{Codec, Format, Learning, LegRules, Punts, SourcePolicy};
 use raceway_engine::limits::LEG_BATCH;
 use raceway_engine::{Buffers, Came, Counters, Leg, LegRoute, LegSetup, Media, Protection};
@@ -96,7 +96,6 @@ fn setup(number: u32, receive: Option<Suite>, send: Option<Suite>) -> LegSetup {
         rtp: (number, Some(party(number))),
         rtcp: None,
         direction: Direction::ClientToPeer,
-        policer: NO_POLICER,
         learning: Learning::Off,
         source: SourcePolicy::Any,
         receive: protection(receive),

@@ -160,6 +160,7 @@ fn stream(
     answerer.take(read);
     answerer.muxed = muxed;
     answerer.formats = both(&was_offered.formats, &read.formats);
+    answerer.bandwidth = was_offered.bandwidth.max(read.bandwidth);
     (answerer.receive, answerer.send) = agreement.answerer;
     answerer.dtls = answered_dtls;
     answerer.ice = answerer.ice.take().filter(|_| answerer.offered_ice).and_then(|ice| ice.answered(read.ice.as_ref()));
@@ -168,6 +169,7 @@ fn stream(
     (offerer.rtp, offerer.rtcp) = (near.rtp, near.rtcp);
     offerer.muxed = was_offered.mux && accepted;
     offerer.formats = both(&read.formats, &was_offered.formats);
+    offerer.bandwidth = was_offered.bandwidth.max(read.bandwidth);
     (offerer.receive, offerer.send) = agreement.offerer;
     let wanted = options.dtls.or(offered.dtls);
     offerer.dtls = was_offered

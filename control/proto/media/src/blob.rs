@@ -47,6 +47,7 @@ pub(crate) struct LegBlob<'a> {
     pub protocol: u8,
     pub direction: u8,
     pub codec: Option<&'a str>,
+    pub bandwidth: Option<u64>,
     pub offered_mux: bool,
     #[serde(borrow)]
     pub ice: Option<IceBlob<'a>>,
@@ -125,6 +126,7 @@ fn encode(
         protocol: protocol_number(stream.protocol),
         direction: direction_number(stream.direction),
         codec: stream.codec.as_deref().filter(|codec| short(codec)),
+        bandwidth: stream.bandwidth,
         offered_mux: stream.offered_mux,
         ice: ice.map(|ice| IceBlob {
             mode: MODES.iter().position(|mode| *mode == ice.mode).unwrap_or(0) as u8,

@@ -30,6 +30,8 @@ pub(crate) struct Call {
     pub signal_wall: UnixTime,
     /// When the relay forgets it.
     pub expires_at: Instant,
+    /// When its exact flows end.
+    pub flows_end_at: Instant,
     /// It was deleted, and ends then.
     pub ends_at: Option<Instant>,
     pub answered: bool,
@@ -88,6 +90,8 @@ pub(crate) struct Stream {
     pub formats: Vec<Format>,
     /// Of its SDP, for people: `PCMU/8000`.
     pub codec: Option<Box<str>>,
+    /// Bits per second that either side's SDP speaks of.
+    pub bandwidth: Option<u64>,
     pub learning: Learning,
     pub source: SourcePolicy,
     pub rules: Rules,
@@ -141,6 +145,7 @@ pub(crate) struct OfferedMedia {
     pub direction: Direction,
     pub formats: Vec<Format>,
     pub codec: Option<Box<str>>,
+    pub bandwidth: Option<u64>,
     pub learning: Learning,
     pub source: SourcePolicy,
     pub ice: Option<TheirIce>,

@@ -108,9 +108,13 @@ impl Calls {
         if let Some(why) = over(held, &self.settings, self.now) {
             return self.end(session, None, why);
         }
-        if held.call.expires_at.since(self.now) < limits::LIFETIME / 2 {
+        let (expires, flows_end) = (held.call.expires_at.since(self.now), held.call.flows_end_at.since(self.now));
+        if expires < limits::LIFETIME / 2 || flows_end < self.flow_lifetime() / 2 {
             let mut call = held.call.clone();
-            call.expires_at = self.now.after(limits::LIFETIME);
+            call.flows_end_at = self.now.after(self.flow_lifetime());
+            if expires < limits::LIFETIME / 2 {
+                call.expires_at = self.now.after(limits::LIFETIME);
+            }
             let operations = self.replace(session, call);
             self.tell(session, operations, false);
         }
@@ -141,6 +145,11 @@ impl Calls {
     pub(crate) fn report_interval(&self) -> Duration {
         let interval = Duration::from_nanos(self.held.len() as u64 * 1_000_000_000 / limits::REPORTS_PER_SECOND);
         interval.max(limits::REPORT_INTERVAL)
+    }
+
+    /// How long exact flows go on without being told again.
+    pub(crate) fn flow_lifetime(&self) -> Duration {
+        limits::FLOW_LIFETIME.max(limits::LOOKS_PER_FLOW * self.report_interval())
     }
 }
 

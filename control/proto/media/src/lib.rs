@@ -38,6 +38,7 @@ mod measured;
 mod offer;
 pub mod options;
 mod plan;
+mod rates;
 mod refusal;
 mod restore;
 mod rewrite;

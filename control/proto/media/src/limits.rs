@@ -51,6 +51,14 @@ pub const UPKEEP_MAX: usize = 4096;
 /// How long the relay keeps a call without being told again: so long it outlives control.
 pub const LIFETIME: Duration = Duration::from_secs(3600);
 
+/// How long exact flows of a call go on without being told again; longer where so many calls are held that they are looked at
+/// more rarely. When both processes have died, XDP stops in this time. While control alone is away for longer, the workers
+/// take packets over.
+pub const FLOW_LIFETIME: Duration = Duration::from_secs(120);
+
+/// Looks at a call's counters that go by in the life of its flows, at least.
+pub const LOOKS_PER_FLOW: u32 = 8;
+
 /// Time between two looks at a call's counters while there are few calls. It grows so that at most [`REPORTS_PER_SECOND`]
 /// are asked for.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -66,6 +74,24 @@ pub const FOREIGN_PORTS_MAX: usize = 4096;
 
 /// Rollover counters that are kept of a leg for a relay that restarts.
 pub const ROLLOVERS_MAX: usize = raceway_api::limits::ROLLOVERS_MAX;
+
+/// Bits per second that may arrive at a media address, headers of IP and UDP included.
+pub mod rates {
+    /// Codecs of 64 kbit/s and less. G.711 in packets of 5 ms, encrypted, each sent twice (RFC 2198), takes 300 kbit/s.
+    pub const NARROWBAND: u64 = 512_000;
+    /// Opus: 510 kbit/s (RFC 6716 section 2.1.1), packets of 2.5 ms, each with the one before it.
+    pub const OPUS: u64 = 2_000_000;
+    /// Other sounds: 16 bits, two channels at 96 kHz, twice. Also while nothing is known.
+    pub const OTHER: u64 = 8_000_000;
+    /// Video of which no bandwidth was said: 4K, with retransmission.
+    pub const VIDEO: u64 = 50_000_000;
+    /// Video of which one was said, at least.
+    pub const VIDEO_LEAST: u64 = 4_000_000;
+    /// So many times the bandwidth that was said: it is an average, of the codec or of RTP, without retransmission.
+    pub const ABOVE_SAID: u64 = 2;
+    /// RTCP at a port of its own: feedback of video in every frame.
+    pub const RTCP: u64 = 1_000_000;
+}
 
 const _: () = assert!(STREAMS_MAX * 4 <= LEGS_MAX);
 const _: () = assert!(STREAMS_MAX <= raceway_api::limits::PUT_LEGS_MAX);

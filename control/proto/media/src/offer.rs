@@ -204,6 +204,7 @@ fn place(
         // Early media needs to know where to go. Later offers count when they are answered.
         offerer.take(read);
         offerer.formats.clone_from(&read.formats);
+        offerer.bandwidth = read.bandwidth;
         if read.protocol.is_secure() {
             (offerer.receive, offerer.send) = (raceway_api::Security::Await, raceway_api::Security::Await);
         }
@@ -239,6 +240,7 @@ fn propose(
     }
     if answerer.formats.is_empty() {
         answerer.formats.clone_from(&read.formats);
+        answerer.bandwidth = read.bandwidth;
         answerer.protocol = protocol;
         answerer.direction = read.direction;
         answerer.learning = read.learning;

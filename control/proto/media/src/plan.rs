@@ -3,22 +3,32 @@
 use std::net::SocketAddr;
 
 use raceway_api::{
-    Bundled, Destination, Flow, FlowAction, FlowId, Framing, Learning, Leg, LegId, LegRules, Match, MediaPath,
-    MediaRule, Operation, Punts, Remote, Route, Security, SourcePolicy,
+    Bundled, Destination, Flow, FlowAction, FlowId, FlowReport, Framing, Learning, Leg, LegId, LegRules, Match,
+    MediaPath, MediaRule, Operation, Punts, Remote, Route, Security, SourcePolicy,
 };
+use raceway_ports::Relayed;
 
 use crate::blob;
 use crate::call::{Call, Party, PartyId, Stream};
 use crate::interfaces::{Interfaces, Place};
 use crate::measured::{Live, Measurements};
+use crate::{limits, rates};
 
 /// A call in the relay's words: sockets, legs and exact flows, each at most once.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Plan {
     session: Operation<'static>,
-    media: Vec<(SocketAddr, SocketAddr)>,
+    media: Vec<Address>,
     legs: Vec<Leg<'static>>,
     flows: Vec<Flow>,
+}
+
+/// A media address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Address {
+    internal: SocketAddr,
+    external: SocketAddr,
+    bits_per_second: u64,
 }
 
 /// Component of a leg that a flow carries.
@@ -47,17 +57,25 @@ impl Plan {
             bits_per_second: 0,
             blob: blob::session(call).into(),
         };
-        let mut media = Vec::new();
         let mut plan = Self { session, media: Vec::new(), legs: Vec::new(), flows: Vec::new() };
         for (party, index, stream) in call.streams() {
-            let locals = [Some(stream.local), stream.local_rtcp()];
-            let locals = if stream.carried { [None, None] } else { locals };
-            media.extend(locals.into_iter().flatten().map(|local| (local.internal, local.external)));
+            plan.open(stream.local, rates::rtp(stream));
+            if let Some(local) = stream.local_rtcp() {
+                plan.open(local, limits::rates::RTCP);
+            }
             plan.legs.push(leg(call, party, index, stream, measured));
             plan.flows.extend(anchors(call, party, index, stream, measured, interfaces));
         }
-        plan.media = media;
         plan
+    }
+
+    /// Streams that share an address may bring what each of them may.
+    fn open(&mut self, local: Relayed, bits_per_second: u64) {
+        let Relayed { internal, external } = local;
+        match self.media.iter_mut().find(|known| known.internal == internal) {
+            Some(known) => known.bits_per_second += bits_per_second,
+            None => self.media.push(Address { internal, external, bits_per_second }),
+        }
     }
 
     /// The same with what a relay before this one knew of SRTP.
@@ -70,6 +88,12 @@ impl Plan {
     /// Everything, for a relay that knows nothing.
     pub fn whole(&self) -> Vec<Operation<'static>> {
         Self { session: Operation::RemoveSession, media: Vec::new(), legs: Vec::new(), flows: Vec::new() }.towards(self)
+    }
+
+    /// Those of its flows that are not among these.
+    pub fn missing(&self, flows: &[FlowReport]) -> Vec<Operation<'static>> {
+        let is_there = |flow: &&Flow| flows.iter().any(|known| known.flow.id == flow.id);
+        self.flows.iter().filter(|flow| !is_there(flow)).map(|flow| Operation::PutFlow(*flow)).collect()
     }
 
     /// Whether a flow is there under its name, though it may do something else.
@@ -86,13 +110,18 @@ impl Plan {
             operations.push(there.session.clone());
         }
         let opened = there.media.iter().filter(|media| !self.media.contains(media));
-        operations.extend(opened.map(|&(address, external)| Operation::OpenMedia { address, external }));
+        operations.extend(opened.map(|&Address { internal, external, bits_per_second }| Operation::OpenMedia {
+            address: internal,
+            external,
+            bits_per_second,
+        }));
         let changed = there.legs.iter().filter(|leg| !self.legs.contains(leg));
         operations.extend(changed.map(|leg| Operation::PutLeg(Box::new(leg.clone()))));
         let gone = self.legs.iter().filter(|leg| !there.legs.iter().any(|other| other.id == leg.id));
         operations.extend(gone.map(|leg| Operation::RemoveLeg(leg.id)));
-        let closed = self.media.iter().filter(|media| !there.media.contains(media));
-        operations.extend(closed.map(|&(address, _)| Operation::CloseMedia { address }));
+        let stays = |media: &Address| there.media.iter().any(|other| other.internal == media.internal);
+        let closed = self.media.iter().filter(|media| !stays(media));
+        operations.extend(closed.map(|media| Operation::CloseMedia { address: media.internal }));
         operations.extend(there.flows.iter().filter_map(|flow| {
             let before = self.flows.iter().find(|other| other.id == flow.id);
             let is_same = |before: &Flow| Flow { expires_at_ns: flow.expires_at_ns, ..*before } == *flow;
@@ -201,7 +230,7 @@ fn anchors(
             id: flow_id(stream.leg, component),
             matches: Match { remote: Remote::Exact(remote), local, framing: Framing::Plain },
             action,
-            expires_at_ns: call.expires_at.as_ns(),
+            expires_at_ns: call.flows_end_at.as_ns(),
         })
     };
     let rtp = settled_rtp(from)

@@ -91,16 +91,21 @@ impl Calls {
         self.held.insert(id, Box::new(held));
         self.follow_agents(id);
         self.reschedule(id);
-        self.remove_stale(id, parts);
+        self.align_flows(id, parts);
         true
     }
 
-    /// Flows that rest on what is not so any more.
-    fn remove_stale(&mut self, id: SessionId, parts: &Parts) {
-        let Some(held) = self.held.get(&id) else { return };
+    /// Flows that rest on what is not so any more go, and those that ended meanwhile are put again.
+    fn align_flows(&mut self, id: SessionId, parts: &Parts) {
+        let lifetime = self.flow_lifetime();
+        let Some(held) = self.held.get_mut(&id) else { return };
+        if parts.flows.is_empty() {
+            held.call.flows_end_at = self.now.after(lifetime);
+        }
         let plan = Plan::of(&held.call, &held.measured, &self.interfaces);
         let stale = parts.flows.iter().filter(|flow| !plan.has(&flow.flow));
-        let operations: Vec<_> = stale.map(|flow| Operation::RemoveFlow(flow.flow.id)).collect();
+        let mut operations: Vec<_> = stale.map(|flow| Operation::RemoveFlow(flow.flow.id)).collect();
+        operations.extend(plan.missing(&parts.flows));
         self.tell(id, operations, false);
     }
 }
@@ -125,6 +130,7 @@ fn call(id: SessionId, parts: &Parts) -> Option<Call> {
     if id.0 & MEDIA == 0 || blob.call_id.is_empty() || blob.call_id.len() > limits::CALL_ID_MAX {
         return None;
     }
+    let flows_end_ns = parts.flows.iter().map(|flow| flow.flow.expires_at_ns).max();
     let mut call = Call {
         id,
         call_id: blob.call_id.into(),
@@ -134,6 +140,7 @@ fn call(id: SessionId, parts: &Parts) -> Option<Call> {
         signal: Instant::from_ns(blob.signal_ns),
         signal_wall: UnixTime(blob.signal_wall),
         expires_at: parts.expires_at,
+        flows_end_at: Instant::from_ns(flows_end_ns.unwrap_or(0)),
         ends_at: blob.ends_at_ns.map(Instant::from_ns),
         answered: blob.answered,
         next_leg: blob.next_leg,
@@ -217,6 +224,7 @@ fn stream(leg: &Leg<'_>, words: &LegBlob<'_>) -> Option<Stream> {
         send: leg.send.clone(),
         formats: leg.formats.clone(),
         codec: words.codec.map(Into::into),
+        bandwidth: words.bandwidth,
         learning: leg.learning,
         source: leg.source,
         rules: Rules {

@@ -84,6 +84,7 @@ impl Calls {
             signal: self.now,
             signal_wall: wall,
             expires_at: self.now.after(limits::LIFETIME),
+            flows_end_at: self.now.after(self.flow_lifetime()),
             ends_at: None,
             answered: false,
             next_leg: 0,

@@ -124,6 +124,8 @@ pub struct Media {
     pub codecs: Codecs,
     /// Milliseconds in a packet (RFC 8866 section 6.4).
     pub ptime_ms: Option<u16>,
+    /// Bits per second that this side wants at most: the larger of `b=TIAS` (RFC 3890) and `b=AS` (RFC 8866 section 5.8).
+    pub bandwidth: Option<u64>,
     /// SSRCs that are announced (RFC 5576), each once.
     pub ssrcs: Vec<u32>,
     /// Names of restricted streams (RFC 8851).
@@ -228,6 +230,7 @@ fn read(session: &Section<'_>, shared: Option<&Connection>, media: &MediaSection
         ice: Ice::read(session, section)?,
         codecs,
         ptime_ms: section.attribute("ptime").and_then(|value| value.trim().parse().ok()),
+        bandwidth: bandwidth(section),
         ssrcs,
         rids: values(section, "rid").filter_map(|value| value.split(' ').next()).map(str::to_owned).collect(),
         simulcast: section.has("simulcast"),
@@ -251,6 +254,20 @@ pub(crate) fn port(head: &Line<'_>, word: &str) -> Result<u16, SdpError> {
 
 fn values<'s>(section: &'s Section<'_>, name: &'static str) -> impl Iterator<Item = &'s str> {
     section.attributes().filter(move |(known, _)| *known == name).filter_map(|(_, value)| value)
+}
+
+fn bandwidth(section: &Section<'_>) -> Option<u64> {
+    let lines = section.lines.iter().filter(|line| line.letter() == Some('b'));
+    let said = lines.filter_map(|line| {
+        let (kind, value) = line.value().split_once(':')?;
+        let value: u64 = value.trim().parse().ok()?;
+        match kind.trim() {
+            "TIAS" => Some(value),
+            "AS" => value.checked_mul(1000),
+            _ => None,
+        }
+    });
+    said.max()
 }
 
 fn rtcp(section: &Section<'_>) -> Result<Rtcp, SdpError> {

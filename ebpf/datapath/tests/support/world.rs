@@ -60,6 +60,9 @@ pub fn media(v6: bool, number: u16) -> SocketAddr {
     SocketAddr::new(listener(v6).ip(), FIRST_MEDIA_PORT + number)
 }
 
+/// The media address at which little may arrive.
+pub const FLOODED: u16 = 7;
+
 /// The party of the leg at that media address.
 pub fn party(v6: bool, number: u16) -> SocketAddr {
     SocketAddr::new(peer(v6).ip(), 8000 + number)
@@ -224,7 +227,8 @@ fn calls(entries: &mut Vec<Entry>) {
         entries.push(anchor(relayed, media(v6, 6), media(v6, 1), party(v6, 6), 0).into());
         for number in 0..8 {
             let any = FlowKey { remote: [0; 16], remote_port: 0, ..key(stranger(v6), media(v6, number), CHANNEL_NONE) };
-            entries.push(FlowSpec { key: any, action: Action::Worker, ..FlowSpec::default() }.into());
+            let policer = if number == FLOODED { 3 } else { NO_POLICER };
+            entries.push(FlowSpec { key: any, action: Action::Worker, policer, ..FlowSpec::default() }.into());
         }
     }
 }
@@ -299,12 +303,12 @@ fn peer_flows(p: bool) -> Vec<Entry> {
 /// Octets that a limit of [`write_policers`] lets pass.
 pub const POLICED_OCTETS: u64 = 2000;
 
-/// Limits that the flows name: 0 and 2 let [`POLICED_OCTETS`] pass and then nothing (an octet costs 18 minutes),
+/// Limits that the flows name: 0, 2 and 3 let [`POLICED_OCTETS`] pass and then nothing (an octet costs 18 minutes),
 /// 1 lets all.
 pub fn write_policers(policers: &[Policer]) {
     const OCTET_NS: u64 = 1 << 40;
     let tight = (OCTET_NS << 20, POLICED_OCTETS * OCTET_NS);
-    for (policer, (rate, burst_ns)) in policers.iter().zip([tight, (1 << 20, FOREVER_NS), tight]) {
+    for (policer, (rate, burst_ns)) in policers.iter().zip([tight, (1 << 20, FOREVER_NS), tight, tight]) {
         policer.ns_per_octet_q20.store(rate, Relaxed);
         policer.burst_ns.store(burst_ns, Relaxed);
     }
@@ -347,7 +351,7 @@ pub fn in_memory() -> super::memory::Memory {
         let slot = memory.put(&entry.spec, entry.expires_at_ns);
         write_flow(&memory.flows[slot as usize], &entry);
     }
-    memory.policers = (0..3).map(|_| Policer::default()).collect();
+    memory.policers = (0..4).map(|_| Policer::default()).collect();
     write_policers(&memory.policers);
     write_settings(&memory.settings);
     memory

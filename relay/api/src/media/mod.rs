@@ -35,8 +35,7 @@ pub struct Leg<'a> {
     pub rtp: MediaPath,
     /// The same for RTCP; absent when it is multiplexed onto `rtp` (RFC 5761).
     pub rtcp: Option<MediaPath>,
-    /// Which counters and which rate limit what arrives here is for, as of a flow: towards the peer is what the party
-    /// that made the offer sends.
+    /// Which counters what arrives here is for, as of a flow: towards the peer is what the party that made the offer sends.
     pub towards: Destination,
     /// Whether, and when, the party's address is taken from its packets.
     pub learning: Learning,

@@ -30,8 +30,6 @@ pub struct LegSetup {
     pub rtcp: Option<(u32, Option<Endpoint>)>,
     /// Which counters.
     pub direction: Direction,
-    /// Index of its policer, or [`NO_POLICER`](raceway_abi::NO_POLICER).
-    pub policer: u32,
     /// Learning.
     pub learning: Learning,
     /// Source policy.
@@ -85,7 +83,6 @@ pub struct Leg {
     pub(super) rtp: Path,
     pub(super) rtcp: Option<Path>,
     pub(super) direction: Direction,
-    pub(super) policer: u32,
     pub(super) receive: Secured<Receiver>,
     pub(super) send: Secured<Sender>,
     pub(super) routes: Box<[LegRoute]>,
@@ -196,7 +193,6 @@ impl Leg {
             rtp: path(setup.rtp),
             rtcp: setup.rtcp.map(path),
             direction: setup.direction,
-            policer: setup.policer,
             receive: Secured::new(&setup.receive, |master| Receiver::new(master, SRTP_STREAMS)),
             send: Secured::new(&setup.send, |master| Sender::new(master, SRTP_STREAMS)),
             routes: setup.routes.clone().into(),

@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use raceway_abi::{DropReason, Policer};
+use raceway_abi::{DropReason, NO_POLICER, Policer};
 use raceway_datapath::{Protocol, police};
 use raceway_srtp::{Batch, Lanes, Receiver, Sender};
 use raceway_units::{Endpoint, Instant};
@@ -75,14 +75,23 @@ pub struct Came {
 /// The legs of one worker.
 pub struct Media<B, P> {
     legs: Slots,
-    /// By number of socket: the first leg that has it, or [`NO_LEG`].
-    sockets: Box<[u32]>,
+    /// By number.
+    sockets: Box<[Socket]>,
     policers: Arc<P>,
     counters: Arc<Counters>,
     batch: Batch,
     waiting: Vec<Waiting<B>>,
     leaving: Vec<Leaving<B>>,
     news: VecDeque<LegNews>,
+}
+
+/// What is known of a socket.
+#[derive(Clone, Copy)]
+struct Socket {
+    /// The first leg that has it, or [`NO_LEG`].
+    first: u32,
+    /// What limits what comes there, or [`NO_POLICER`].
+    policer: u32,
 }
 
 /// Legs by number.
@@ -126,7 +135,7 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
     pub fn new(legs: usize, sockets: usize, policers: Arc<P>, counters: Arc<Counters>) -> Self {
         Self {
             legs: Slots((0..legs).map(|_| None).collect()),
-            sockets: vec![NO_LEG; sockets].into(),
+            sockets: vec![Socket { first: NO_LEG, policer: NO_POLICER }; sockets].into(),
             policers,
             counters,
             batch: Batch::new(Lanes::detect()),
@@ -145,11 +154,11 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
         leg.publish_remotes();
         let (rtp, rtcp) = (leg.rtp.socket, leg.rtcp.as_ref().map(|path| path.socket));
         let Some(place) = self.legs.0.get_mut(number as usize) else { return Some(leg) };
-        if let Some(head) = self.sockets.get_mut(rtp as usize) {
-            leg.next = core::mem::replace(head, number);
+        if let Some(socket) = self.sockets.get_mut(rtp as usize) {
+            leg.next = core::mem::replace(&mut socket.first, number);
         }
-        if let Some(head) = rtcp.and_then(|socket| self.sockets.get_mut(socket as usize)) {
-            *head = number;
+        if let Some(socket) = rtcp.and_then(|socket| self.sockets.get_mut(socket as usize)) {
+            socket.first = number;
         }
         *place = Some(leg);
         before
@@ -159,19 +168,26 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
     pub fn remove(&mut self, number: u32) -> Option<Box<Leg>> {
         let leg = self.legs.0.get_mut(number as usize)?.take()?;
         let sockets = &mut self.sockets;
-        if let Some(head) = leg.rtcp.as_ref().and_then(|path| sockets.get_mut(path.socket as usize))
-            && *head == number
+        if let Some(socket) = leg.rtcp.as_ref().and_then(|path| sockets.get_mut(path.socket as usize))
+            && socket.first == number
         {
-            *head = NO_LEG;
+            socket.first = NO_LEG;
         }
-        if let Some(head) = sockets.get_mut(leg.rtp.socket as usize) {
-            if *head == number {
-                *head = leg.next;
+        if let Some(socket) = sockets.get_mut(leg.rtp.socket as usize) {
+            if socket.first == number {
+                socket.first = leg.next;
             } else {
-                self.legs.unchain(*head, number, leg.next);
+                self.legs.unchain(socket.first, number, leg.next);
             }
         }
         Some(leg)
+    }
+
+    /// Names what limits what comes to a socket, by its index; [`NO_POLICER`] for nothing.
+    pub fn set_policer(&mut self, socket: u32, policer: u32) {
+        if let Some(socket) = self.sockets.get_mut(socket as usize) {
+            socket.policer = policer;
+        }
     }
 
     /// Leads a route of a leg to another leg.
@@ -211,8 +227,16 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
         }
     }
 
+    #[inline]
     fn classify(&mut self, now: Instant, came: &Came, data: &[u8]) -> Result<Class, Dropped> {
-        let first = self.sockets.get(came.socket as usize).copied().unwrap_or(NO_LEG);
+        let socket = self.sockets.get(came.socket as usize).copied();
+        let Socket { first, policer } = socket.unwrap_or(Socket { first: NO_LEG, policer: NO_POLICER });
+        // Before all else: of a flood nothing but this is to cost anything.
+        if let Some(policer) = self.policers.get(policer as usize)
+            && !police::conforms(policer, data.len() as u32, now.as_ns())
+        {
+            return Err(Dropped(first, DropReason::Policed));
+        }
         match data.first().map_or(Protocol::Other, |octet| Protocol::of(*octet)) {
             Protocol::Media => self.media(now, came, first, data),
             Protocol::Stun => match raceway_stun::header(data) {
@@ -250,11 +274,6 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
         }
         if matches!(leg.receive, leg::Secured::Await) {
             return Err(Dropped(number, DropReason::MediaKeyless));
-        }
-        if let Some(policer) = self.policers.get(leg.policer as usize)
-            && !police::conforms(policer, data.len() as u32, now.as_ns())
-        {
-            return Err(Dropped(number, DropReason::Policed));
         }
         leg.forget_previous_key(now);
         Ok(Class::Wait(number, kind))

@@ -235,7 +235,7 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
     /// The first leg at a socket, or [`NO_LEG`].
     #[inline]
     fn first_at(&self, socket: u32) -> u32 {
-        self.sockets.get(socket as usize).copied().unwrap_or(NO_LEG)
+        self.sockets.get(socket as usize).map_or(NO_LEG, |socket| socket.first)
     }
 
     /// Encrypts what is to be SRTP, all of it together, and sends everything.

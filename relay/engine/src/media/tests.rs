@@ -9,7 +9,7 @@ mod secured;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
-use raceway_abi::{Counter, Direction, NO_POLICER};
+use raceway_abi::{Counter, Direction};
 use raceway_api::{Codec, Format, Learning, LegRules, Punts, SourcePolicy};
 
 use super::*;
@@ -126,7 +126,6 @@ fn setup(number: u32, to: &[u32]) -> LegSetup {
         rtp: (rtp, Some(party)),
         rtcp: Some((rtp + 1, Some(rtcp_of(party)))),
         direction: if number == A { Direction::ClientToPeer } else { Direction::PeerToClient },
-        policer: NO_POLICER,
         learning: Learning::Off,
         source: SourcePolicy::Any,
         receive: Protection::Plain,

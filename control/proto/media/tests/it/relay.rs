@@ -96,7 +96,7 @@ impl Relay {
         }
         let session = self.sessions.get_mut(&id).ok_or(OperationError::UnknownSession)?;
         match operation {
-            Operation::OpenMedia { address, external } => {
+            Operation::OpenMedia { address, external, .. } => {
                 if self.foreign.contains(&address.port()) {
                     return Err(OperationError::AddressInUse);
                 }

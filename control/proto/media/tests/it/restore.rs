@@ -53,6 +53,21 @@ fn a_call_is_what_it_was_and_the_relay_need_not_change() {
 }
 
 #[test]
+fn flows_that_ended_while_control_was_away_are_put_again() {
+    let mut world = World::new();
+    world.plain_with(Options { asymmetric: true, ..Options::default() });
+    world.pass(std::time::Duration::from_secs(2));
+    let flows = world.session().flows.len();
+    assert!(flows > 0);
+    let session = world.session_id();
+    world.relay.sessions.get_mut(&session).unwrap().flows.clear();
+    world.now = world.now.after(10 * raceway_media::limits::FLOW_LIFETIME);
+    assert_eq!(restart(&mut world), 0);
+    assert_eq!(world.session().flows.len(), flows);
+    assert!(world.session().flows.values().all(|flow| flow.expires_at_ns > world.now.as_ns()));
+}
+
+#[test]
 fn a_restored_call_goes_on_with_its_ports() {
     let mut world = World::new();
     let (offered, answered) = world.plain();

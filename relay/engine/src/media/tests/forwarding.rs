@@ -203,14 +203,22 @@ fn the_round_trip_to_a_party_is_known_by_its_reports_on_what_we_sent_it() {
 }
 
 #[test]
-fn over_its_rate_a_leg_drops() {
-    let mut world = World::with([LegSetup { policer: 0, ..setup(A, &[B]) }, setup(B, &[A])]);
+fn over_its_rate_a_socket_drops_whatever_comes_and_others_do_not() {
+    let stun = Punts { stun: true, dtls: false };
+    let mut world = World::with([LegSetup { punt: stun, ..setup(A, &[B]) }, setup(B, &[A])]);
+    world.media.set_policer(A_RTP, 0);
     // 200 octets, and nothing more for a long time.
     let policer = &world.media.policers[0];
     policer.ns_per_octet_q20.store(1_000_000_000 << 20, Relaxed);
     policer.burst_ns.store(200_000_000_000, Relaxed);
     assert_eq!(world.take(A_RTP, ALICE, &rtp(0, 1, &[0; 160])).len(), 1);
-    world.refuses(A_RTP, ALICE, &rtp(0, 2, &[0; 160]), DropReason::Policed);
+    let binding = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+    for datagram in [&rtp(0, 2, &[0; 160])[..], &binding, &[22; 40], &[0xff; 9]] {
+        world.refuses(A_RTP, MALLORY, datagram, DropReason::Policed);
+    }
+    assert_eq!((world.drops(A, DropReason::Policed), world.punted), ((4, 4), 0));
+    assert_eq!(world.take(A_RTCP, rtcp_of(ALICE), &rtcp(201, 0, &[1])).len(), 1);
+    assert_eq!(world.take(B_RTP, BOB, &rtp(0, 1, &[0; 160])).len(), 1);
 }
 
 #[test]
