@@ -43,7 +43,12 @@ pub(crate) fn check(reader: &mut Reader, raw: RawMedia, turn: &Turn, http: &Http
         let what = format!("a call on hold would end after {silent} s, before one that is not, after {timeout} s");
         reader.refuse(key, what, "write a silent_timeout_s of at least timeout_s");
     }
-    let recording = Recording { directory: raw.recording_directory, public_key: raw.recording_public_key };
+    let recording = Recording {
+        directory: raw.recording_directory,
+        public_key: raw.recording_public_key,
+        max_mb: raw.recording_max_mb.unwrap_or(1024),
+        keep_free_mb: raw.recording_keep_free_mb.unwrap_or(1024),
+    };
     let cdr = Cdr {
         file: raw.cdr_file,
         retention_days: raw.cdr_retention_days.unwrap_or(30),

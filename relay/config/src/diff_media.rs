@@ -24,10 +24,12 @@ pub(crate) fn diff(changes: &mut Changes, old: &Config, new: &Config) {
     changes.compare("media.silent_timeout_s", Effect::Live, (&a.silent_timeout, &b.silent_timeout), seconds);
     let path = |path: &Option<PathBuf>| optional(path.as_ref(), |path| path.display().to_string());
     let (a, b) = (&old.recording, &new.recording);
-    changes.compare("recording.directory", Effect::NewCalls, (&a.directory, &b.directory), path);
-    changes.compare("recording.public_key", Effect::NewCalls, (&a.public_key, &b.public_key), |key| {
-        key.map_or_else(|| "none".to_owned(), |key| key.iter().map(|octet| format!("{octet:02x}")).collect())
+    changes.compare("recording.directory", Effect::RestartRelay, (&a.directory, &b.directory), path);
+    changes.compare("recording.public_key", Effect::RestartRelay, (&a.public_key, &b.public_key), |key| {
+        key.as_ref().map_or_else(|| "none".to_owned(), crate::read_media::write_public_key)
     });
+    changes.compare("recording.max_mb", Effect::RestartRelay, (&a.max_mb, &b.max_mb), debug);
+    changes.compare("recording.keep_free_mb", Effect::RestartRelay, (&a.keep_free_mb, &b.keep_free_mb), debug);
     let (a, b) = (&old.cdr, &new.cdr);
     changes.compare("cdr.file", Effect::Live, (&a.file, &b.file), path);
     changes.compare("cdr.retention_days", Effect::Live, (&a.retention_days, &b.retention_days), debug);

@@ -69,5 +69,11 @@ pub const MEDIA_TIMEOUT_S: RangeInclusive<u32> = 1..=86_400;
 /// Days that call records are kept.
 pub const RETENTION_DAYS: RangeInclusive<u32> = 1..=3_650;
 
+/// 10^6 octets of one recording.
+pub const RECORDING_MB: RangeInclusive<u32> = 1..=1_000_000;
+
+/// 10^6 octets of a disk that recordings leave free.
+pub const KEEP_FREE_MB: RangeInclusive<u32> = 0..=1_000_000_000;
+
 /// Allocations that a quota may allow.
 pub const QUOTA_MAX: u32 = 1 << 20;

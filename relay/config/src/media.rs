@@ -54,13 +54,17 @@ pub struct MediaInterface {
     pub advertised: IpAddr,
 }
 
-/// `[recording]`. Both or none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// `[recording]`. Directory and key, or neither.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
     /// Where recordings are written; absent means that none are.
     pub directory: Option<PathBuf>,
     /// X25519: whoever has the private half can read them, and this machine cannot.
     pub public_key: Option<[u8; 32]>,
+    /// 10^6 octets that one recording may have on the disk.
+    pub max_mb: u32,
+    /// 10^6 octets of the disk that are left to others: with less, nothing is recorded.
+    pub keep_free_mb: u32,
 }
 
 /// `[cdr]`: one JSON line a call.

@@ -23,6 +23,8 @@ pub(crate) struct RawMedia {
     pub(crate) silent_timeout_s: Option<u32>,
     pub(crate) recording_directory: Option<PathBuf>,
     pub(crate) recording_public_key: Option<[u8; 32]>,
+    pub(crate) recording_max_mb: Option<u32>,
+    pub(crate) recording_keep_free_mb: Option<u32>,
     pub(crate) cdr_file: Option<PathBuf>,
     pub(crate) cdr_retention_days: Option<u32>,
     pub(crate) cdr_redact: Option<bool>,
@@ -50,6 +52,10 @@ impl RawMedia {
         let mut recording = root.table(reader, "recording", "recording");
         raw.recording_directory = recording.value(reader, "directory", read::absolute_path);
         raw.recording_public_key = recording.value(reader, "public_key", read_media::public_key);
+        let megabytes = |value: &_| read::number_u32(value, limits::RECORDING_MB, " MB");
+        raw.recording_max_mb = recording.value(reader, "max_mb", megabytes);
+        let megabytes = |value: &_| read::number_u32(value, limits::KEEP_FREE_MB, " MB");
+        raw.recording_keep_free_mb = recording.value(reader, "keep_free_mb", megabytes);
         recording.end(reader);
         let mut cdr = root.table(reader, "cdr", "cdr");
         raw.cdr_file = cdr.value(reader, "file", read::absolute_path);

@@ -2,8 +2,8 @@
 
 use core::net::IpAddr;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use bech32::primitives::decode::CheckedHrpstring;
+use bech32::{Bech32, Hrp};
 use toml::de::{DeTable, DeValue};
 
 use crate::limits;
@@ -65,17 +65,23 @@ fn both(table: &DeTable<'_>) -> Result<(IpAddr, IpAddr), Wrong> {
     Ok((address, advertised.unwrap_or(address)))
 }
 
-/// What stands before the key in its SubjectPublicKeyInfo (RFC 8410 section 4): X25519, 32 octets.
-const X25519: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x03, 0x21, 0x00];
-
-/// An X25519 public key: the middle line of its PEM form, or its 32 octets, in base64.
+/// A recipient of age (<https://age-encryption.org/v1>): an X25519 public key in Bech32, as `age-keygen` prints it.
 pub(crate) fn public_key(value: &DeValue<'_>) -> Result<[u8; 32], Wrong> {
-    let right = "write the line between the dashes that `openssl genpkey -algorithm X25519 -out private.pem` and \
-                 `openssl pkey -in private.pem -pubout` print";
+    let right = "write what `age-keygen -o identity.txt`, run on another machine, calls the public key: it begins with age1";
     let wrong = |what: &str| Wrong::new(what, right);
-    let octets = STANDARD.decode(text(value, right)?.trim()).map_err(|_| wrong("not base64"))?;
-    let key = octets.strip_prefix(&X25519[..]).unwrap_or(&octets);
-    let key: [u8; 32] = key.try_into().map_err(|_| wrong("not an X25519 public key"))?;
-    // The points of small order, with which every secret would be known, begin so or are refused when used.
-    if key == [0; 32] { Err(wrong("a key of zeros")) } else { Ok(key) }
+    let text = text(value, right)?.trim();
+    if text.to_ascii_lowercase().starts_with("age-secret-key-") {
+        return Err(wrong("this is the secret key, which does not belong on this machine"));
+    }
+    let read = CheckedHrpstring::new::<Bech32>(text).map_err(|_| wrong("not a public key of age, or a letter of it is wrong"))?;
+    let key: Vec<u8> = read.byte_iter().collect();
+    if read.hrp() != Hrp::parse_unchecked("age") {
+        return Err(wrong("not an X25519 public key of age"));
+    }
+    key.try_into().map_err(|_| wrong("not an X25519 public key of age"))
+}
+
+/// As [`public_key`] reads it.
+pub(crate) fn write_public_key(key: &[u8; 32]) -> String {
+    bech32::encode::<Bech32>(Hrp::parse_unchecked("age"), key).unwrap_or_default()
 }

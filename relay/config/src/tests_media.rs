@@ -169,29 +169,36 @@ fn whoever_can_direct_calls_is_named_in_a_warning() {
     assert_eq!(warned("[ng]\nallow = [\"0.0.0.0/0\"]\n"), <[String; 0]>::default(), "loopback alone listens");
 }
 
-const KEY: &str = "MCowBQYDK2VuAyEAAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+const KEY: &str = "age1qypqxpq9qcrsszg2pvxq6rs0zqg3yyc5z5tpwxqergd3c8g7rusqmwn7f2";
 
 #[test]
 fn a_recording_needs_a_key_whose_other_half_is_elsewhere() {
     let config = accepted(&format!("[recording]\ndirectory = \"/var/lib/raceway/calls\"\npublic_key = \"{KEY}\"\n"));
     assert_eq!(config.recording.public_key.map(|key| (key[0], key[31])), Some((1, 32)));
-    let bare = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
-    let same = accepted(&format!("[recording]\ndirectory = \"/var/lib/raceway/calls\"\npublic_key = \"{bare}\"\n"));
-    assert_eq!(same.recording, config.recording);
+    assert_eq!((config.recording.max_mb, config.recording.keep_free_mb), (1024, 1024));
     assert_eq!(
         refused("[recording]\ndirectory = \"/var/lib/raceway/calls\"\n"),
         "raceway.toml:2: recording.directory: recordings are encrypted, and no key is configured; write the public_key that \
          they are encrypted for, whose private half is kept elsewhere"
     );
     assert!(refused(&format!("[recording]\npublic_key = \"{KEY}\"\n")).contains("a key without a directory"));
-    for (key, what) in [("AAAA", "not an X25519 public key"), ("%", "not base64"), (&"A".repeat(43), "not base64")] {
+    let typo = KEY.replace("qypq", "qypp");
+    let other = "bge1qypqxpq9qcrsszg2pvxq6rs0zqg3yyc5z5tpwxqergd3c8g7rusqckya64";
+    let short = "age1qypqxpq9qcrsszg2pvxq6rs0zqg3yyc5z5tpwxqergd3c8g7ru28p0lr";
+    let secret = "AGE-SECRET-KEY-1M9PFZAQY590QYFHLH075RSEP8XQMP5X7F2MY37HUVECCYDS0C8SQG870ZP";
+    let unread = "not a public key of age, or a letter of it is wrong";
+    for (key, what) in [
+        ("AAAA", unread),
+        (&typo, unread),
+        (other, "not an X25519 public key of age"),
+        (short, "not an X25519 public key of age"),
+        (secret, "this is the secret key, which does not belong on this machine"),
+    ] {
         let told = refused(&format!("[recording]\ndirectory = \"/a\"\npublic_key = \"{key}\"\n"));
-        assert!(told.starts_with(&format!("raceway.toml:3: recording.public_key: {what}; write the line")), "{told}");
+        let expected = format!("raceway.toml:3: recording.public_key: {what}; write what `age-keygen");
+        assert!(told.starts_with(&expected) && !told.contains(key), "{told}");
     }
-    let zeros = format!("{}=", "A".repeat(43));
-    assert!(
-        refused(&format!("[recording]\ndirectory = \"/a\"\npublic_key = \"{zeros}\"\n")).contains("a key of zeros")
-    );
+    assert!(refused("[recording]\nmax_mb = 0\n").contains("recording.max_mb"));
 }
 
 #[test]
@@ -209,7 +216,7 @@ fn a_change_of_media_says_when_it_takes_effect() {
         "[ng]\nlisten = [\"127.0.0.1:2224\"]\nhttp_listen = \"127.0.0.1:2225\"\nallow = [\"127.0.0.1\"]\n\
          [media]\ninterfaces = {{ int = \"10.0.0.1\", ext = {{ address = \"10.0.1.1\", advertised = \"203.0.113.7\" }} }}\n\
          port_range = \"20000-29999\"\ntimeout_s = 30\nsilent_timeout_s = 600\n\
-         [recording]\ndirectory = \"/a\"\npublic_key = \"{KEY}\"\n\
+         [recording]\ndirectory = \"/a\"\npublic_key = \"{KEY}\"\nmax_mb = 10\nkeep_free_mb = 0\n\
          [cdr]\nfile = \"/b\"\nretention_days = 7\nredact = true\n"
     ));
     let changes: Vec<String> = diff(&Config::default(), &new).iter().map(ToString::to_string).collect();
@@ -223,9 +230,11 @@ fn a_change_of_media_says_when_it_takes_effect() {
             "media.port_range: 30000-39999 -> 20000-29999 (applied to new calls)",
             "media.timeout_s: 60 -> 30 (applied)",
             "media.silent_timeout_s: 3600 -> 600 (applied)",
-            "recording.directory: default -> /a (applied to new calls)",
-            "recording.public_key: none -> 0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20 (applied to new \
-             calls)",
+            "recording.directory: default -> /a (needs a restart of raceway-relay)",
+            "recording.public_key: none -> age1qypqxpq9qcrsszg2pvxq6rs0zqg3yyc5z5tpwxqergd3c8g7rusqmwn7f2 (needs a restart of \
+             raceway-relay)",
+            "recording.max_mb: 1024 -> 10 (needs a restart of raceway-relay)",
+            "recording.keep_free_mb: 1024 -> 0 (needs a restart of raceway-relay)",
             "cdr.file: default -> /b (applied)",
             "cdr.retention_days: 30 -> 7 (applied)",
             "cdr.redact: false -> true (applied)",
