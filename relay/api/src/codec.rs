@@ -147,8 +147,10 @@ impl Limited for ToRelay<'_> {
         match self {
             Self::Apply { operations, then_send, .. } => {
                 let legs = operations.iter().filter(|operation| matches!(operation, Operation::PutLeg(_)));
+                let recordings = operations.iter().filter(|operation| matches!(operation, Operation::Record(_)));
                 operations.len() <= limits::OPERATIONS_MAX
                     && legs.count() <= limits::PUT_LEGS_MAX
+                    && recordings.count() <= 1
                     && then_send.as_ref().is_none_or(Limited::within_limits)
                     && operations.iter().all(operation_within_limits)
             }
@@ -170,6 +172,7 @@ fn operation_within_limits(operation: &Operation<'_>) -> bool {
     match operation {
         Operation::PutSession { blob, .. } => blob.len() <= limits::BLOB_MAX,
         Operation::PutLeg(leg) => leg.within_limits(),
+        Operation::Record(recording) => recording.within_limits(),
         Operation::OpenRelayed { .. }
         | Operation::OpenMedia { .. }
         | Operation::CloseMedia { .. }
@@ -178,7 +181,8 @@ fn operation_within_limits(operation: &Operation<'_>) -> bool {
         | Operation::PutFlow(_)
         | Operation::Extend { .. }
         | Operation::RemoveFlow(_)
-        | Operation::RemoveSession => true,
+        | Operation::RemoveSession
+        | Operation::StopRecording { .. } => true,
     }
 }
 
@@ -188,6 +192,7 @@ impl Limited for FromRelay<'_> {
             Self::Punt(punt) => punt.payload.len() <= limits::DATAGRAM_MAX,
             Self::Session(session) => {
                 session.blob.len() <= limits::BLOB_MAX
+                    && session.recording.as_ref().is_none_or(|report| report.recording.within_limits())
                     && session.legs.iter().filter_map(|report| report.leg.as_ref()).all(Leg::within_limits)
             }
             Self::Hello { .. }
@@ -197,7 +202,8 @@ impl Limited for FromRelay<'_> {
             | Self::Expired(_)
             | Self::SnapshotEnd
             | Self::Statistics(_)
-            | Self::Problem(_) => true,
+            | Self::Problem(_)
+            | Self::Recording { .. } => true,
         }
     }
 }

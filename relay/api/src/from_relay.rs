@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Flow, LegEvent, LegId, LegReport, SessionId};
+use crate::{Flow, LegEvent, LegId, LegReport, RecordingFigures, RecordingReport, RecordingState, SessionId};
 
 /// A message from the relay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +71,13 @@ pub enum FromRelay<'a> {
     Statistics(Statistics),
     /// A `Configure` or other command could not be carried out whole; what, why and what to do, for people.
     Problem(Cow<'a, str>),
+    /// A recording begins, stops because it cannot be written, or goes on.
+    Recording {
+        /// Of which session.
+        session: SessionId,
+        /// How it goes.
+        state: RecordingState,
+    },
 }
 
 /// A datagram from a client, or STUN or DTLS from a party.
@@ -136,6 +143,9 @@ pub struct SessionReport<'a> {
     pub flows: Vec<FlowReport>,
     /// Its legs.
     pub legs: Vec<LegReport<'a>>,
+    /// Its recording.
+    #[serde(borrow)]
+    pub recording: Option<RecordingReport<'a>>,
 }
 
 /// One flow and what it measured.
@@ -238,4 +248,6 @@ pub struct Statistics {
     pub worker_busy_ppm: Vec<u32>,
     /// What each interface got.
     pub interfaces: Vec<InterfaceReport<'static>>,
+    /// Recordings.
+    pub recording: RecordingFigures,
 }

@@ -15,6 +15,7 @@ mod codec;
 mod from_relay;
 pub mod limits;
 mod media;
+mod recording;
 mod to_relay;
 
 pub use codec::{Decode, DecodeError, FrameWriter, Limited, decode, fuzz};
@@ -25,6 +26,7 @@ pub use media::{
     Bundled, Codec, Dtmf, Format, Learning, Leg, LegEvent, LegId, LegReport, LegRules, MediaPath, MediaRule, PackedLeg,
     Punts, Rollover, Route, Secret, Security, SourcePolicy, SrtpKey, StreamReport, Suite, Traffic,
 };
+pub use recording::{Recording, RecordingFigures, RecordingProblem, RecordingReport, RecordingState};
 pub use to_relay::{
     Datagram, Destination, Flow, FlowAction, FlowId, Framing, Listener, Match, Operation, RelayAddress, RelayPorts,
     Remote, SessionId, ToRelay,

@@ -23,6 +23,12 @@ pub const LEGS_MAX: usize = 64;
 /// Octets of the blob that control keeps with a leg.
 pub const LEG_BLOB_MAX: usize = 512;
 
+/// Octets of the word that names of a recording's files begin with.
+pub const STEM_MAX: usize = 64;
+
+/// Octets of what is written into a recording for people.
+pub const NOTE_MAX: usize = 4 << 10;
+
 /// Routes of a leg.
 pub const ROUTES_MAX: usize = 16;
 
@@ -65,4 +71,4 @@ pub const LISTENERS_MAX: usize = 64;
 /// Addresses that relayed transport addresses are made on.
 pub const RELAY_ADDRESSES_MAX: usize = 64;
 
-const _: () = assert!(FRAME_MAX > OPERATIONS_MAX * (BLOB_MAX + 256) + PUT_LEGS_MAX * LEG_OCTETS_MAX + DATAGRAM_MAX);
+const _: () = assert!(FRAME_MAX > OPERATIONS_MAX * (BLOB_MAX + 256) + PUT_LEGS_MAX * LEG_OCTETS_MAX + DATAGRAM_MAX + NOTE_MAX);

@@ -7,7 +7,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Leg, LegId};
+use crate::{Leg, LegId, Recording};
 
 /// Names a session; chosen by control, never reused while it may be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -157,6 +157,16 @@ pub enum Operation<'a> {
     RemoveFlow(FlowId),
     /// Removes the session with its flows, legs and addresses; nothing if it is not there.
     RemoveSession,
+    /// Records the session from now on; of one that is recorded already, under the same stem, only `paused` changes, else that
+    /// one ends. Answered with [`FromRelay::Recording`](crate::FromRelay::Recording) once there is a file or a reason why not;
+    /// the session goes on whatever becomes of it. At most one in an `Apply`. Fails with
+    /// [`Invalid`](crate::OperationError::Invalid) for a stem or note that is not proper.
+    Record(Recording<'a>),
+    /// Ends the recording of the session; nothing if it is not recorded.
+    StopRecording {
+        /// Its files are removed.
+        discard: bool,
+    },
 }
 
 /// What matches and what is done.

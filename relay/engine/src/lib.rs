@@ -26,7 +26,7 @@ pub use hairpin::{OwnAddresses, OwnAddressesFull};
 pub use icmp::IcmpReport;
 pub use media::{
     Buffers, Came, Leg, LegFigures, LegNews, LegRoute, LegSetup, Media, NO_LEG, News, Protection, StreamFigures,
-    TrafficFigures, fuzz,
+    Tap, TrafficFigures, fuzz,
 };
 pub use quarantine::{Quarantine, Quiescence};
 pub use raceway_stun::Icmp;

@@ -72,6 +72,10 @@ impl Buffers for Desk {
         self.sent += 1;
     }
 
+    fn record(&mut self, _: Instant, _: u32, _: &Came, _: &Number, _: Range<usize>) -> bool {
+        false
+    }
+
     fn release(&mut self, _: Number) {}
 }
 
@@ -106,6 +110,7 @@ fn setup(number: u32, receive: Option<Suite>, send: Option<Suite>) -> LegSetup {
         rules: LegRules { detect_dtmf: true, ..LegRules::default() },
         punt: Punts::default(),
         rollovers: Vec::new(),
+        tap: None,
     }
 }
 

@@ -132,6 +132,7 @@ fn a_snapshot_gives_a_leg_back_as_it_was_put() {
         rollovers: longest().rollovers,
     };
     let session = SessionReport {
+        recording: None,
         id: SessionId(1),
         worker: 0,
         expires_at_ns: 3,

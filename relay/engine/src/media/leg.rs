@@ -1,6 +1,7 @@
 //! A leg as its worker holds it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use raceway_abi::{Direction, DropReason};
 use raceway_api::{Bundled, Format, Learning, LegRules, Punts, Rollover, SourcePolicy};
@@ -50,6 +51,17 @@ pub struct LegSetup {
     pub punt: Punts,
     /// What was before.
     pub rollovers: Vec<Rollover>,
+    /// Recording.
+    pub tap: Option<Tap>,
+}
+
+/// What is recorded of a leg: all that it takes in, opened and as its rules leave it, before it is made into what others get.
+#[derive(Clone, Debug)]
+pub struct Tap {
+    /// Number of the recording.
+    pub recording: u32,
+    /// Counts what there was no room for.
+    pub lost: Arc<AtomicU64>,
 }
 
 /// How packets are secured in one direction.
@@ -103,6 +115,7 @@ pub struct Leg {
     next_report: usize,
     /// Theoretical arrival of the next datagram for control.
     punt_at_ns: u64,
+    tap: Option<Box<Tap>>,
     /// The next leg that shares the socket, or [`NO_LEG`].
     pub(super) next: u32,
 }
@@ -208,6 +221,7 @@ impl Leg {
             reports: [SentReport::default(); REPORTS_KEPT],
             next_report: 0,
             punt_at_ns: 0,
+            tap: setup.tap.clone().map(Box::new),
             next: NO_LEG,
         };
         if leg.receive.context_ref().is_some() || leg.send.context_ref().is_some() {
@@ -282,6 +296,12 @@ impl Leg {
     #[inline]
     pub(super) fn format(&self, payload_type: u8) -> Option<Format> {
         self.formats.iter().find(|format| format.payload_type == payload_type).copied()
+    }
+
+    /// Who gets copies of its packets. What nobody may look into is no use to anyone.
+    #[inline]
+    pub(super) fn tap(&self) -> Option<&Tap> {
+        self.tap.as_deref().filter(|_| !self.receive.is_opaque())
     }
 
     /// Takes a datagram for control from what the leg may hand over; false, and nothing taken, when that is too much.

@@ -30,7 +30,7 @@ use crate::Counters;
 use crate::limits::{LEG_BATCH, NEWS_MAX};
 
 pub use figures::{LegFigures, LegNews, News, StreamFigures, TrafficFigures};
-pub use leg::{Leg, LegRoute, LegSetup, NO_LEG, Protection};
+pub use leg::{Leg, LegRoute, LegSetup, NO_LEG, Protection, Tap};
 pub use rtp::fuzz;
 
 use rtp::{Kind, RtpPacket};
@@ -56,6 +56,10 @@ pub trait Buffers {
 
     /// Sends a datagram that lies in a buffer, from a socket.
     fn send(&mut self, socket: u32, to: Endpoint, traffic_class: u8, buffer: Self::Buffer, payload: Range<usize>);
+
+    /// Takes a copy of a packet that a leg took in, for a recording; false if there is no room for it.
+    fn record(&mut self, now: Instant, recording: u32, came: &Came, buffer: &Self::Buffer, payload: Range<usize>)
+    -> bool;
 
     /// Gives a buffer back.
     fn release(&mut self, buffer: Self::Buffer);

@@ -90,9 +90,23 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
             return self.refuse(io, packet.buffer, Dropped(number, DropReason::Oversized));
         };
         let taken = self.take_in(now, &packet, data);
-        match taken.and_then(|taken| Ok((taken, self.targets(&packet, taken, data)?))) {
+        let targets = taken.and_then(|taken| Ok((taken, self.targets(&packet, taken, data)?)));
+        if let Ok(taken) = taken {
+            self.record(now, io, &packet, taken);
+        }
+        match targets {
             Ok((taken, targets)) => self.fan_out(now, io, packet, taken, &targets),
             Err(reason) => self.refuse(io, packet.buffer, Dropped(number, reason)),
+        }
+    }
+
+    /// Hands a copy of a packet to the recording of its leg, if there is one.
+    #[inline]
+    fn record<I: Buffers<Buffer = B>>(&mut self, now: Instant, io: &mut I, packet: &Waiting<B>, taken: Taken) {
+        let Some(tap) = self.legs.get(packet.leg).and_then(Leg::tap) else { return };
+        let payload = packet.payload.start..packet.payload.start + taken.octets;
+        if !io.record(now, tap.recording, &packet.came, &packet.buffer, payload) {
+            tap.lost.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
         }
     }
 

@@ -3,6 +3,7 @@
 mod bundle;
 mod forwarding;
 mod hostile;
+mod recording;
 mod rules;
 mod secured;
 
@@ -60,6 +61,10 @@ struct Desk {
     out: usize,
     /// Copies that may still be made.
     copies: usize,
+    /// What was recorded: of which recording, socket, source, octets.
+    recorded: Vec<(u32, u32, Endpoint, Vec<u8>)>,
+    /// Packets that may still be recorded.
+    room: usize,
 }
 
 struct Number(usize);
@@ -98,6 +103,14 @@ impl Buffers for Desk {
         let octets = self.memories[buffer.0][payload].to_vec();
         self.sent.push(Sent { socket, to, traffic_class, octets });
         self.release(buffer);
+    }
+
+    fn record(&mut self, _: Instant, recording: u32, came: &Came, buffer: &Number, payload: Range<usize>) -> bool {
+        let Some(room) = self.room.checked_sub(1) else { return false };
+        self.room = room;
+        let octets = self.memories[buffer.0][payload].to_vec();
+        self.recorded.push((recording, came.socket, came.remote, octets));
+        true
     }
 
     fn release(&mut self, _: Number) {
@@ -140,6 +153,7 @@ fn setup(number: u32, to: &[u32]) -> LegSetup {
         rules: LegRules::default(),
         punt: Punts::default(),
         rollovers: Vec::new(),
+        tap: None,
     }
 }
 
@@ -153,7 +167,7 @@ impl World {
         let counters = Arc::new(Counters::default());
         let policers = Arc::new(vec![Policer::default(), Policer::default()]);
         let media = Media::new(8, 32, policers, Arc::clone(&counters));
-        let desk = Desk { copies: 1000, ..Desk::default() };
+        let desk = Desk { copies: 1000, room: 1000, ..Desk::default() };
         let figures = core::array::from_fn(|_| Arc::default());
         let mut world = Self { media, desk, counters, figures, now: NOW, punted: 0 };
         setups.into_iter().for_each(|setup| world.put(&setup));

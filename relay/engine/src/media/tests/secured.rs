@@ -11,7 +11,7 @@ fn master(suite: Suite, octet: u8) -> MasterKey {
 }
 
 /// A party with keys of its own.
-struct Party {
+pub(super) struct Party {
     sender: Sender,
     receiver: Receiver,
     batch: Batch,
@@ -19,7 +19,7 @@ struct Party {
 
 impl Party {
     /// `sends` is the octet that the key of what it sends is made of.
-    fn new(suite: Suite, sends: u8, receives: u8) -> Self {
+    pub(super) fn new(suite: Suite, sends: u8, receives: u8) -> Self {
         let sender = Sender::new(&master(suite, sends), 8);
         let receiver = Receiver::new(&master(suite, receives), 8);
         Self { sender, receiver, batch: Batch::new(Lanes::detect()) }
@@ -29,7 +29,7 @@ impl Party {
         SrtpKind::of(packet).expect("RTP or RTCP")
     }
 
-    fn protects(&mut self, packet: &[u8]) -> Vec<u8> {
+    pub(super) fn protects(&mut self, packet: &[u8]) -> Vec<u8> {
         let mut buffer = [packet, &[0; 200]].concat();
         let mut jobs = [Job::new(0, Self::kind(packet), &mut buffer, packet.len())];
         self.batch.protect(&mut core::slice::from_mut(&mut self.sender)[..], &mut jobs);
@@ -47,7 +47,7 @@ impl Party {
 }
 
 /// What Alice sends is under `alice`, what is sent to her under `alice + 1`.
-fn secured(number: u32, suite: Suite, octet: u8, to: &[u32]) -> LegSetup {
+pub(super) fn secured(number: u32, suite: Suite, octet: u8, to: &[u32]) -> LegSetup {
     let (receive, send) = (master(suite, octet), master(suite, octet + 1));
     LegSetup { receive: Protection::Srtp(receive), send: Protection::Srtp(send), ..setup(number, to) }
 }
