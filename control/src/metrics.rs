@@ -377,6 +377,7 @@ mod tests {
                 mode: XdpMode::Generic,
                 reason: "no \"native\"".into(),
             }],
+            ..Statistics::default()
         })));
         for line in [
             "raceway_packets_total{path=\"xdp\",direction=\"peer_to_client\"} 5",

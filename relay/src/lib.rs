@@ -8,6 +8,7 @@ pub mod limits;
 pub mod link;
 pub mod log;
 mod random;
+pub mod recorder;
 pub mod shared;
 pub mod start;
 pub mod worker;

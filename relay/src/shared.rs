@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use crossbeam::queue::ArrayQueue;
 use raceway_abi::{Flow, Policer};
 use raceway_engine::{Arrival, Counters, Leg, LegNews, OwnAddresses, Quiescence, RequestBudget, Table};
+use raceway_recording::PACKET_MAX;
 use raceway_sys::io::Waker;
 use raceway_sys::shared::SharedArray;
-use raceway_units::Endpoint;
+use raceway_units::{Endpoint, Instant};
 
 use crate::limits::{COMMANDS_MAX, LISTENER_PLACES, NEWS_MAX, PUNT_MAX, PUNTS_MAX};
 
@@ -157,6 +158,8 @@ pub enum Command {
     },
     /// Give a leg back through [`Port::returned`].
     RemoveLeg(u32),
+    /// Say through [`Port::returned`] that this was reached: no leg is recorded in this recording any more.
+    Untap(u32),
     /// Lead a route of a leg to another leg.
     SetRoute {
         /// Number of the leg.
@@ -174,6 +177,75 @@ pub enum Returned {
     Replaced(Box<Leg>),
     /// The leg with this number, which is free now.
     Removed(u32, Option<Box<Leg>>),
+    /// All packets of this recording are in [`Port::copies`].
+    Untapped(u32),
+}
+
+/// A packet on its way into a recording.
+pub struct Copied {
+    /// Number of the recording.
+    pub recording: u32,
+    /// When it came.
+    pub at: Instant,
+    /// The party.
+    pub from: Endpoint,
+    /// Our address.
+    pub to: Endpoint,
+    /// TOS or traffic class.
+    pub traffic_class: u8,
+    /// Octets that it has.
+    pub octets: usize,
+    kept: usize,
+    memory: [u8; PACKET_MAX],
+}
+
+impl Copied {
+    fn empty() -> Self {
+        let nobody = Endpoint::default();
+        Self {
+            recording: 0,
+            at: Instant::default(),
+            from: nobody,
+            to: nobody,
+            traffic_class: 0,
+            octets: 0,
+            kept: 0,
+            memory: [0; PACKET_MAX],
+        }
+    }
+
+    /// The packet, or the beginning of it.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.memory[..self.kept]
+    }
+
+    /// Replaces it.
+    pub fn fill(&mut self, payload: &[u8]) {
+        self.octets = payload.len();
+        self.kept = payload.len().min(PACKET_MAX);
+        self.memory[..self.kept].copy_from_slice(&payload[..self.kept]);
+    }
+}
+
+/// Packets of a worker for the recorder.
+pub struct Copies {
+    /// To be filled.
+    pub free: ArrayQueue<Box<Copied>>,
+    /// To be written.
+    pub full: ArrayQueue<Box<Copied>>,
+}
+
+impl Copies {
+    /// So many; none where nothing is recorded.
+    fn new(copies: usize) -> Self {
+        let free = ArrayQueue::new(copies.max(1));
+        for _ in 0..copies {
+            // As many as it holds.
+            let _ = free.push(Box::new(Copied::empty()));
+        }
+        Self { free, full: ArrayQueue::new(copies.max(1)) }
+    }
 }
 
 /// A datagram on its way to control.
@@ -223,6 +295,8 @@ pub struct Port {
     pub news: ArrayQueue<LegNews>,
     /// Legs that the worker has no use for any more.
     pub returned: ArrayQueue<Returned>,
+    /// Packets that are recorded.
+    pub copies: Copies,
     /// Wakes the worker.
     pub waker: Waker,
     /// What it counts.
@@ -232,11 +306,11 @@ pub struct Port {
 }
 
 impl Port {
-    /// Queues for a worker with so many places for sockets.
+    /// Queues for a worker with so many places for sockets, and so many packets that may wait for the recorder.
     ///
     /// # Errors
     /// What eventfd(2) says.
-    pub fn new(places: u32) -> std::io::Result<Self> {
+    pub fn new(places: u32, copies: usize) -> std::io::Result<Self> {
         let free = ArrayQueue::new(PUNTS_MAX);
         for _ in 0..PUNTS_MAX {
             // As many as it holds.
@@ -249,6 +323,7 @@ impl Port {
             stopped: ArrayQueue::new(places as usize),
             news: ArrayQueue::new(NEWS_MAX),
             returned: ArrayQueue::new(COMMANDS_MAX),
+            copies: Copies::new(copies),
             waker: Waker::new()?,
             counters: Arc::default(),
             thread: AtomicU32::new(0),

@@ -17,10 +17,11 @@ use raceway_sys::shared::SharedArray;
 
 use crate::crew::{self, BackEnd};
 use crate::fast_path::FastPath;
-use crate::limits::{LISTENER_PLACES, relayed_max};
-use crate::link::{Door, Link, State, stop_workers};
+use crate::limits::{LISTENER_PLACES, RECORDED_MAX, relayed_max};
+use crate::link::{Door, Link, Recordings, State, stop_workers};
 use crate::log::LevelSwitch;
 use crate::random::random;
+use crate::recorder::{Recorder, Settings};
 use crate::shared::{LinkBell, Port, Records, Shared, Sockets};
 use crate::xdp::{Xdp, XdpError, XdpModeWish, XdpOptions};
 
@@ -36,8 +37,10 @@ pub fn run(config: &Config, back_end: BackEnd, level: LevelSwitch) -> anyhow::Re
     let cores = crew::cores(&config.relay.workers)?;
     let taken: Vec<u32> = orphans.iter().map(|(_, slot)| *slot).collect();
     let (table, writer) = Table::new(Records(flows), random(), &taken);
+    let recording = Settings::new(&config.recording)?;
+    let copies = if recording.is_some() { RECORDED_MAX } else { 0 };
     let relayed = relayed_max(config.relay.flows_max, open_files);
-    let ports = cores.iter().map(|_| Port::new(LISTENER_PLACES + relayed)).collect::<std::io::Result<_>>()?;
+    let ports = cores.iter().map(|_| Port::new(LISTENER_PLACES + relayed, copies)).collect::<std::io::Result<_>>()?;
     let shared = Arc::new(Shared {
         table,
         policers,
@@ -54,7 +57,8 @@ pub fn run(config: &Config, back_end: BackEnd, level: LevelSwitch) -> anyhow::Re
     let stop = stop_signal()?;
     let workers = crew::start(&shared, &cores, back_end)?;
     let outlived = matches!(fast_path, FastPath::On { .. });
-    let state = State::new(Arc::clone(&shared), writer, fast_path, orphans);
+    let recorder = recording.map(|settings| Recorder::start(Arc::clone(&shared), settings)).transpose()?;
+    let state = State::new(Arc::clone(&shared), writer, fast_path, orphans, Recordings::new(recorder));
     crew::give_up_rights();
     tracing::info!(workers = cores.len(), socket = %door_path.display(), "the relay is ready");
     let ended = Link::new(Arc::clone(&shared), state, door, random(), level).run(std::os::fd::AsFd::as_fd(&stop));

@@ -43,6 +43,7 @@ pub struct Worker<I> {
 struct Way<'a, I> {
     io: &'a mut I,
     shared: &'a Shared,
+    sockets: &'a [Option<Source>],
     number: usize,
 }
 
@@ -67,6 +68,19 @@ impl<I: PacketIo> Buffers for Way<'_, I> {
     fn send(&mut self, socket: u32, to: Endpoint, traffic_class: u8, buffer: Buffer, payload: Range<usize>) {
         let fd = self.shared.sockets.fd(Place(socket), self.number);
         self.io.send(fd, to, traffic_class, buffer, payload);
+    }
+
+    fn record(&mut self, now: Instant, recording: u32, came: &Came, buffer: &Buffer, payload: Range<usize>) -> bool {
+        let source = self.sockets.get(came.socket as usize).copied().flatten();
+        let copies = &self.shared.workers[self.number].copies;
+        let Some((source, mut copied)) = source.and_then(|source| Some((source, copies.free.pop()?))) else {
+            return false;
+        };
+        (copied.recording, copied.at) = (recording, now);
+        (copied.from, copied.to, copied.traffic_class) = (came.remote, source.local, came.traffic_class);
+        copied.fill(self.io.memory(buffer).get(payload).unwrap_or_default());
+        // As many places as copies exist. The recorder looks by itself.
+        copies.full.push(copied).is_ok()
     }
 
     fn release(&mut self, buffer: Buffer) {
@@ -147,8 +161,8 @@ impl<I: PacketIo> Worker<I> {
             self.deal_with(now, event);
             events += 1;
         }
-        let Self { media, io, shared, number, .. } = self;
-        media.flush(now, &mut Way { io, shared, number: *number });
+        let Self { media, io, shared, number, sockets, .. } = self;
+        media.flush(now, &mut Way { io, shared, sockets, number: *number });
         self.tell_news();
         self.gather = now.since(self.turned_at) < BUSY && events < ENOUGH;
         self.turned_at = now;
@@ -197,6 +211,7 @@ impl<I: PacketIo> Worker<I> {
                 let leg = self.media.remove(number);
                 self.give_back(Returned::Removed(number, leg));
             }
+            Command::Untap(recording) => self.give_back(Returned::Untapped(recording)),
             Command::SetRoute { leg, route, to } => self.media.set_route(leg, route.into(), to),
             Command::Receive { place, local, arrival, policer } => {
                 let fd = self.shared.sockets.fd(place, self.number);
@@ -264,9 +279,9 @@ impl<I: PacketIo> Worker<I> {
             Verdict::Punt => self.punt(now, source, remote, buffer, payload),
             Verdict::Leg => {
                 let came = Came { socket, remote, traffic_class };
-                let Self { media, io, shared, number, .. } = self;
-                let for_control =
-                    media.handle(now, &mut Way { io, shared, number: *number }, came, buffer, payload.clone());
+                let Self { media, io, shared, number, sockets, .. } = self;
+                let way = &mut Way { io, shared, sockets, number: *number };
+                let for_control = media.handle(now, way, came, buffer, payload.clone());
                 if let Some(buffer) = for_control {
                     self.punt(now, source, remote, buffer, payload);
                 }

@@ -13,7 +13,7 @@ use raceway_engine::{Counters, OwnAddresses, Quiescence, RequestBudget, Table};
 use raceway_relay::clock;
 use raceway_relay::fast_path::FastPath;
 use raceway_relay::limits::{COPIES_MAX, LISTENER_PLACES, relayed_max};
-use raceway_relay::link::State;
+use raceway_relay::link::{Recordings, State};
 use raceway_relay::shared::{LinkBell, Port, Records, Shared, Sockets};
 use raceway_relay::worker::Worker;
 use raceway_sys::allocations::{self, Counting};
@@ -40,13 +40,13 @@ fn shared() -> (Arc<Shared>, State) {
         requests: Arc::new(RequestBudget::new(1)),
         sockets: Sockets::new(1, relayed),
         quiescence: Quiescence::new(1),
-        workers: [Port::new(LISTENER_PLACES + relayed).unwrap()].into(),
+        workers: [Port::new(LISTENER_PLACES + relayed, 0).unwrap()].into(),
         link: LinkBell::new().unwrap(),
         link_counters: Counters::default(),
         stopping: false.into(),
         failed: false.into(),
     });
-    let state = State::new(Arc::clone(&shared), writer, FastPath::Off(Vec::new()), Vec::new());
+    let state = State::new(Arc::clone(&shared), writer, FastPath::Off(Vec::new()), Vec::new(), Recordings::default());
     (shared, state)
 }
 

@@ -20,6 +20,7 @@ ensure_test_packages() {
     need strace strace
     need openssl openssl
     need ffmpeg ffmpeg
+    need age age
     /usr/bin/python3 -c 'import aioice' 2>/dev/null || missing+=(python3-aioice)
     ldconfig -p | grep -q libsrtp2 || missing+=(libsrtp2-1)
     { have gst-inspect-1.0 && gst-inspect-1.0 srtpenc && gst-inspect-1.0 rtppcmupay; } >/dev/null 2>&1 ||

@@ -206,6 +206,7 @@ impl State {
                 self.statistics = Some(Arc::new(statistics));
                 self.answer_statistics(true);
             }
+            FromRelay::Recording { session, state } => tracing::debug!(session = session.0, ?state, "recording"),
             FromRelay::Problem(problem) => {
                 tracing::warn!(%problem, "raceway-relay has a problem");
                 if self.problems.len() == PROBLEMS_MAX {

@@ -223,6 +223,7 @@ fn report<'a>(id: SessionId, operations: &'a [Operation<'static>]) -> SessionRep
         media: Vec::new(),
         flows: Vec::new(),
         legs: Vec::new(),
+        recording: None,
     };
     for operation in operations {
         match operation {

@@ -191,6 +191,8 @@ fn owned_operation(operation: Operation<'_>) -> Operation<'static> {
         Operation::PutLeg(leg) => Operation::PutLeg(Box::new(leg.into_owned())),
         Operation::RemoveLeg(leg) => Operation::RemoveLeg(leg),
         Operation::Confirm => Operation::Confirm,
+        Operation::Record(recording) => Operation::Record(recording.into_owned()),
+        Operation::StopRecording { discard } => Operation::StopRecording { discard },
     }
 }
 
@@ -303,6 +305,7 @@ fn report<'a>(id: SessionId, operations: &'a [Operation<'static>]) -> SessionRep
         media: Vec::new(),
         flows: Vec::new(),
         legs: Vec::new(),
+        recording: None,
     };
     for operation in operations {
         match operation {

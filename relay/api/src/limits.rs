@@ -71,4 +71,5 @@ pub const LISTENERS_MAX: usize = 64;
 /// Addresses that relayed transport addresses are made on.
 pub const RELAY_ADDRESSES_MAX: usize = 64;
 
-const _: () = assert!(FRAME_MAX > OPERATIONS_MAX * (BLOB_MAX + 256) + PUT_LEGS_MAX * LEG_OCTETS_MAX + DATAGRAM_MAX + NOTE_MAX);
+const _: () =
+    assert!(FRAME_MAX > OPERATIONS_MAX * (BLOB_MAX + 256) + PUT_LEGS_MAX * LEG_OCTETS_MAX + DATAGRAM_MAX + NOTE_MAX);

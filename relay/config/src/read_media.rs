@@ -67,13 +67,15 @@ fn both(table: &DeTable<'_>) -> Result<(IpAddr, IpAddr), Wrong> {
 
 /// A recipient of age (<https://age-encryption.org/v1>): an X25519 public key in Bech32, as `age-keygen` prints it.
 pub(crate) fn public_key(value: &DeValue<'_>) -> Result<[u8; 32], Wrong> {
-    let right = "write what `age-keygen -o identity.txt`, run on another machine, calls the public key: it begins with age1";
+    let right =
+        "write what `age-keygen -o identity.txt`, run on another machine, calls the public key: it begins with age1";
     let wrong = |what: &str| Wrong::new(what, right);
     let text = text(value, right)?.trim();
     if text.to_ascii_lowercase().starts_with("age-secret-key-") {
         return Err(wrong("this is the secret key, which does not belong on this machine"));
     }
-    let read = CheckedHrpstring::new::<Bech32>(text).map_err(|_| wrong("not a public key of age, or a letter of it is wrong"))?;
+    let read = CheckedHrpstring::new::<Bech32>(text)
+        .map_err(|_| wrong("not a public key of age, or a letter of it is wrong"))?;
     let key: Vec<u8> = read.byte_iter().collect();
     if read.hrp() != Hrp::parse_unchecked("age") {
         return Err(wrong("not an X25519 public key of age"));

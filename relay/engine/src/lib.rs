@@ -25,8 +25,8 @@ pub use forward::Forwarder;
 pub use hairpin::{OwnAddresses, OwnAddressesFull};
 pub use icmp::IcmpReport;
 pub use media::{
-    Buffers, Came, Leg, LegFigures, LegNews, LegRoute, LegSetup, Media, NO_LEG, News, Protection, StreamFigures,
-    Tap, TrafficFigures, fuzz,
+    Buffers, Came, Leg, LegFigures, LegNews, LegRoute, LegSetup, Media, NO_LEG, News, Protection, StreamFigures, Tap,
+    TrafficFigures, fuzz,
 };
 pub use quarantine::{Quarantine, Quiescence};
 pub use raceway_stun::Icmp;

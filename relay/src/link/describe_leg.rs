@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use raceway_abi::Direction;
 use raceway_api::{Destination, Leg, LegEvent, MediaPath, OperationError, Security, SessionId, SrtpKey, Suite};
-use raceway_engine::{LegRoute, LegSetup, NO_LEG, News, Protection};
+use raceway_engine::{LegRoute, LegSetup, NO_LEG, News, Protection, Tap};
 use raceway_srtp::MasterKey;
 use raceway_units::Endpoint;
 
@@ -17,6 +17,8 @@ pub struct Places<'a> {
     pub worker: u16,
     /// Its media addresses.
     pub media: &'a [Opened],
+    /// Its recording.
+    pub tap: Option<Tap>,
 }
 
 /// What a worker needs of a leg. Routes lead nowhere yet.
@@ -55,6 +57,7 @@ pub fn to_setup(session: SessionId, places: &Places<'_>, leg: &Leg<'_>) -> Resul
         rules: leg.rules,
         punt: leg.punt,
         rollovers: leg.rollovers.clone(),
+        tap: places.tap.clone(),
     })
 }
 

@@ -131,14 +131,23 @@ impl LegBook {
         self.of_session(session).any(|(_, known)| known.sockets.0 == socket || known.sockets.1 == Some(socket))
     }
 
-    /// Takes back what workers have no use for any more. True when there was something.
-    pub fn collect(&mut self) -> bool {
+    /// The legs of a session, as control said them.
+    #[must_use]
+    pub fn descriptions(&self, session: SessionId) -> Vec<Leg<'static>> {
+        self.of_session(session).map(|(_, known)| known.said.leg()).collect()
+    }
+
+    /// Takes back what workers have no use for any more, and calls `untapped` with recordings that they have nothing of any
+    /// more. True when there was something.
+    pub fn collect(&mut self, mut untapped: impl FnMut(u32)) -> bool {
         let mut some = false;
         for (port, free) in self.shared.workers.iter().zip(&mut self.free) {
             while let Some(returned) = port.returned.pop() {
                 some = true;
-                if let Returned::Removed(number, _) = returned {
-                    free.push_back(number);
+                match returned {
+                    Returned::Removed(number, _) => free.push_back(number),
+                    Returned::Untapped(recording) => untapped(recording),
+                    Returned::Replaced(_) => {}
                 }
             }
         }

@@ -7,6 +7,7 @@ mod flows;
 mod legs;
 mod listen;
 mod policers;
+mod recordings;
 mod report;
 mod sockets;
 mod state;
@@ -31,6 +32,7 @@ use report::Reports;
 use statistics::BusyMeter;
 
 pub use listen::Door;
+pub use recordings::Recordings;
 pub use state::{Failure, State};
 
 use crate::clock;
@@ -110,6 +112,7 @@ impl Link {
             if let Err(ended) = self.converse(now) {
                 self.hang_up(&ended);
             }
+            self.state.recordings.hear();
             self.reap(now);
             if now.since(refreshed) >= REFRESH {
                 refreshed = now;
@@ -162,6 +165,9 @@ impl Link {
         if can_write && (self.reports.is_pending() || punts()) {
             return Duration::ZERO;
         }
+        if self.state.recordings.is_told() {
+            return Duration::ZERO;
+        }
         let now = clock::now();
         let expiry = self.state.next_expiry().map_or(IDLE, |at| at.since(now) + Duration::from_millis(1));
         let longest = if waits { ADVANCE } else { IDLE };
@@ -202,6 +208,7 @@ impl Link {
         self.listen_to(now, &mut connection)?;
         self.pass_punts(now, &mut connection);
         self.pass_news(&mut connection);
+        self.pass_recordings(&mut connection);
         self.reports.advance(&self.state, &mut connection);
         connection.flush()?;
         self.connection = Some(connection);
@@ -361,6 +368,16 @@ impl Link {
                     event: describe_leg::to_event(news.what),
                 });
             }
+        }
+    }
+
+    /// Tells how recordings go.
+    fn pass_recordings(&mut self, connection: &mut Connection) {
+        self.state.recordings.hear();
+        while !connection.is_busy()
+            && let Some((session, state)) = self.state.recordings.poll_untold()
+        {
+            connection.push(&FromRelay::Recording { session, state });
         }
     }
 

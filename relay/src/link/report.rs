@@ -98,6 +98,7 @@ impl State {
             media: session.media.iter().map(|media| (media.address, media.external)).collect(),
             flows: Vec::new(),
             legs: Vec::new(),
+            recording: self.recordings.report(id),
         };
         let mut legs = self.legs.reports(id, whole).peekable();
         // Of the relay's own flows nobody else knows.
@@ -112,6 +113,7 @@ impl State {
             }
             message.relayed.clear();
             message.media.clear();
+            message.recording = None;
         }
     }
 

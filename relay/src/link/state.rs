@@ -17,6 +17,7 @@ use super::describe_leg::Places;
 use super::flows::FlowBook;
 use super::legs::LegBook;
 use super::policers::PolicerPool;
+use super::recordings::Recordings;
 use super::sockets::SocketBook;
 use super::timers::Timers;
 use crate::fast_path::FastPath;
@@ -31,6 +32,7 @@ pub struct State {
     pub(super) sockets: SocketBook,
     policers: PolicerPool,
     pub(super) legs: LegBook,
+    pub(super) recordings: Recordings,
     /// Relayed transport addresses and media addresses; of the latter, their places.
     opened: HashMap<SocketAddr, Option<Place>>,
     timers: Timers<SessionId>,
@@ -77,6 +79,7 @@ impl State {
         writer: TableWriter<Records>,
         fast_path: FastPath,
         orphans: Vec<(FlowKey, u32)>,
+        recordings: Recordings,
     ) -> Self {
         let relayed_max = shared.sockets.places() - limits::LISTENER_PLACES;
         let records = shared.table.records();
@@ -85,6 +88,7 @@ impl State {
             sockets: SocketBook::new(Arc::clone(&shared), relayed_max),
             sessions: HashMap::new(),
             legs: LegBook::new(Arc::clone(&shared)),
+            recordings,
             opened: HashMap::new(),
             timers: Timers::default(),
             sessions_max: limits::sessions_max(records.len() as u32),
@@ -178,6 +182,8 @@ impl State {
                 self.remove_session(now, id);
                 Ok(())
             }
+            Operation::Record(recording) => self.record(id, recording),
+            Operation::StopRecording { discard } => self.stop_recording(id, *discard),
             // Whoever settles answers it.
             Operation::Confirm => Ok(()),
         }
@@ -327,9 +333,16 @@ impl State {
 
     fn put_leg(&mut self, id: SessionId, leg: &Leg<'_>, again: bool) -> Result<(), OperationError> {
         let session = self.sessions.get(&id).ok_or(OperationError::UnknownSession)?;
-        let places = Places { worker: session.worker, media: &session.media };
+        let (worker, tap) = (session.worker, self.recordings.tap(id));
+        let places = Places { worker, media: &session.media, tap };
         let sockets = &mut self.sockets;
         self.legs.put(id, &places, leg, again, |command| sockets.command(session.worker.into(), command))
+    }
+
+    /// Puts every leg of a session again, because what it depends on has changed.
+    pub(super) fn put_legs_again(&mut self, id: SessionId) -> Result<(), OperationError> {
+        let legs = self.legs.descriptions(id);
+        legs.iter().try_for_each(|leg| self.put_leg(id, leg, true))
     }
 
     fn remove_leg(&mut self, id: SessionId, leg: LegId) {
@@ -393,6 +406,7 @@ impl State {
         self.flows.remove_session(now, id);
         let sockets = &mut self.sockets;
         self.legs.remove_session(id, |command| sockets.command(session.worker.into(), command));
+        self.end_recording(id, session.worker);
         for opened in session.relayed.into_iter().chain(session.media) {
             self.opened.remove(&opened.address);
             self.sockets.close_opened(opened.place);
@@ -433,7 +447,8 @@ impl State {
     /// Goes on with everything that waits for workers to let go. True when something still waits.
     pub fn advance(&mut self, now: Instant) -> bool {
         self.policers.collect(now);
-        if self.legs.collect() {
+        let recordings = &mut self.recordings;
+        if self.legs.collect(|recording| recordings.untapped(recording)) {
             // A worker that found no room for more goes on.
             self.sockets.ring();
         }
@@ -464,7 +479,7 @@ pub(super) mod tests {
             requests: Arc::new(RequestBudget::new(1)),
             sockets: Sockets::new(1, limits::relayed_max(flows as u32 * 2, u64::MAX)),
             quiescence: Quiescence::new(1),
-            workers: vec![Port::new(64).expect("an eventfd")].into(),
+            workers: vec![Port::new(64, 16).expect("an eventfd")].into(),
             link: LinkBell::new().expect("an eventfd"),
             link_counters: Counters::default(),
             stopping: false.into(),
@@ -476,7 +491,7 @@ pub(super) mod tests {
     /// A state over it.
     pub fn state(flows: usize) -> State {
         let (shared, writer) = shared(flows);
-        State::new(shared, writer, FastPath::Off(Vec::new()), Vec::new())
+        State::new(shared, writer, FastPath::Off(Vec::new()), Vec::new(), Recordings::default())
     }
 
     #[test]

@@ -61,6 +61,7 @@ impl State {
             rtp_jitter_bounds_us: JITTER_BOUNDS_US.to_vec(),
             worker_busy_ppm: busy.read(now, &self.shared),
             interfaces: self.flows.fast_path.interfaces(),
+            recording: self.recordings.figures(),
             ..Statistics::default()
         };
         self.flows.slots().for_each(|slot| self.add_flow(&mut statistics, slot));

@@ -270,10 +270,21 @@ fn owned(message: FromRelay<'_>) -> FromRelay<'static> {
             FromRelay::Punt(raceway_api::Punt { payload: Cow::Owned(punt.payload.into_owned()), ..punt })
         }
         FromRelay::Session(session) => {
-            let SessionReport { id, worker, expires_at_ns, blob, relayed, media, flows, legs } = session;
+            let SessionReport { id, worker, expires_at_ns, blob, relayed, media, flows, legs, recording } = session;
+            let recording = recording.map(raceway_api::RecordingReport::into_owned);
             let blob = Cow::Owned(blob.into_owned());
             let legs = legs.into_iter().map(raceway_api::LegReport::into_owned).collect();
-            FromRelay::Session(SessionReport { id, worker, expires_at_ns, blob, relayed, media, flows, legs })
+            FromRelay::Session(SessionReport {
+                id,
+                worker,
+                expires_at_ns,
+                blob,
+                relayed,
+                media,
+                flows,
+                legs,
+                recording,
+            })
         }
         FromRelay::Problem(problem) => FromRelay::Problem(Cow::Owned(problem.into_owned())),
         FromRelay::Failed { transaction, session, operation, error } => {
@@ -284,6 +295,7 @@ fn owned(message: FromRelay<'_>) -> FromRelay<'static> {
         FromRelay::Expired(session) => FromRelay::Expired(session),
         FromRelay::SnapshotEnd => FromRelay::SnapshotEnd,
         FromRelay::Statistics(statistics) => FromRelay::Statistics(statistics),
+        FromRelay::Recording { session, state } => FromRelay::Recording { session, state },
     }
 }
 

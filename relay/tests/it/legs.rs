@@ -21,10 +21,10 @@ const ALICE: LegId = LegId(1);
 const BOB: LegId = LegId(2);
 
 /// One party: its sockets, and ours that it talks to.
-struct Party {
-    rtp: End,
-    rtcp: End,
-    media: [SocketAddr; 2],
+pub struct Party {
+    pub rtp: End,
+    pub rtcp: End,
+    pub media: [SocketAddr; 2],
 }
 
 /// An address that nobody else gets: below the ports that the kernel chooses, and each only once.
@@ -34,9 +34,9 @@ fn media_address(host: &str) -> SocketAddr {
 }
 
 /// A call of two parties, of which each has one leg.
-struct Talk {
-    session: u64,
-    parties: [Party; 2],
+pub struct Talk {
+    pub session: u64,
+    pub parties: [Party; 2],
 }
 
 impl Party {
@@ -60,29 +60,29 @@ impl Party {
         }
     }
 
-    fn sends(&self, packet: &[u8]) {
+    pub fn sends(&self, packet: &[u8]) {
         self.rtp.send(self.media[0], packet);
     }
 }
 
 impl Talk {
     /// Of parties at these hosts.
-    fn new(session: u64, hosts: [&str; 2]) -> Self {
+    pub fn new(session: u64, hosts: [&str; 2]) -> Self {
         let ours = |host: &str| if host.contains(':') { "::1" } else { "127.0.0.2" }.to_owned();
         Self { session, parties: hosts.map(|host| Party::new(host, &ours(host))) }
     }
 
-    fn legs(&self) -> [Leg<'static>; 2] {
+    pub fn legs(&self) -> [Leg<'static>; 2] {
         let [alice, bob] = &self.parties;
         [alice.leg(ALICE, BOB), bob.leg(BOB, ALICE)]
     }
 
-    fn put_session(&self, after: Duration) -> Operation<'static> {
+    pub fn put_session(&self, after: Duration) -> Operation<'static> {
         let expires_at_ns = Call::expiry(after);
         Operation::PutSession { worker: 0, expires_at_ns, bits_per_second: 0, blob: vec![9].into() }
     }
 
-    fn open(&self) -> impl Iterator<Item = Operation<'static>> {
+    pub fn open(&self) -> impl Iterator<Item = Operation<'static>> {
         let media = self.parties.iter().flat_map(|party| party.media);
         media.map(|address| Operation::OpenMedia { address, external: address, bits_per_second: 0 })
     }
@@ -142,7 +142,7 @@ impl Talk {
     }
 }
 
-fn rtp(payload_type: u8, sequence: u16, payload: &[u8]) -> Vec<u8> {
+pub fn rtp(payload_type: u8, sequence: u16, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x80, payload_type];
     packet.extend_from_slice(&sequence.to_be_bytes());
     packet.extend_from_slice(&(u32::from(sequence) * 160).to_be_bytes());

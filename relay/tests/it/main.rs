@@ -5,3 +5,4 @@ mod legs;
 mod lifetime;
 mod link;
 mod media;
+mod recording;

@@ -121,6 +121,7 @@ impl Parts {
             media: Vec::new(),
             flows: self.flows.clone(),
             legs: self.legs.clone(),
+            recording: None,
         }
     }
 }

@@ -58,8 +58,14 @@ pub trait Buffers {
     fn send(&mut self, socket: u32, to: Endpoint, traffic_class: u8, buffer: Self::Buffer, payload: Range<usize>);
 
     /// Takes a copy of a packet that a leg took in, for a recording; false if there is no room for it.
-    fn record(&mut self, now: Instant, recording: u32, came: &Came, buffer: &Self::Buffer, payload: Range<usize>)
-    -> bool;
+    fn record(
+        &mut self,
+        now: Instant,
+        recording: u32,
+        came: &Came,
+        buffer: &Self::Buffer,
+        payload: Range<usize>,
+    ) -> bool;
 
     /// Gives a buffer back.
     fn release(&mut self, buffer: Self::Buffer);

@@ -165,6 +165,7 @@ impl Relay {
             media: session.media.clone().into_iter().collect(),
             flows: session.flows.values().map(|flow| self.flow_report(flow)).collect(),
             legs: legs.collect(),
+            recording: None,
         })
     }
 

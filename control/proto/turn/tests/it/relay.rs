@@ -120,6 +120,8 @@ impl Relay {
             | Operation::CloseMedia { .. }
             | Operation::PutLeg(_)
             | Operation::RemoveLeg(_)
+            | Operation::Record(_)
+            | Operation::StopRecording { .. }
             | Operation::Confirm => panic!("TURN has no calls: {operation:?}"),
         }
         Ok(())
@@ -155,6 +157,7 @@ impl Relay {
                     media: Vec::new(),
                     flows: part.to_vec(),
                     legs: Vec::new(),
+                    recording: None,
                 });
             }
         }

@@ -64,11 +64,8 @@ fn what_comes_before_there_is_anybody_to_hear_it_is_recorded() {
 #[test]
 fn packets_that_nobody_here_can_read_are_not_recorded() {
     let lost = Arc::default();
-    let opaque = |number, to: &[u32]| LegSetup {
-        receive: Protection::Opaque,
-        send: Protection::Opaque,
-        ..setup(number, to)
-    };
+    let opaque =
+        |number, to: &[u32]| LegSetup { receive: Protection::Opaque, send: Protection::Opaque, ..setup(number, to) };
     let mut world = World::with([recorded(opaque(A, &[B]), &lost), opaque(B, &[A])]);
     world.take(A_RTP, ALICE, &rtp(0, 1, &[5; 160]));
     assert_eq!(world.desk.recorded, []);
