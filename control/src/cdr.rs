@@ -209,6 +209,8 @@ mod tests {
             created: ended,
             age_s: 0,
             state: "answered".to_owned(),
+            recording: None,
+            recordings: Vec::new(),
             parties: Vec::new(),
         };
         Record { ended, why: "deleted".to_owned(), call }

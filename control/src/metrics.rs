@@ -98,6 +98,7 @@ pub fn page(
     relayed(&mut families, overview, statistics);
     turn(&mut families, overview);
     calls(&mut families, &overview.calls);
+    recordings(&mut families, statistics);
     rtp(&mut families, statistics);
     relay(&mut families, overview, statistics);
     families.extend(punt_latency.collect());
@@ -199,6 +200,28 @@ fn calls(families: &mut Vec<MetricFamily>, tally: &Tally) {
     families.extend(plain.map(|(name, help, count)| counter(name, help, vec![(Vec::new(), count as f64)])));
     let Measured { duration, mos, jitter, loss, round_trip } = &tally.quality;
     [duration, mos, jitter, loss, round_trip].iter().for_each(|histogram| families.extend(histogram.collect()));
+}
+
+fn recordings(families: &mut Vec<MetricFamily>, statistics: &Statistics) {
+    let figures = statistics.recording;
+    let help = "Recordings of calls that are written now.";
+    families.push(gauge("raceway_recordings", help, vec![(Vec::new(), figures.open as f64)]));
+    let plain = [
+        ("raceway_recording_packets_total", "Packets taken into recordings.", figures.packets),
+        ("raceway_recording_octets_total", "Octets of recordings that were written.", figures.octets),
+        (
+            "raceway_recording_failures_total",
+            "Files of recordings that could not be made or written.",
+            figures.failures,
+        ),
+    ];
+    families.extend(plain.map(|(name, help, count)| counter(name, help, vec![(Vec::new(), count as f64)])));
+    let lost = [("congested", figures.lost_congested), ("disk", figures.lost_disk), ("limit", figures.lost_limit)];
+    families.push(counter(
+        "raceway_recording_lost_packets_total",
+        "Packets that should be in a recording and are not: the recorder was too slow, there was no file, or it was full.",
+        lost.into_iter().map(|(reason, count)| (labels(&[("reason", reason)]), count as f64)).collect(),
+    ));
 }
 
 fn rtp(families: &mut Vec<MetricFamily>, statistics: &Statistics) {

@@ -122,6 +122,7 @@ impl Both {
             media: Vec::new(),
             flows: Vec::new(),
             legs: reports.collect(),
+            recording: None,
         };
         self.within(CONTROL, |both| both.calls.handle_report(both.now, &report));
         let told = self.within(CONTROL, |both| both.calls.poll_output());

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use raceway_media::{CallView, MediaView, PartyView};
+use raceway_api::RecordingState;
+use raceway_media::{CallView, MediaView, PartyView, RecordingView, recording_problem};
 use raceway_units::Instant;
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +20,31 @@ pub struct Call {
     pub age_s: u64,
     /// `offered`, `answered`, or `ending` when it was deleted with a delay.
     pub state: String,
+    /// What is recorded of it now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recording: Option<Recording>,
+    /// What names of files of its recordings begin with.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub recordings: Vec<String>,
     /// Who takes part, the caller first.
     pub parties: Vec<Party>,
+}
+
+/// A recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recording {
+    /// What names of its files begin with.
+    pub stem: String,
+    /// `writing`, `paused`, or why it is not written.
+    pub state: String,
+    /// Its last part.
+    pub part: u32,
+    /// Packets in it.
+    pub packets: u64,
+    /// Octets in its files.
+    pub octets: u64,
+    /// Packets that should be in it and are not.
+    pub lost: u64,
 }
 
 /// A party.
@@ -139,6 +163,8 @@ impl Call {
             created: view.created.0,
             age_s: now.since(view.created_at).as_secs(),
             state: state.to_owned(),
+            recording: view.recording.as_ref().map(Recording::new),
+            recordings: view.recordings.clone(),
             parties: view.parties.iter().map(Party::new).collect(),
         }
     }
@@ -157,6 +183,19 @@ impl Call {
             }
         }
         self
+    }
+}
+
+impl Recording {
+    fn new(view: &RecordingView) -> Self {
+        let state = match (view.state, view.paused) {
+            (RecordingState::Failed(problem), _) => recording_problem(problem),
+            (RecordingState::Beginning, _) => "beginning".to_owned(),
+            (RecordingState::Writing, true) => "paused".to_owned(),
+            (RecordingState::Writing, false) => "writing".to_owned(),
+        };
+        let RecordingView { stem, part, packets, octets, lost, .. } = view.clone();
+        Self { stem, state, part, packets, octets, lost }
     }
 }
 

@@ -8,9 +8,11 @@ mod translate;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use raceway_api::ToRelay;
+use raceway_api::{RecordingState, ToRelay};
 use raceway_dtls::{Certificate, Identity};
-use raceway_media::{CallView, Calls, Event, RandomSource, Refusal, Reply, RequestId, Settings, SettingsError};
+use raceway_media::{
+    CallView, Calls, Event, RandomSource, Refusal, Reply, RequestId, Settings, SettingsError, recording_problem,
+};
 use raceway_ng::{Body, Command, Response, Statistics};
 use raceway_units::{Instant, UnixTime};
 use tokio::sync::oneshot::Sender;
@@ -180,17 +182,23 @@ impl Desk {
 
     fn settle(&mut self, clocks: Clocks) {
         let Some(calls) = &mut self.calls else { return };
-        while let Some((request, outcome)) = calls.poll_outcome() {
-            let Some(waiting) = self.waiting.remove(&request) else { continue };
-            self.tally.refused += u64::from(outcome.is_err());
-            waiting.answer(outcome, clocks);
-        }
+        // Before the outcomes: one may add a warning to an answer.
         while let Some(event) = calls.poll_event() {
             if let Event::Ended { call, why } = &event {
                 let call = Call::new(call, clocks.now);
                 self.book.write(Record { ended: clocks.wall.0, why: why.name().to_owned(), call });
             }
+            if let Event::Recording { state: RecordingState::Failed(problem), request: Some(request), .. } = &event
+                && let Some(waiting) = self.waiting.get_mut(request)
+            {
+                waiting.warnings.push(Refusal::Recording(*problem).to_string());
+            }
             note(event, &mut self.tally, clocks.now, self.redact);
+        }
+        while let Some((request, outcome)) = calls.poll_outcome() {
+            let Some(waiting) = self.waiting.remove(&request) else { continue };
+            self.tally.refused += u64::from(outcome.is_err());
+            waiting.answer(outcome, clocks);
         }
         self.tally.open = calls.len();
     }
@@ -313,6 +321,15 @@ fn note(event: Event, tally: &mut Tally, now: Instant, redact: bool) {
         Event::DtlsFailed { call_id, tag, reason } => {
             tracing::warn!(call = shown(&call_id), party = shown(&tag), reason, "no keys by DTLS: no media");
         }
+        Event::Recording { call_id, stem, state, .. } => match state {
+            RecordingState::Failed(problem) => {
+                let problem = recording_problem(problem);
+                tracing::error!(call = shown(&call_id), recording = stem, problem, "a call is not recorded");
+            }
+            RecordingState::Writing | RecordingState::Beginning => {
+                tracing::info!(call = shown(&call_id), recording = stem, "a call is recorded again");
+            }
+        },
         Event::KeyExhausted { call_id, tag } => {
             tracing::warn!(call = shown(&call_id), party = shown(&tag), "an SRTP key is used up: its media stops");
         }

@@ -1,7 +1,7 @@
 //! Commands as proxies say them, in the words of the media core.
 
 use raceway_media::options as media;
-use raceway_media::{Answer, Change, Command, Delete, Offer, Toggle, Trickle};
+use raceway_media::{Answer, Change, Command, Consent, Delete, Offer, Record, Recording, Toggle, Trickle};
 use raceway_ng as ng;
 use raceway_ng::options as said;
 use raceway_sdp::{CodecName, Protocol, Selection, Suite};
@@ -38,19 +38,32 @@ pub(super) fn command(command: ng::Command, warnings: &mut Vec<String>) -> Optio
             to_tag: delete.to_tag.filter(|_| delete.only_to_tag),
             via_branch: delete.via_branch,
             delay: delete.delay,
+            discard: delete.discard,
         }),
         ng::Command::Change(change) => Command::Change(self::change(change, warnings)),
+        ng::Command::Record(record) => Command::Record(Record {
+            call_id: record.call_id,
+            what: match record.what {
+                ng::Recording::Start => Recording::Start,
+                ng::Recording::Pause => Recording::Pause,
+                ng::Recording::Stop => Recording::Stop { discard: record.discard },
+            },
+            consent: consent(&record.metadata),
+        }),
         ng::Command::Ping
         | ng::Command::Query(_)
         | ng::Command::List { .. }
         | ng::Command::Statistics
-        | ng::Command::Record(_)
         | ng::Command::Publish(_)
         | ng::Command::SubscribeRequest(_)
         | ng::Command::SubscribeAnswer(_)
         | ng::Command::Unsubscribe(_)
         | ng::Command::Connect(_) => return None,
     })
+}
+
+fn consent(metadata: &said::Metadata) -> Consent {
+    Consent { given: metadata.consents(), metadata: metadata.0.clone() }
 }
 
 fn change(change: ng::Change, warnings: &mut Vec<String>) -> Change {
@@ -141,6 +154,8 @@ fn options(said: ng::Options, warnings: &mut Vec<String>) -> media::Options {
         label: said.label.or(said.set_label),
         delete_delay: said.delete_delay,
         codecs: codecs(&said.codecs),
+        record: said.record,
+        consent: said.metadata.as_ref().map(consent).unwrap_or_default(),
         remove_media: said.remove_media,
         attributes: said.attributes.into_iter().map(attribute).collect(),
     }

@@ -1,6 +1,6 @@
 //! Calls for people.
 
-use raceway_control::admin::call::{Call, Media, Quality};
+use raceway_control::admin::call::{Call, Media, Quality, Recording};
 
 use crate::show::{duration, printable, rest};
 use crate::table::{Side, table};
@@ -55,6 +55,9 @@ pub fn show(call: &Call) -> String {
         duration(call.age_s),
         call.session
     );
+    if let Some(recording) = &call.recording {
+        text.push_str(&show_recording(recording));
+    }
     for party in &call.parties {
         let tag = if party.tag.is_empty() { "(not answered)".to_owned() } else { printable(&party.tag) };
         let label = party.label.as_ref().map(|label| format!(", label {}", printable(label))).unwrap_or_default();
@@ -63,6 +66,11 @@ pub fn show(call: &Call) -> String {
         party.media.iter().for_each(|media| show_media(media, &mut text));
     }
     text
+}
+
+fn show_recording(recording: &Recording) -> String {
+    let Recording { stem, state, part, packets, octets, lost } = recording;
+    format!("recording {stem}, part {part}: {state}; {packets} packets, {octets} octets written, {lost} packets lost\n")
 }
 
 fn show_media(media: &Media, text: &mut String) {
@@ -135,6 +143,15 @@ mod tests {
             created: 1,
             age_s: 65,
             state: "answered".to_owned(),
+            recording: Some(Recording {
+                stem: "20261127T204512Z-3f9a1c0d2b7e4a55".to_owned(),
+                state: "writing".to_owned(),
+                part: 1,
+                packets: 100,
+                octets: 65552,
+                lost: 0,
+            }),
+            recordings: vec!["20261127T204512Z-3f9a1c0d2b7e4a55".to_owned()],
             parties: vec![Party { tag: "t".to_owned(), label: None, peer: Some("u".to_owned()), media: vec![media] }],
         }
     }
@@ -153,6 +170,8 @@ mod tests {
         assert_eq!(
             show(&call()),
             "call a\\u{1b}[2J@example.org: answered, 1 min 5 s old, session 9\n\
+             recording 20261127T204512Z-3f9a1c0d2b7e4a55, part 1: writing; 100 packets, 65552 octets written, 0 packets \
+             lost\n\
              \n\
              party t, talks with u\n  \
                1 audio RTP/SAVP PCMU/8000 sendrecv, AEAD_AES_128_GCM, by worker, silenced\n    \

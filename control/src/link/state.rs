@@ -206,7 +206,9 @@ impl State {
                 self.statistics = Some(Arc::new(statistics));
                 self.answer_statistics(true);
             }
-            FromRelay::Recording { session, state } => tracing::debug!(session = session.0, ?state, "recording"),
+            FromRelay::Recording { session, state } => {
+                self.desk.drive(Self::clocks(), |calls| calls.handle_recording(now(), session, state));
+            }
             FromRelay::Problem(problem) => {
                 tracing::warn!(%problem, "raceway-relay has a problem");
                 if self.problems.len() == PROBLEMS_MAX {

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 /// Octets of a frame: one `SOCK_SEQPACKET` packet, taken once by each side.
-pub const FRAME_MAX: usize = 128 << 10;
+pub const FRAME_MAX: usize = 144 << 10;
 
 /// Octets of a datagram inside a message: a whole Ethernet payload, twice over.
 pub const DATAGRAM_MAX: usize = 4096;

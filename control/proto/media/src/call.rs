@@ -11,6 +11,7 @@ use raceway_units::{Instant, UnixTime};
 use crate::dtls::{DtlsAgreement, TheirDtls};
 use crate::ice::{IceAgreement, TheirIce};
 use crate::options::{Dtls, IceLite, Osrtp, RtcpMux, Sdes};
+use crate::recording::Recordings;
 use crate::trickle::Early;
 
 /// Names a party inside its call.
@@ -35,6 +36,7 @@ pub(crate) struct Call {
     /// It was deleted, and ends then.
     pub ends_at: Option<Instant>,
     pub answered: bool,
+    pub recordings: Option<Box<Recordings>>,
     pub next_leg: u32,
     /// Candidates of parties that are not known yet.
     pub early: Vec<Early>,

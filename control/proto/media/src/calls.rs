@@ -18,6 +18,7 @@ use crate::ice::Agents;
 use crate::interfaces::Interfaces;
 use crate::limits;
 use crate::measured::Measurements;
+use crate::recording::Beginning;
 use crate::refusal::Refusal;
 use crate::restore::Restoring;
 use crate::settings::{Settings, SettingsError};
@@ -83,6 +84,8 @@ pub(crate) struct Held {
     pub agents: Agents,
     pub pending: Option<Box<Pending>>,
     pub waiting: VecDeque<(RequestId, UnixTime, Command)>,
+    /// What waits for a recording to begin.
+    pub beginning: Option<Box<Beginning>>,
     /// Its entry among what is due.
     pub due: Instant,
     /// When its counters are asked for.
@@ -101,6 +104,7 @@ impl Held {
             agents: Agents::default(),
             pending: None,
             waiting: VecDeque::new(),
+            beginning: None,
             due: now,
             report_at: now.after(limits::REPORT_INTERVAL),
             untold: false,

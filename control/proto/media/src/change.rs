@@ -1,6 +1,6 @@
 //! Deleting, and switching things on and off.
 
-use raceway_api::SessionId;
+use raceway_api::{Operation, SessionId};
 use raceway_units::UnixTime;
 
 use crate::call::{Call, Party, PartyId};
@@ -64,6 +64,14 @@ impl Calls {
             self.delete_branch(session, wall, request, delete, branch);
             return Ok(());
         }
+        if delete.discard && held.call.recorded().is_some() {
+            if let Some(recordings) = &mut held.call.recordings {
+                recordings.current = None;
+                recordings.stems.pop();
+            }
+            self.tell(session, vec![Operation::StopRecording { discard: true }], false);
+        }
+        let Some(held) = self.held.get_mut(&session) else { return Ok(()) };
         let delay = delete.delay.unwrap_or(self.settings.delete_delay);
         if delay.is_zero() {
             self.end(session, Some(request), Ended::Deleted);

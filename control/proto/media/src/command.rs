@@ -23,6 +23,8 @@ pub enum Command {
     Trickle(Trickle),
     /// Media of a party is blocked and the like.
     Change(Change),
+    /// A call is recorded.
+    Record(Record),
 }
 
 impl Command {
@@ -35,6 +37,7 @@ impl Command {
             Self::Delete(delete) => &delete.call_id,
             Self::Trickle(trickle) => &trickle.call_id,
             Self::Change(change) => &change.call_id,
+            Self::Record(record) => &record.call_id,
         }
     }
 }
@@ -97,6 +100,8 @@ pub struct Delete {
     pub via_branch: Option<String>,
     /// How long the call stays nevertheless; absent: as configured.
     pub delay: Option<Duration>,
+    /// What is recorded of it now is removed.
+    pub discard: bool,
 }
 
 /// Blocking and the like.
@@ -127,6 +132,40 @@ pub enum Toggle {
     SilenceMedia,
     /// DTMF is dropped.
     BlockDtmf,
+}
+
+/// Recording of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The call's name.
+    pub call_id: String,
+    /// What becomes of it.
+    pub what: Recording,
+    /// Whether it may be.
+    pub consent: Consent,
+}
+
+/// What becomes of the recording of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recording {
+    /// It begins, or goes on after a pause.
+    Start,
+    /// Nothing is added to it until it is started again.
+    Pause,
+    /// It ends.
+    Stop {
+        /// Its files are removed.
+        discard: bool,
+    },
+}
+
+/// What a command says about whether the parties agree to be recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Consent {
+    /// They do. Without it nothing begins.
+    pub given: bool,
+    /// All that the command says of the call, which is written into the recording.
+    pub metadata: String,
 }
 
 /// What a command came to.

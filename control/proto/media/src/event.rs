@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
-use raceway_api::Dtmf;
+use raceway_api::{Dtmf, RecordingState};
 
+use crate::command::RequestId;
 use crate::view::CallView;
 
 /// Something that happened.
@@ -44,6 +45,17 @@ pub enum Event {
         tag: String,
         /// Why, for people.
         reason: String,
+    },
+    /// The recording of a call is written again, or is not.
+    Recording {
+        /// The call.
+        call_id: String,
+        /// What its files are called.
+        stem: String,
+        /// How it goes.
+        state: RecordingState,
+        /// The command that asked for it, and whose answer comes next.
+        request: Option<RequestId>,
     },
     /// An SRTP key of a party protects no more packets: its media stops.
     KeyExhausted {

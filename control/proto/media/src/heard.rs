@@ -47,6 +47,9 @@ impl Calls {
     /// What the relay measured of a call.
     pub fn handle_report(&mut self, now: Instant, report: &SessionReport<'_>) {
         self.now = self.now.max(now);
+        if let Some(recording) = &report.recording {
+            self.report_recording(report.id, recording);
+        }
         let Some(held) = self.held.get_mut(&report.id) else { return };
         let before = Plan::of(&held.call, &held.measured, &self.interfaces);
         let Held { call, measured, pending, .. } = &mut **held;
@@ -100,6 +103,7 @@ impl Calls {
 
     fn look(&mut self, session: SessionId) {
         self.time_agents(session);
+        self.time_recording(session);
         let Some(held) = self.held.get(&session) else { return };
         let is_due = held.report_at <= self.now || held.call.ends_at.is_some_and(|at| at <= self.now);
         if held.pending.is_some() || !is_due {

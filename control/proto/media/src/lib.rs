@@ -39,6 +39,7 @@ mod offer;
 pub mod options;
 mod plan;
 mod rates;
+mod recording;
 mod refusal;
 mod restore;
 mod rewrite;
@@ -50,11 +51,13 @@ mod trickle;
 mod view;
 
 pub use calls::{Calls, is_media, is_media_transaction};
-pub use command::{Answer, Change, Command, Delete, Offer, Reply, RequestId, Toggle, Trickle};
+pub use command::{
+    Answer, Change, Command, Consent, Delete, Offer, Record, Recording, Reply, RequestId, Toggle, Trickle,
+};
 pub use event::{Ended, Event};
 pub use measured::Quality;
 pub use options::Options;
 pub use raceway_ports::RandomSource;
-pub use refusal::{Refusal, RelayReason};
+pub use refusal::{Refusal, RelayReason, recording_problem};
 pub use settings::{Interface, Settings, SettingsError};
-pub use view::{CallView, MediaView, PartyView, PathView};
+pub use view::{CallView, MediaView, PartyView, PathView, RecordingView};

@@ -72,6 +72,12 @@ pub const FOREIGN_PORT: Duration = Duration::from_secs(60);
 /// Ports that somebody else has, remembered at one time; a few octets each.
 pub const FOREIGN_PORTS_MAX: usize = 4096;
 
+/// Recordings of one call, one after the other.
+pub const RECORDINGS_MAX: usize = 64;
+
+/// How long a command that begins a recording waits for the relay's word. It makes two files.
+pub const RECORDER_ANSWERS: Duration = Duration::from_secs(3);
+
 /// Rollover counters that are kept of a leg for a relay that restarts.
 pub const ROLLOVERS_MAX: usize = raceway_api::limits::ROLLOVERS_MAX;
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use raceway_api::{FlowReport, LegEvent, LegId, LegReport, Rollover, Security, SessionReport, StreamReport, Traffic};
+use raceway_api::{
+    FlowReport, LegEvent, LegId, LegReport, RecordingReport, Rollover, Security, SessionReport, StreamReport, Traffic,
+};
 use raceway_quality::{Codec, Path, rate};
 use raceway_units::Instant;
 
@@ -181,6 +183,8 @@ impl Mean {
 #[derive(Debug, Default)]
 pub(crate) struct Measurements {
     legs: Vec<(LegId, Box<Leg>)>,
+    /// What the relay said last of the recording that is made.
+    pub recording: Option<Box<RecordingReport<'static>>>,
 }
 
 impl Measurements {

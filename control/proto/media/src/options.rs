@@ -72,6 +72,10 @@ pub struct Options {
     pub delete_delay: Option<Duration>,
     /// Formats that are taken out or put in another order.
     pub codecs: Selection,
+    /// The call is recorded, or not any more.
+    pub record: Option<bool>,
+    /// Whether it may be.
+    pub consent: crate::Consent,
     /// Kinds of media that are taken out.
     pub remove_media: Vec<String>,
     /// Attributes that are added, removed, substituted.

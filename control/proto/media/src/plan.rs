@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use raceway_api::{
     Bundled, Destination, Flow, FlowAction, FlowId, FlowReport, Framing, Learning, Leg, LegId, LegRules, Match,
-    MediaPath, MediaRule, Operation, Punts, Remote, Route, Security, SourcePolicy,
+    MediaPath, MediaRule, Operation, Punts, Recording, Remote, Route, Security, SourcePolicy,
 };
 use raceway_ports::Relayed;
 
@@ -19,6 +19,9 @@ use crate::{limits, rates};
 pub(crate) struct Plan {
     session: Operation<'static>,
     media: Vec<Address>,
+    recording: Option<Recording<'static>>,
+    /// Files of a recording that is not made any more are to go.
+    discard: bool,
     legs: Vec<Leg<'static>>,
     flows: Vec<Flow>,
 }
@@ -57,7 +60,13 @@ impl Plan {
             bits_per_second: 0,
             blob: blob::session(call).into(),
         };
-        let mut plan = Self { session, media: Vec::new(), legs: Vec::new(), flows: Vec::new() };
+        let recording = call.recorded().map(|current| Recording {
+            stem: current.stem.to_string().into(),
+            note: current.note.to_string().into(),
+            paused: current.paused,
+        });
+        let discard = call.recordings.as_ref().is_some_and(|recordings| recordings.discard);
+        let mut plan = Self { session, media: Vec::new(), recording, discard, legs: Vec::new(), flows: Vec::new() };
         for (party, index, stream) in call.streams() {
             plan.open(stream.local, rates::rtp(stream));
             if let Some(local) = stream.local_rtcp() {
@@ -87,7 +96,15 @@ impl Plan {
 
     /// Everything, for a relay that knows nothing.
     pub fn whole(&self) -> Vec<Operation<'static>> {
-        Self { session: Operation::RemoveSession, media: Vec::new(), legs: Vec::new(), flows: Vec::new() }.towards(self)
+        let nothing = Self {
+            session: Operation::RemoveSession,
+            media: Vec::new(),
+            recording: None,
+            discard: false,
+            legs: Vec::new(),
+            flows: Vec::new(),
+        };
+        nothing.towards(self)
     }
 
     /// Those of its flows that are not among these.
@@ -115,6 +132,14 @@ impl Plan {
             external,
             bits_per_second,
         }));
+        // Before the legs, so that their first packets are in it.
+        match (&self.recording, &there.recording) {
+            (before, Some(recording)) if before.as_ref() != Some(recording) => {
+                operations.push(Operation::Record(recording.clone()));
+            }
+            (Some(_), None) => operations.push(Operation::StopRecording { discard: there.discard }),
+            _ => {}
+        }
         let changed = there.legs.iter().filter(|leg| !self.legs.contains(leg));
         operations.extend(changed.map(|leg| Operation::PutLeg(Box::new(leg.clone()))));
         let gone = self.legs.iter().filter(|leg| !there.legs.iter().any(|other| other.id == leg.id));
@@ -143,7 +168,8 @@ fn towards(party: &Party) -> Destination {
 fn leg(call: &Call, party: &Party, index: usize, stream: &Stream, measured: &Measurements) -> Leg<'static> {
     let sink = call.sink(party, index);
     let route = sink.map(|sink| Route::to(sink.leg));
-    let opaque = sink.is_some_and(|sink| are_opaque(stream, sink));
+    // What is recorded is opened.
+    let opaque = call.recorded().is_none() && sink.is_some_and(|sink| are_opaque(stream, sink));
     let carrier = party.carrier(stream);
     let (receive, send) = match &carrier.dtls {
         Some(_) => measured.keys(stream.transport),
@@ -210,8 +236,8 @@ fn anchors(
     let (Some(from), Some(to)) = (live(party, stream, measured), live(other, sink, measured)) else {
         return Vec::new();
     };
-    // A flow takes all that comes to an address, whichever m-line it is of.
-    if !passes_as_it_is(stream, sink) || party.is_bundled(stream) {
+    // A flow takes all that comes to an address, whichever m-line it is of, and recordings are made by workers.
+    if !passes_as_it_is(stream, sink) || party.is_bundled(stream) || call.recorded().is_some() {
         return Vec::new();
     }
     let flow = |component, remote: SocketAddr, local, our: SocketAddr, their: SocketAddr| {

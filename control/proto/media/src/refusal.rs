@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use raceway_api::OperationError;
+use raceway_api::{OperationError, RecordingProblem};
 use raceway_sdp::SdpError;
 
 use crate::limits;
@@ -157,6 +157,18 @@ pub enum Refusal {
         /// Its protocol.
         protocol: String,
     },
+    /// Nobody said that the parties agree to be recorded.
+    #[error(
+        "Recording is refused: the command's metadata does not say that the parties agree to it; send metadata with the pair \
+         consent:yes"
+    )]
+    NoConsent,
+    /// There is nothing to pause.
+    #[error("Call {0:?} is not recorded")]
+    NotRecorded(String),
+    /// The recording could not be begun.
+    #[error("The call is not recorded: {}", recording_problem(*.0))]
+    Recording(RecordingProblem),
     /// The relay could not do it.
     #[error("The relay refused: {0}")]
     Relay(RelayReason),
@@ -189,4 +201,20 @@ const fn words(error: OperationError) -> &'static str {
         OperationError::LegsFull => "its leg table is full",
         OperationError::Invalid => "it does not make sense of the call",
     }
+}
+
+/// Why nothing is recorded, in words.
+#[must_use]
+pub fn recording_problem(problem: RecordingProblem) -> String {
+    let words = match problem {
+        RecordingProblem::Unconfigured => "the relay has no [recording] directory and public_key",
+        RecordingProblem::TooMany => "there are as many recordings as the relay makes at a time",
+        RecordingProblem::Limit => "it is as large as it may be ([recording] max_mb)",
+        RecordingProblem::Full => "the disk is full, or has no more room than [recording] keep_free_mb leaves",
+        RecordingProblem::Gone => "the directory of recordings is not there",
+        RecordingProblem::Denied => "the relay may not write to the directory of recordings",
+        RecordingProblem::Other(0) => "the relay's recorder does not answer",
+        RecordingProblem::Other(errno) => return format!("its file cannot be written (errno {errno})"),
+    };
+    words.to_owned()
 }

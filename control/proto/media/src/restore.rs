@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use raceway_api::{FlowReport, Leg, LegId, LegReport, MediaRule, Operation, Security, SessionId, SessionReport};
+use raceway_api::{
+    FlowReport, Leg, LegId, LegReport, MediaRule, Operation, RecordingReport, Security, SessionId, SessionReport,
+};
 use raceway_ports::Relayed;
 use raceway_units::{Instant, UnixTime};
 
@@ -14,6 +16,7 @@ use crate::calls::{Calls, Held, MEDIA};
 use crate::limits;
 use crate::measured::Measurements;
 use crate::plan::Plan;
+use crate::recording::{Current, Recordings};
 
 /// Calls of a snapshot that is coming in, in the relay's words.
 #[derive(Debug, Default)]
@@ -26,6 +29,7 @@ struct Parts {
     blob: Vec<u8>,
     legs: Vec<LegReport<'static>>,
     flows: Vec<FlowReport>,
+    recording: Option<RecordingReport<'static>>,
 }
 
 impl Calls {
@@ -45,6 +49,7 @@ impl Calls {
             blob: report.blob.to_vec(),
             legs: Vec::new(),
             flows: Vec::new(),
+            recording: report.recording.clone().map(RecordingReport::into_owned),
         });
         parts.legs.extend(report.legs.iter().map(|leg| leg.clone().into_owned()));
         parts.flows.extend(&report.flows);
@@ -88,6 +93,7 @@ impl Calls {
                 agents.associations.restore(stream.transport, agreement.clone());
             }
         }
+        measured.recording = parts.recording.clone().map(Box::new);
         self.held.insert(id, Box::new(held));
         self.follow_agents(id);
         self.reschedule(id);
@@ -121,7 +127,7 @@ impl Parts {
             media: Vec::new(),
             flows: self.flows.clone(),
             legs: self.legs.clone(),
-            recording: None,
+            recording: self.recording.clone(),
         }
     }
 }
@@ -144,6 +150,7 @@ fn call(id: SessionId, parts: &Parts) -> Option<Call> {
         flows_end_at: Instant::from_ns(flows_end_ns.unwrap_or(0)),
         ends_at: blob.ends_at_ns.map(Instant::from_ns),
         answered: blob.answered,
+        recordings: parts.recording.as_ref().map(recordings),
         next_leg: blob.next_leg,
         early: Vec::new(),
         parties: Vec::new(),
@@ -165,6 +172,14 @@ fn transports_are_sound(party: &Party) -> bool {
         let carriers = same.clone().filter(|other| !other.carried).count();
         carriers == 1 && same.clone().all(|other| other.local == stream.local)
     })
+}
+
+/// The recording that is made; those before it are forgotten.
+fn recordings(report: &RecordingReport<'_>) -> Box<Recordings> {
+    let raceway_api::Recording { stem, note, paused } = &report.recording;
+    let (stem, note): (Arc<str>, Arc<str>) = ((&**stem).into(), (&**note).into());
+    let current = Current { stem: Arc::clone(&stem), note, paused: *paused };
+    Box::new(Recordings { current: Some(current), stems: vec![stem], discard: false })
 }
 
 /// Puts a leg where its blob says.

@@ -13,7 +13,7 @@ use crate::measured::{Live, Measurements};
 use crate::plan::Plan;
 use crate::refusal::{Refusal, RelayReason};
 use crate::signal::{Context, check_name};
-use crate::{answer, change, limits, offer, trickle, view};
+use crate::{answer, change, limits, offer, recording, trickle, view};
 
 /// What was asked of the relay and waits for its word.
 #[derive(Debug)]
@@ -51,9 +51,10 @@ impl Calls {
     pub(crate) fn run(&mut self, wall: UnixTime, request: RequestId, command: Command) {
         let session = self.by_call_id.get(command.call_id()).copied();
         let refusal = match (&command, session) {
-            (Command::Offer(_) | Command::Answer(_) | Command::Change(_) | Command::Trickle(_), _) if self.away => {
-                Some(Refusal::RelayAway)
-            }
+            (
+                Command::Offer(_) | Command::Answer(_) | Command::Change(_) | Command::Trickle(_) | Command::Record(_),
+                _,
+            ) if self.away => Some(Refusal::RelayAway),
             (Command::Offer(_), None) => self.begin(wall, request, command, 0).err(),
             (_, None) => Some(Refusal::UnknownCall(command.call_id().to_owned())),
             (Command::Delete(delete), Some(session)) => self.delete(session, wall, request, &delete.clone()).err(),
@@ -87,6 +88,7 @@ impl Calls {
             flows_end_at: self.now.after(self.flow_lifetime()),
             ends_at: None,
             answered: false,
+            recordings: None,
             next_leg: 0,
             early: Vec::new(),
             parties: Vec::new(),
@@ -152,15 +154,20 @@ impl Calls {
                 call.ends_at = None;
                 let sdp = offer::offer(&mut context, call, offer)?;
                 trickle::catch_up(context.interfaces, call, &offer.from_tag);
+                recording::option(call, random, wall, &offer.options)?;
                 Ok(Reply::Sdp(sdp))
             }
             Command::Answer(answer) => {
                 let sdp = answer::answer(&mut context, call, answer)?;
                 trickle::catch_up(context.interfaces, call, &answer.to_tag);
+                recording::option(call, random, wall, &answer.options)?;
                 Ok(Reply::Sdp(sdp))
             }
             Command::Change(change) => change::change(call, change).map(|()| Reply::Done),
             Command::Trickle(fragment) => trickle::trickle(context.interfaces, call, fragment).map(|()| Reply::Done),
+            Command::Record(record) => {
+                recording::record(call, random, wall, record.what, &record.consent).map(|()| Reply::Done)
+            }
             Command::Delete(_) => Ok(Reply::Done),
         }
     }
@@ -290,10 +297,10 @@ impl Calls {
             Purpose::Command(asked) => {
                 let Asked { request, before, reply, .. } = *asked;
                 let after = self.held.get(&session).map(|held| held.call.clone());
-                if let (Some(before), Some(after)) = (before, after) {
-                    self.release(&before, Some(&after));
+                if let (Some(before), Some(after)) = (&before, after) {
+                    self.release(before, Some(&after));
                 }
-                self.outcomes.push_back((request, Ok(reply)));
+                self.answer(session, before.as_ref(), request, reply);
                 self.reschedule(session);
                 self.next_waiting(session);
             }
@@ -366,7 +373,8 @@ impl Calls {
 
     /// The relay has removed it.
     pub(crate) fn ended(&mut self, session: SessionId, request: Option<RequestId>, why: Ended) {
-        let Some(held) = self.forget(session) else { return };
+        let Some(mut held) = self.forget(session) else { return };
+        self.outcomes.extend(held.beginning.take().map(|beginning| (beginning.request, Ok(beginning.reply))));
         let call = Box::new(view::call(&held.call, &held.measured, |_| true));
         if let Some(request) = request {
             self.outcomes.push_back((request, Ok(Reply::Deleted(call.clone()))));
@@ -407,6 +415,7 @@ impl Calls {
         self.output.clear();
         let sessions: Vec<SessionId> = self.held.keys().copied().collect();
         for session in sessions {
+            self.lost_recorder(session);
             let waiting = self.held.get_mut(&session).map(|held| std::mem::take(&mut held.waiting));
             for (request, _, _) in waiting.into_iter().flatten() {
                 self.outcomes.push_back((request, Err(Refusal::RelayAway)));
@@ -450,7 +459,7 @@ fn check_names(command: &Command) -> Result<(), Refusal> {
             answer.options.label.as_deref(),
         ),
         Command::Trickle(fragment) => (Some(&*fragment.tag), None, None, None),
-        Command::Delete(_) | Command::Change(_) => (None, None, None, None),
+        Command::Delete(_) | Command::Change(_) | Command::Record(_) => (None, None, None, None),
     };
     for (what, name) in [("from-tag", from), ("to-tag", to), ("via-branch", branch), ("label", label)] {
         if let Some(name) = name {

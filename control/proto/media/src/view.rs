@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
-use raceway_api::{LegId, Security, SessionId, Suite, Traffic};
+use raceway_api::{LegId, RecordingReport, RecordingState, Security, SessionId, Suite, Traffic};
 use raceway_sdp::{Direction, Kind, Protocol};
 use raceway_units::{Instant, UnixTime};
 
 use crate::call::{Call, Party, Stream};
 use crate::measured::{Measurements, Quality, plus};
+use crate::recording::Current;
 
 /// A call.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,10 +27,34 @@ pub struct CallView {
     pub answered: bool,
     /// It was deleted and ends then.
     pub ends_at: Option<Instant>,
+    /// What is recorded of it now.
+    pub recording: Option<RecordingView>,
+    /// What names of files of all its recordings begin with, in their order; after a restart of control, of the one that
+    /// was made then and those after it.
+    pub recordings: Vec<String>,
     /// Who takes part, the caller first.
     pub parties: Vec<PartyView>,
     /// What came from all of them.
     pub totals: Traffic,
+}
+
+/// A recording that is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingView {
+    /// What names of its files begin with.
+    pub stem: String,
+    /// Nothing is added to it now.
+    pub paused: bool,
+    /// How it goes.
+    pub state: RecordingState,
+    /// Number of its last part.
+    pub part: u32,
+    /// Packets in it.
+    pub packets: u64,
+    /// Octets in its files.
+    pub octets: u64,
+    /// Packets that should be in it and are not.
+    pub lost: u64,
 }
 
 /// A party.
@@ -118,8 +143,22 @@ pub(crate) fn call(call: &Call, measured: &Measurements, only: impl Fn(&Party) -
         last_signal: call.signal_wall,
         answered: call.answered,
         ends_at: call.ends_at,
+        recording: call.recorded().map(|current| recording(current, measured.recording.as_deref())),
+        recordings: call.recordings.iter().flat_map(|all| &all.stems).map(|stem| stem.to_string()).collect(),
         parties: parties.map(|party| view(call, party, measured)).collect(),
         totals: measured.total(),
+    }
+}
+
+fn recording(current: &Current, report: Option<&RecordingReport<'_>>) -> RecordingView {
+    RecordingView {
+        stem: current.stem.to_string(),
+        paused: current.paused,
+        state: report.map(|report| report.state).unwrap_or_default(),
+        part: report.map_or(0, |report| report.part),
+        packets: report.map_or(0, |report| report.packets),
+        octets: report.map_or(0, |report| report.octets),
+        lost: report.map_or(0, |report| report.lost),
     }
 }
 

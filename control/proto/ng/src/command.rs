@@ -259,6 +259,8 @@ pub struct Delete {
     pub fatal: bool,
     /// `fast`: without what `query` would tell.
     pub fast: bool,
+    /// `discard recording`: what is recorded of it now is removed.
+    pub discard: bool,
     /// The flag `to-tag`: of a call with several branches, this party's alone.
     pub only_to_tag: bool,
 }
@@ -344,6 +346,8 @@ pub struct Record {
     pub call_id: String,
     /// What becomes of it.
     pub what: Recording,
+    /// `discard recording`: when it stops, it is removed.
+    pub discard: bool,
     /// `metadata`, which says whether the parties agreed.
     pub metadata: Metadata,
 }

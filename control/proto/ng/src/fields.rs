@@ -31,6 +31,7 @@ pub(crate) struct Fields {
     pub(crate) fatal: bool,
     pub(crate) fast: bool,
     pub(crate) pause: bool,
+    pub(crate) discard: bool,
     /// The flag, which says that a delete is about this tag alone.
     pub(crate) to_tag_flag: bool,
     pub(crate) options: Options,

@@ -34,7 +34,7 @@ pub(crate) const FLAGS: &[Entry] = &[
     word(Flags, &["detect DTMF"], |f| f.options.detect_dtmf = true)
         .but("events of RFC 4733; tones in audio are not found"),
     moot(Flags, &["directional"], "a party that is named is meant alone"),
-    no(Flags, &["discard recording"], "erase the key of the recording"),
+    word(Flags, &["discard recording"], |f| f.discard = true).but("in `delete` and `stop recording`"),
     moot(Flags, &["early media"], "it starts a player in rtpengine; early media itself flows"),
     no(Flags, &["egress"], "both directions of a party are meant"),
     no(Flags, &["exclude recording"], "a recording has the whole call"),
@@ -67,7 +67,7 @@ pub(crate) const FLAGS: &[Entry] = &[
     no(Flags, &["pierce NAT"], "nothing is sent before there is media"),
     no(Flags, &["port latching"], "an address that stays the same is not learned again"),
     moot(Flags, &["provisional"], "a provisional answer is an answer"),
-    no(Flags, &["record call"], "calls are not recorded yet"),
+    word(Flags, &["record call"], |f| f.options.record = Some(true)).but("as the key with `yes`"),
     no(Flags, &["recording announcement"], NO_PLAYER),
     no(Flags, &["recording vsc"], "recording is by command alone"),
     word(Flags, &["recrypt"], |f| f.options.sdes.recrypt = true),

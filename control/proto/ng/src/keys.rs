@@ -82,12 +82,9 @@ pub(crate) const KEYS: &[Entry] = &[
     no(Key, &["ptime-reverse", "reverse-ptime"], "packets are passed as they are"),
     key(&["received from"], received_from),
     key(&["record call"], |f, v| {
-        if one_of(v, &[("yes", true), ("on", true), ("no", false), ("off", false)])? {
-            f.warnings.add("record call is not supported: calls are not recorded yet".to_owned());
-        }
-        Ok(())
+        one_of(v, &[("yes", true), ("on", true), ("no", false), ("off", false)]).map(|on| f.options.record = Some(on))
     })
-    .but("`no` and `off`; calls are not recorded yet"),
+    .but("`yes` and `on` need `metadata` with `consent:yes`, else the command is refused"),
     no(Key, &["recording-destination", "recording-dest", "recording-file"], NAMED_ITSELF),
     no(Key, &["recording-path", "recording-dir", "recording-directory", "recording-folder"], NAMED_ITSELF),
     no(Key, &["recording-media-slot-offer", "recording-media-slot-answer", "recording-media-slots"], NAMED_ITSELF),

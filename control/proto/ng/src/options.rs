@@ -78,6 +78,8 @@ pub struct Options {
     pub remove_media: Vec<String>,
     /// `sdp-attr`.
     pub attributes: Vec<(Scope, AttributeChange)>,
+    /// `record call`.
+    pub record: Option<bool>,
     /// `metadata`.
     pub metadata: Option<Metadata>,
     /// `supports`: `load limit` may be answered.

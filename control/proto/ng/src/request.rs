@@ -222,6 +222,7 @@ fn delete(verb: Verb, fields: Fields) -> Result<Command, Refusal> {
         delay: fields.options.delete_delay,
         fatal: fields.fatal,
         fast: fields.fast,
+        discard: fields.discard,
         only_to_tag: fields.to_tag_flag,
     }))
 }
@@ -243,7 +244,8 @@ fn change(verb: Verb, fields: Fields, what: Toggle, on: bool) -> Result<Command,
 
 fn record(verb: Verb, fields: Fields, what: Recording) -> Result<Command, Refusal> {
     let call_id = need(verb, "call-id", fields.call_id)?;
-    Ok(Command::Record(Record { call_id, what, metadata: fields.options.metadata.unwrap_or_default() }))
+    let discard = fields.discard;
+    Ok(Command::Record(Record { call_id, what, discard, metadata: fields.options.metadata.unwrap_or_default() }))
 }
 
 fn subscribe(verb: Verb, fields: Fields) -> Result<Command, Refusal> {

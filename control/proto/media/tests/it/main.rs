@@ -8,6 +8,7 @@ mod failure;
 mod flows;
 mod ice;
 mod model;
+mod recording;
 mod relay;
 mod restore;
 mod rewrite;

@@ -7,7 +7,10 @@ use proptest::prelude::*;
 use raceway_api::{LegEvent, OperationError, RelayPorts, SessionReport};
 use raceway_dtls::{Certificate, Identity};
 use raceway_media::options::{Family, Ice, Transport};
-use raceway_media::{Answer, Calls, Change, Command, Delete, Interface, Offer, Options, RequestId, Settings, Toggle};
+use raceway_media::{
+    Answer, Calls, Change, Command, Consent, Delete, Interface, Offer, Options, Record, Recording, RequestId, Settings,
+    Toggle,
+};
 use raceway_units::UnixTime;
 
 use crate::world::*;
@@ -147,6 +150,7 @@ fn command() -> impl Strategy<Value = Command> {
                 to_tag: None,
                 via_branch,
                 delay: delay.map(Duration::from_secs),
+                discard: false,
             })
         },
     );
@@ -154,7 +158,17 @@ fn command() -> impl Strategy<Value = Command> {
     let change = (call_id(), prop::option::of(tag()), what, any::<bool>()).prop_map(|(call_id, from_tag, what, on)| {
         Command::Change(Change { call_id, from_tag, address: None, label: None, all: false, what, on })
     });
-    prop_oneof![6 => offer, 6 => answer, 1 => delete, 1 => change]
+    let what = prop::sample::select(vec![
+        Recording::Start,
+        Recording::Pause,
+        Recording::Stop { discard: false },
+        Recording::Stop { discard: true },
+    ]);
+    let record = (call_id(), what, any::<bool>()).prop_map(|(call_id, what, given)| {
+        let consent = Consent { given, metadata: "case:7".to_owned() };
+        Command::Record(Record { call_id, what, consent })
+    });
+    prop_oneof![6 => offer, 6 => answer, 1 => delete, 1 => change, 1 => record]
 }
 
 fn step() -> impl Strategy<Value = Step> {

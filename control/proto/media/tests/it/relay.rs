@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 
 use raceway_api::{
-    Datagram, Flow, FlowAction, FlowId, FlowReport, Learning, Leg, LegId, LegReport, Operation, OperationError, Remote,
-    SessionId, SessionReport, ToRelay, Traffic,
+    Datagram, Flow, FlowAction, FlowId, FlowReport, Learning, Leg, LegId, LegReport, Operation, OperationError,
+    Recording, RecordingProblem, RecordingReport, RecordingState, Remote, SessionId, SessionReport, ToRelay, Traffic,
 };
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +16,7 @@ pub struct Session {
     pub media: BTreeMap<SocketAddr, SocketAddr>,
     pub legs: BTreeMap<LegId, Leg<'static>>,
     pub flows: BTreeMap<FlowId, Flow>,
+    pub recording: Option<Recording<'static>>,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +36,12 @@ pub struct Relay {
     /// What is measured, by leg and by flow.
     pub legs: BTreeMap<LegId, LegReport<'static>>,
     pub flows: BTreeMap<FlowId, FlowReport>,
+    /// Why nothing can be recorded.
+    pub unrecordable: Option<RecordingProblem>,
+    /// It says nothing of recordings.
+    pub recorder_silent: bool,
+    /// What it will say of them.
+    pub recordings: Vec<(SessionId, RecordingState)>,
 }
 
 /// What the relay answers.
@@ -136,6 +143,15 @@ impl Relay {
                 session.flows.get_mut(&flow).ok_or(OperationError::UnknownFlow)?.expires_at_ns = expires_at_ns;
             }
             Operation::RemoveFlow(flow) => drop(session.flows.remove(&flow)),
+            Operation::Record(recording) => {
+                let begins = session.recording.as_ref().is_none_or(|known| known.stem != recording.stem);
+                session.recording = Some(recording);
+                let state = self.unrecordable.map_or(RecordingState::Writing, RecordingState::Failed);
+                if begins && !self.recorder_silent {
+                    self.recordings.push((id, state));
+                }
+            }
+            Operation::StopRecording { .. } => session.recording = None,
             other => panic!("unexpected: {other:?}"),
         }
         Ok(())
@@ -165,7 +181,14 @@ impl Relay {
             media: session.media.clone().into_iter().collect(),
             flows: session.flows.values().map(|flow| self.flow_report(flow)).collect(),
             legs: legs.collect(),
-            recording: None,
+            recording: session.recording.clone().map(|recording| RecordingReport {
+                recording,
+                state: self.unrecordable.map_or(RecordingState::Writing, RecordingState::Failed),
+                part: 1,
+                packets: 40,
+                octets: 65552,
+                lost: 2,
+            }),
         })
     }
 

@@ -135,6 +135,20 @@ impl World {
 
     /// Lets both talk until neither has anything to say.
     pub fn settle(&mut self) {
+        loop {
+            self.hear_relay();
+            let told = std::mem::take(&mut self.relay.recordings);
+            if told.is_empty() {
+                break;
+            }
+            for (session, state) in told {
+                self.calls.handle_recording(self.now, session, state);
+            }
+        }
+        self.events.extend(std::iter::from_fn(|| self.calls.poll_event()));
+    }
+
+    fn hear_relay(&mut self) {
         while let Some(message) = self.calls.poll_output() {
             match self.relay.take(message) {
                 Said::Nothing => {}
@@ -147,7 +161,6 @@ impl World {
                 }
             }
         }
-        self.events.extend(std::iter::from_fn(|| self.calls.poll_event()));
     }
 
     /// Moves the clock; timers fire on the way.

@@ -98,11 +98,12 @@ fn an_offer_has_its_options() {
     assert_eq!(options.transport, Some(Transport::As(Protocol::TlsSavpf)));
     assert_eq!((options.interface_from.as_deref(), options.interface_to.as_deref()), (Some("int"), Some("ext")));
     assert_eq!((options.address_family, options.tos), (Some(Family::Ipv6), Some(184)));
+    assert_eq!(options.record, Some(true));
     assert_eq!((options.learning, options.label.as_deref()), (Some(Learning::Heuristic), Some("caller")));
     assert_eq!(
         request.warnings.text().as_deref(),
         Some(
-            "flags: \"ice-banana\" is not known; flags: \"record-call\" is not supported: calls are not recorded yet; codec: \"transcode-opus\" is not supported: nothing is \
+            "flags: \"ice-banana\" is not known; codec: \"transcode-opus\" is not supported: nothing is \
              transcoded; delay-buffer is not supported: media is not held back; moh is not supported: nothing is \
              played into a call; key \"unheard\" is not known"
         )
