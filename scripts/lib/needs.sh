@@ -27,6 +27,7 @@ ensure_test_packages() {
         missing+=(gstreamer1.0-tools gstreamer1.0-plugins-{base,good,bad})
     local browser=()
     have chromium || have chromium-browser || browser=(chromium)
+    have firefox-esr || have firefox || browser+=(firefox-esr)
     [ $((${#missing[@]} + ${#browser[@]})) -gt 0 ] || return 0
     if ! is_root; then
         warn "skipped: not root, and these packages are missing: ${missing[*]} ${browser[*]}"
@@ -34,9 +35,9 @@ ensure_test_packages() {
     fi
     say "The tests run real clients and tools"
     [ ${#missing[@]} -eq 0 ] || without_starting_services apt_install "${missing[@]}" || exit
-    # Ubuntu has Chromium as a snap only.
+    # Ubuntu has Chromium and Firefox as snaps only.
     [ ${#browser[@]} -eq 0 ] || without_starting_services apt_install "${browser[@]}" ||
-        warn "skipped: no Chromium, so no test with a browser"
+        warn "skipped: ${browser[*]} could not be installed, so tests with them are not run"
 }
 
 # Debian starts what it installs. The tests want programs, not a TURN server or a database in the background.
