@@ -51,6 +51,27 @@ impl World {
         }
     }
 
+    /// Time passes, and nothing is sent.
+    fn wait(&mut self, for_ms: u64) {
+        for _ in 0..for_ms / 10 {
+            self.now_ms += 10;
+            self.hear(ms(self.now_ms));
+        }
+    }
+
+    /// The next probe, sent at its rate over a path that carries it.
+    fn probe(&mut self) -> Probe {
+        let probe = self.estimator.poll_probe(ms(self.now_ms)).unwrap();
+        let packets = u64::from(probe.packets).max(probe.octets / 500 + 1);
+        for n in 0..packets {
+            let now = ms(self.now_ms).after(probe.rate.time_for(500 * n));
+            let number = self.estimator.sent(500, Some(probe.id), now);
+            self.recorder.handle_packet(number, now.after(Duration::from_millis(30)));
+        }
+        self.wait(300);
+        probe
+    }
+
     fn estimate(&self) -> Estimate {
         self.estimator.estimate(ms(self.now_ms))
     }
@@ -92,11 +113,29 @@ fn feedback_that_stops_halves_the_target_each_second() {
 fn a_pause_in_which_nothing_is_sent_is_no_lack_of_feedback() {
     let mut world = World::new();
     let before = world.run(3_000, |_| true).estimate().target;
-    (0..1_000).for_each(|_| {
-        world.now_ms += 10;
-        world.hear(ms(world.now_ms));
-    });
-    assert!(world.estimate().target >= before);
+    world.wait(9_900);
+    assert!(world.run(10, |_| true).estimate().target >= before);
+}
+
+#[test]
+fn a_path_that_was_silent_for_ten_seconds_is_begun_anew() {
+    let mut world = World::new();
+    world.run(40_000, |_| true);
+    world.wait(10_000);
+    assert_eq!(world.run(10, |_| true).estimate().target, BOUNDS.start);
+    assert!(world.estimator.poll_probe(ms(world.now_ms)).is_some(), "what there was may be there still");
+}
+
+#[test]
+fn a_probe_that_gets_through_raises_the_target_over_a_cap_by_loss() {
+    let mut world = World::new();
+    let capped = world.run(10_000, |n| n % 4 != 0).estimate();
+    assert!(capped.loss_based.is_some());
+    world.wait(6_000);
+    let probe = world.probe();
+    assert!(probe.rate > capped.target);
+    let target = world.estimate().target;
+    assert!(target >= probe.rate.times(0.8) && target <= probe.rate.times(1.1), "{target} of {}", probe.rate);
 }
 
 #[test]
