@@ -2,6 +2,7 @@
 
 mod api;
 mod config;
+mod congestion;
 mod datapath;
 mod engine;
 mod legs;
@@ -46,6 +47,7 @@ fn scenarios() -> Vec<Scenario> {
     for core in [
         api::all(),
         config::all(),
+        congestion::all(),
         datapath::all(),
         engine::all(),
         legs::all(),
