@@ -95,6 +95,8 @@ pub mod rates {
     pub const VIDEO_LEAST: u64 = 4_000_000;
     /// So many times the bandwidth that was said: it is an average, of the codec or of RTP, without retransmission.
     pub const ABOVE_SAID: u64 = 2;
+    /// Bandwidth that is believed, at most: what SDP says is said by whoever calls, and 8K takes less.
+    pub const SAID_MOST: u64 = 100_000_000;
     /// RTCP at a port of its own: feedback of video in every frame.
     pub const RTCP: u64 = 1_000_000;
 }

@@ -11,10 +11,14 @@ use crate::limits::rates;
 
 /// Bits per second that may arrive where RTP of a stream does, RTCP and all that is multiplexed included.
 pub(crate) fn rtp(stream: &Stream) -> u64 {
-    let said = stream.bandwidth.map(|bits| bits.saturating_mul(rates::ABOVE_SAID));
-    match stream.kind {
+    of(stream.kind, &stream.formats, stream.bandwidth)
+}
+
+fn of(kind: Kind, formats: &[Format], bandwidth: Option<u64>) -> u64 {
+    let said = bandwidth.map(|bits| bits.min(rates::SAID_MOST) * rates::ABOVE_SAID);
+    match kind {
         Kind::Video => said.map_or(rates::VIDEO, |said| said.max(rates::VIDEO_LEAST)),
-        _ => audio(&stream.formats).max(said.unwrap_or(0)),
+        _ => audio(formats).max(said.unwrap_or(0)),
     }
 }
 
@@ -45,5 +49,14 @@ mod tests {
         assert_eq!(audio(&[pcmu, opus]), rates::OPUS);
         assert_eq!(audio(&[other, opus, pcmu]), rates::OTHER);
         assert_eq!(audio(&[]), rates::OTHER);
+    }
+
+    #[test]
+    fn a_bandwidth_beyond_belief_is_no_way_around_the_limit() {
+        let most = rates::SAID_MOST * rates::ABOVE_SAID;
+        for kind in [Kind::Audio, Kind::Video] {
+            assert_eq!(of(kind, &[format(Codec::Opus)], Some(u64::MAX)), most, "{kind:?}");
+            assert!(of(kind, &[format(Codec::Opus)], Some(0)) >= rates::OPUS, "{kind:?}");
+        }
     }
 }
