@@ -263,29 +263,29 @@ impl Calls {
     /// Sends what agents want sent, and lets media go where ICE says with the keys that DTLS brought.
     fn hear_agents(&mut self, session: SessionId) {
         let Some(held) = self.held.get_mut(&session) else { return };
-        let before = Plan::of(&held.call, &held.measured, &self.interfaces);
         let Held { call, agents, measured, .. } = &mut **held;
-        let mut sends = Vec::new();
+        let (mut sends, mut nominations) = (Vec::new(), Vec::new());
         for (&name, agent) in &mut agents.by_transport {
             sends.extend(
                 std::iter::from_fn(|| agent.poll_transmit()).map(|sent| (sent.local, sent.remote, sent.payload)),
             );
-            while let Some(event) = agent.poll_event() {
-                match event {
-                    Event::Nominated { component, remote } => {
-                        measured.nominate(LegId(name), component == Component::Rtcp, Some(remote));
-                    }
-                    Event::ConsentLost { component } => {
-                        measured.nominate(LegId(name), component == Component::Rtcp, None);
-                    }
-                    Event::Failed { .. } => {}
-                }
-            }
+            nominations.extend(std::iter::from_fn(|| agent.poll_event()).filter_map(|event| match event {
+                Event::Nominated { component, remote } => Some((LegId(name), component, Some(remote))),
+                Event::ConsentLost { component } => Some((LegId(name), component, None)),
+                Event::Failed { .. } => None,
+            }));
         }
         let Agents { by_transport, associations, .. } = agents;
         let mut outcomes =
             associations.follow(call, &self.identities, self.now, |stream| Agents::peer(by_transport, stream));
         outcomes.extend(associations.poll(call));
+        // Most datagrams change nothing, those of strangers never do: for them no plan is made.
+        let has_keys = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Keys(..)));
+        let is_news = has_keys || !nominations.is_empty();
+        let before = is_news.then(|| Plan::of(call, measured, &self.interfaces));
+        for (transport, component, remote) in nominations {
+            measured.nominate(transport, component == Component::Rtcp, remote);
+        }
         for outcome in outcomes {
             match outcome {
                 Outcome::Send { from, to, payload } => sends.push((from, to, payload)),
@@ -296,8 +296,10 @@ impl Calls {
                 }
             }
         }
-        let operations = before.towards(&Plan::of(&held.call, &held.measured, &self.interfaces));
-        self.tell(session, operations, false);
+        if let Some(before) = before {
+            let operations = before.towards(&Plan::of(call, measured, &self.interfaces));
+            self.tell(session, operations, false);
+        }
         if !self.away {
             let datagrams = sends.into_iter().map(|(from, to, payload)| Datagram { from, to, payload: payload.into() });
             self.output.extend(datagrams.map(ToRelay::Send));
