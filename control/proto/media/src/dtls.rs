@@ -96,7 +96,7 @@ impl Identities {
 #[derive(Debug)]
 struct Running {
     agreement: DtlsAgreement,
-    /// None after a restart of control: the keys are known, and nothing more is needed of it.
+    /// None after a restart of control: the keys are known, and nothing more is needed of it. Or it could not be made.
     association: Option<Association>,
     named: bool,
     peer: Option<SocketAddr>,
@@ -119,7 +119,7 @@ impl Associations {
         self.0.is_empty()
     }
 
-    /// A transport has its keys from before a restart.
+    /// A transport has its keys from before a restart, or will get none.
     pub fn restore(&mut self, transport: LegId, agreement: DtlsAgreement) {
         self.0.insert(transport.0, Running { agreement, association: None, named: true, peer: None });
     }
@@ -139,6 +139,8 @@ impl Associations {
             let Some(agreement) = stream.dtls.as_deref() else { continue };
             if let Err(reason) = self.one(stream, agreement, identities) {
                 failures.push(Outcome::Failed(stream.transport, reason));
+                // It is not tried again with each datagram that comes.
+                self.restore(stream.transport, agreement.clone());
                 continue;
             }
             let Some(running) = self.0.get_mut(&stream.transport.0) else { continue };

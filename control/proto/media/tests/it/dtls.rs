@@ -173,6 +173,26 @@ fn another_certificate_than_the_one_of_the_body_gets_no_media() {
 }
 
 #[test]
+fn that_a_certificate_is_gone_is_told_once_however_many_datagrams_come() {
+    let mut world = world();
+    let alice = Peer::new("192.0.2.1:4000");
+    let offered = |setup| Offer { options: towards("RTP/AVP"), ..offer(alice.body(setup)) };
+    world.offer(offered("active"));
+    let answered = world.answer(answer(body("192.0.2.2", 5000)));
+    for _ in 0..raceway_media::limits::IDENTITIES_MAX {
+        world.calls.set_identity(identity()).unwrap();
+    }
+    world.offer(offered("passive"));
+    world.answer(answer(body("192.0.2.2", 5000)));
+    for _ in 0..10 {
+        world.calls.handle_punt(world.now, rtp(&answered), address("198.51.100.66:6666"), &[22; 100]);
+        world.settle();
+    }
+    let failures = world.events.iter().filter(|event| matches!(event, CallEvent::DtlsFailed { .. }));
+    assert_eq!(failures.count(), 1);
+}
+
+#[test]
 fn a_client_hello_from_elsewhere_is_not_heard() {
     let mut world = world();
     let mut alice = Peer::new("192.0.2.1:4000");
