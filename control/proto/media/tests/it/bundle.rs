@@ -348,3 +348,59 @@ fn a_bundle_outlives_control() {
     assert!(by_local(&world)[0].iter().all(|leg| matches!(leg.send, Security::Srtp(_))));
     world.delete();
 }
+
+#[test]
+fn rtcp_is_muxed_with_who_does_ice_and_dtls_unless_it_is_refused() {
+    let one = |peer: &Peer, setup| format!("{}{}{}", head(""), line("audio", 50123, "a0", 111), transport(peer, setup));
+    let phone = |host, port| plain(host, [port, 1]).split("m=video").next().unwrap().to_owned();
+    for refuses in [false, true] {
+        let mut world = world();
+        let rtcp_mux = RtcpMux { reject: refuses, ..RtcpMux::default() };
+        let options = Options { rtcp_mux, ..to_plain() };
+        world.offer(offer_of(one(&browser(), "actpass"), options));
+        let answered = world.answer(answer_of(phone("192.0.2.2", 5000), to_web()));
+        assert_eq!(media(&answered)[0].rtcp_mux, !refuses);
+        let of_web = world.session().legs.values().find(|leg| leg.punt.dtls).unwrap();
+        assert_eq!(of_web.rtcp.is_none(), !refuses);
+    }
+    for (options, expected) in [(to_web(), true), (towards("UDP/TLS/RTP/SAVPF"), false), (Options::default(), false)] {
+        let mut world = world();
+        let offered = world.offer(offer_of(phone("192.0.2.1", 4000), options));
+        assert_eq!(media(&offered)[0].rtcp_mux, expected, "{offered}");
+        let candidates = media(&offered)[0].ice.udp().count();
+        assert_eq!(candidates, usize::from(expected), "no candidate for RTCP");
+    }
+}
+
+#[test]
+fn an_ice_restart_of_a_bundle_is_one_for_all_of_it() {
+    let mut world = world();
+    let peer = browser();
+    let (_, before) = web_calls_plain(&mut world, &peer);
+    let keys: Vec<_> = media(&before).into_iter().map(|media| (media.ice.credentials, media.fingerprints)).collect();
+    let again = |sdp: String| sdp.replace("ufrag:abcd", "ufrag:efgh");
+    world.offer(offer_of(again(web(&peer, "actpass")), to_plain()));
+    let answered = world.answer(answer_of(plain("192.0.2.2", [5000, 5002]), to_web()));
+    let after: Vec<_> = media(&answered).into_iter().map(|media| (media.ice.credentials, media.fingerprints)).collect();
+    assert_eq!(after[0], after[1]);
+    assert_ne!(after[0].0, keys[0].0, "a restart is followed");
+    assert_eq!(after[0].1, keys[0].1, "and the association goes on");
+    assert_eq!(ports(&answered), ports(&before));
+}
+
+#[test]
+fn no_flow_takes_what_comes_to_an_address_of_several_m_lines() {
+    let mut world = World::new();
+    let sdp = plain("192.0.2.1", [4000, 4000]).replace("t=0 0\r\n", "t=0 0\r\na=group:BUNDLE 0 1\r\n");
+    world.offer(offer(sdp.replace("m=video", "a=mid:0\r\na=rtcp-mux\r\nm=video") + "a=mid:1\r\na=rtcp-mux\r\n"));
+    let phone = plain("192.0.2.2", [5000, 5002]).replace("m=video", "a=rtcp-mux\r\nm=video") + "a=rtcp-mux\r\n";
+    let answered = world.answer(answer(phone));
+    assert_eq!(bundles(&answered), [["0", "1"]]);
+    let legs: Vec<Leg<'static>> = by_local(&world).into_iter().flatten().collect();
+    for leg in &legs {
+        let remote = leg.rtp.remote.unwrap().to_string();
+        world.learned(leg.id, false, &remote);
+    }
+    let taken: BTreeSet<SocketAddr> = world.session().flows.values().map(|flow| flow.matches.local).collect();
+    assert_eq!(taken, legs[2..].iter().map(|leg| leg.rtp.local).collect(), "those of the phone alone");
+}
