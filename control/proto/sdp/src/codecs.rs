@@ -5,7 +5,7 @@ use sdp_types::attributes::RtpMap;
 use crate::section::Section;
 
 /// Payload types that mean something without `a=rtpmap` (RFC 3551 section 6).
-const STATIC: [(u8, &str, u32); 17] = [
+pub(crate) const STATIC: [(u8, &str, u32); 17] = [
     (0, "PCMU", 8000),
     (3, "GSM", 8000),
     (4, "G723", 8000),

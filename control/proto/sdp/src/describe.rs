@@ -122,6 +122,8 @@ pub struct Media {
     pub ice: Ice,
     /// Formats of RTP.
     pub codecs: Codecs,
+    /// The same as text with all that explains it: [`MediaSection::encoding`].
+    pub encoding: String,
     /// Milliseconds in a packet (RFC 8866 section 6.4).
     pub ptime_ms: Option<u16>,
     /// Bits per second that this side wants at most: the larger of `b=TIAS` (RFC 3890) and `b=AS` (RFC 8866 section 5.8).
@@ -229,6 +231,7 @@ fn read(session: &Section<'_>, shared: Option<&Connection>, media: &MediaSection
         setup: either("setup").and_then(|value| value.trim().parse().ok()),
         ice: Ice::read(session, section)?,
         codecs,
+        encoding: media.encoding(),
         ptime_ms: section.attribute("ptime").and_then(|value| value.trim().parse().ok()),
         bandwidth: bandwidth(section),
         ssrcs,

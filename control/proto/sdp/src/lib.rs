@@ -19,6 +19,7 @@ mod address;
 mod codecs;
 mod crypto;
 mod describe;
+pub mod encoding;
 mod error;
 mod formats;
 mod fragment;

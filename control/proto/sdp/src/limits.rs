@@ -26,3 +26,6 @@ pub const GROUPS_MAX: usize = 16;
 
 /// Octets of an ICE user fragment or password (RFC 8839 section 5.4), and of a media identification.
 pub const TOKEN_MAX: usize = 256;
+
+/// Octets of what an m-line says of how its packets are understood, where that is kept.
+pub const ENCODING_MAX: usize = 4096;
