@@ -58,6 +58,9 @@ pub struct Party {
     /// Whom it talks with.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub peer: Option<String>,
+    /// Of whose media it gets a copy.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub hears: Vec<String>,
     /// Its m-lines, without what was refused.
     pub media: Vec<Media>,
 }
@@ -176,7 +179,7 @@ impl Call {
         hide(&mut self.call_id);
         for party in &mut self.parties {
             hide(&mut party.tag);
-            party.label.iter_mut().chain(&mut party.peer).for_each(hide);
+            party.label.iter_mut().chain(&mut party.peer).chain(&mut party.hears).for_each(hide);
             for media in &mut party.media {
                 hide(&mut media.local);
                 media.remote.iter_mut().for_each(hide);
@@ -205,6 +208,7 @@ impl Party {
             tag: view.tag.clone(),
             label: view.label.clone(),
             peer: view.peer.clone(),
+            hears: view.hears.clone(),
             media: view.media.iter().map(Media::new).collect(),
         }
     }

@@ -272,6 +272,9 @@ impl Waiting {
         let mut warnings = self.warnings;
         let response = match outcome {
             Ok(Reply::Sdp(sdp)) => body(Body { sdp: Some(sdp), ..Body::default() }),
+            Ok(Reply::Subscribed { sdp, from_tags, to_tag }) => {
+                body(Body { sdp: Some(sdp), from_tags, to_tag: Some(to_tag), ..Body::default() })
+            }
             Ok(Reply::Deleted(_)) if self.fast => Response::ok(),
             Ok(Reply::Deleted(view)) => told(&view, clocks),
             Ok(Reply::Done) => Response::ok(),

@@ -43,14 +43,20 @@ pub(super) fn call(view: &CallView, clocks: Clocks) -> CallReport {
 }
 
 fn party(party: &PartyView, call: &CallView, clocks: Clocks) -> PartyReport {
-    let subscription = |tag: &str| Subscription { tag: tag.to_owned(), offer_answer: true };
+    let subscription = |tag: &str, offer_answer| Subscription { tag: tag.to_owned(), offer_answer };
     let heard_by = call.parties.iter().filter(|other| other.peer.as_deref() == Some(party.tag.as_str()));
+    let copied_to = call.parties.iter().filter(|other| other.hears.contains(&party.tag));
+    let talks_with = party.peer.iter().map(|tag| subscription(tag, true));
+    let hears = party.hears.iter().map(|tag| subscription(tag, false));
     PartyReport {
         tag: party.tag.clone(),
         label: party.label.clone(),
         created: party.created.0,
-        subscriptions: party.peer.iter().map(|tag| subscription(tag)).collect(),
-        subscribers: heard_by.map(|other| subscription(&other.tag)).collect(),
+        subscriptions: talks_with.chain(hears).collect(),
+        subscribers: heard_by
+            .map(|other| subscription(&other.tag, true))
+            .chain(copied_to.map(|other| subscription(&other.tag, false)))
+            .collect(),
         medias: party.media.iter().map(|each| media(each, party, clocks)).collect(),
     }
 }

@@ -1,7 +1,10 @@
 //! Commands as proxies say them, in the words of the media core.
 
 use raceway_media::options as media;
-use raceway_media::{Answer, Change, Command, Consent, Delete, Offer, Record, Recording, Toggle, Trickle};
+use raceway_media::{
+    Answer, Change, Command, Connect, Consent, Delete, Offer, Record, Recording, SubscribeAnswer, SubscribeRequest,
+    Toggle, Trickle, Unsubscribe,
+};
 use raceway_ng as ng;
 use raceway_ng::options as said;
 use raceway_sdp::{CodecName, Protocol, Selection, Suite};
@@ -15,14 +18,8 @@ pub(super) fn command(command: ng::Command, warnings: &mut Vec<String>) -> Optio
         ng::Command::Answer(answer) if answer.options.fragment => {
             Command::Trickle(Trickle { call_id: answer.call_id, tag: answer.to_tag, sdp: answer.sdp })
         }
-        ng::Command::Offer(offer) => Command::Offer(Offer {
-            call_id: offer.call_id,
-            from_tag: offer.from_tag,
-            to_tag: offer.to_tag,
-            via_branch: offer.via_branch,
-            sdp: offer.sdp,
-            options: options(offer.options, warnings),
-        }),
+        ng::Command::Offer(offer) => Command::Offer(self::offer(offer, warnings)),
+        ng::Command::Publish(offer) => Command::Publish(self::offer(offer, warnings)),
         ng::Command::Answer(answer) => Command::Answer(Answer {
             call_id: answer.call_id,
             from_tag: answer.from_tag,
@@ -41,6 +38,22 @@ pub(super) fn command(command: ng::Command, warnings: &mut Vec<String>) -> Optio
             discard: delete.discard,
         }),
         ng::Command::Change(change) => Command::Change(self::change(change, warnings)),
+        ng::Command::SubscribeRequest(request) => Command::SubscribeRequest(subscribe(request, warnings)),
+        ng::Command::SubscribeAnswer(answer) => Command::SubscribeAnswer(SubscribeAnswer {
+            call_id: answer.call_id,
+            to_tag: answer.to_tag,
+            sdp: answer.sdp,
+            options: options(answer.options, warnings),
+        }),
+        ng::Command::Unsubscribe(ng::Unsubscribe { call_id, to_tag }) => {
+            Command::Unsubscribe(Unsubscribe { call_id, to_tag })
+        }
+        ng::Command::Connect(connect) => Command::Connect(Connect {
+            call_id: connect.call_id,
+            from_tag: connect.from_tag,
+            to_call_id: connect.to_call_id,
+            to_tag: connect.to_tag,
+        }),
         ng::Command::Record(record) => Command::Record(Record {
             call_id: record.call_id,
             what: match record.what {
@@ -50,16 +63,31 @@ pub(super) fn command(command: ng::Command, warnings: &mut Vec<String>) -> Optio
             },
             consent: consent(&record.metadata),
         }),
-        ng::Command::Ping
-        | ng::Command::Query(_)
-        | ng::Command::List { .. }
-        | ng::Command::Statistics
-        | ng::Command::Publish(_)
-        | ng::Command::SubscribeRequest(_)
-        | ng::Command::SubscribeAnswer(_)
-        | ng::Command::Unsubscribe(_)
-        | ng::Command::Connect(_) => return None,
+        ng::Command::Ping | ng::Command::Query(_) | ng::Command::List { .. } | ng::Command::Statistics => return None,
     })
+}
+
+fn offer(offer: ng::Offer, warnings: &mut Vec<String>) -> Offer {
+    Offer {
+        call_id: offer.call_id,
+        from_tag: offer.from_tag,
+        to_tag: offer.to_tag,
+        via_branch: offer.via_branch,
+        sdp: offer.sdp,
+        options: options(offer.options, warnings),
+    }
+}
+
+fn subscribe(request: ng::SubscribeRequest, warnings: &mut Vec<String>) -> SubscribeRequest {
+    SubscribeRequest {
+        call_id: request.call_id,
+        from_tags: request.from_tags,
+        label: request.label,
+        address: request.address,
+        all: request.all != ng::All::None,
+        to_tag: request.to_tag,
+        options: options(request.options, warnings),
+    }
 }
 
 fn consent(metadata: &said::Metadata) -> Consent {
@@ -150,6 +178,7 @@ fn options(said: ng::Options, warnings: &mut Vec<String>) -> media::Options {
         generate_mid: said.generate_mid,
         block_dtmf: said.block_dtmf,
         detect_dtmf: said.detect_dtmf,
+        rtcp_mirror: said.rtcp_mirror,
         tos: said.tos,
         label: said.label.or(said.set_label),
         delete_delay: said.delete_delay,

@@ -62,7 +62,9 @@ pub fn show(call: &Call) -> String {
         let tag = if party.tag.is_empty() { "(not answered)".to_owned() } else { printable(&party.tag) };
         let label = party.label.as_ref().map(|label| format!(", label {}", printable(label))).unwrap_or_default();
         let peer = party.peer.as_ref().map(|peer| format!(", talks with {}", printable(peer))).unwrap_or_default();
-        text.push_str(&format!("\nparty {tag}{label}{peer}\n"));
+        let hears: Vec<String> = party.hears.iter().map(|tag| printable(tag)).collect();
+        let hears = if hears.is_empty() { String::new() } else { format!(", gets copies of {}", hears.join(", ")) };
+        text.push_str(&format!("\nparty {tag}{label}{peer}{hears}\n"));
         party.media.iter().for_each(|media| show_media(media, &mut text));
     }
     text
@@ -152,7 +154,13 @@ mod tests {
                 lost: 0,
             }),
             recordings: vec!["20261127T204512Z-3f9a1c0d2b7e4a55".to_owned()],
-            parties: vec![Party { tag: "t".to_owned(), label: None, peer: Some("u".to_owned()), media: vec![media] }],
+            parties: vec![Party {
+                tag: "t".to_owned(),
+                label: None,
+                peer: Some("u".to_owned()),
+                hears: vec!["v".to_owned()],
+                media: vec![media],
+            }],
         }
     }
 
@@ -173,7 +181,7 @@ mod tests {
              recording 20261127T204512Z-3f9a1c0d2b7e4a55, part 1: writing; 100 packets, 65552 octets written, 0 packets \
              lost\n\
              \n\
-             party t, talks with u\n  \
+             party t, talks with u, gets copies of v\n  \
                1 audio RTP/SAVP PCMU/8000 sendrecv, AEAD_AES_128_GCM, by worker, silenced\n    \
                  here      203.0.113.7:30000 on ext\n    \
                  there     192.0.2.1:4000\n    \
@@ -186,7 +194,7 @@ mod tests {
     #[test]
     fn a_redacted_call_names_nobody() {
         let text = serde_json::to_string(&call().redacted()).expect("JSON");
-        for name in ["example.org", "192.0.2.1", "203.0.113.7", "\"t\"", "\"u\""] {
+        for name in ["example.org", "192.0.2.1", "203.0.113.7", "\"t\"", "\"u\"", "\"v\""] {
             assert!(!text.contains(name), "{name}: {text}");
         }
         assert!(text.contains("***") && text.contains("PCMU"));

@@ -3,7 +3,7 @@
 use raceway_sdp::{Crypto, Media, Protocol, Sdp};
 
 use crate::bundle;
-use crate::call::{Call, Offered, OfferedMedia, Party, PartyId, Stream, both};
+use crate::call::{Call, Offered, OfferedMedia, Part, Party, PartyId, Stream, both};
 use crate::command::Answer;
 use crate::dtls::DtlsAgreement;
 use crate::ice::IceAgreement;
@@ -103,7 +103,7 @@ fn offer(call: &Call, answer: &Answer) -> Result<(PartyId, Offered), Refusal> {
 
 /// Who answers: by tag, by branch, else who was offered to, also under a new tag (a fork without branches).
 fn answerer(call: &Call, from: PartyId, offered: &Offered, answer: &Answer) -> PartyId {
-    let others = || call.parties.iter().filter(|party| party.id != from);
+    let others = || call.parties.iter().filter(|party| party.id != from && party.part == Part::Talks);
     let branch = answer.via_branch.as_deref();
     let by_branch = branch.and_then(|branch| others().find(|party| party.branch.as_deref() == Some(branch)));
     let by_tag = others().find(|party| party.has_tag(&answer.to_tag));
@@ -233,6 +233,9 @@ fn associate(call: &mut Call, from: PartyId, to: PartyId, tag: &str) {
             party.peer = Some(from);
         } else if party.peer == Some(from) || party.peer == Some(to) {
             party.peer = None;
+        }
+        if party.id == from || party.id == to {
+            party.streams.iter_mut().flatten().for_each(|stream| stream.renumbered = None);
         }
     }
 }

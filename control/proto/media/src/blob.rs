@@ -6,12 +6,12 @@ use raceway_ice::{Candidate, Component, Credentials, Mode, Role};
 use raceway_sdp::{Direction, Kind, Protocol};
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Call, Party, Stream};
+use crate::call::{Call, Heard, Part, Party, PartyId, Stream};
 use crate::dtls::DtlsAgreement;
 use crate::ice::IceAgreement;
 
 /// Version of both encodings; another one is not understood, and its sessions are removed.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Beside the session.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,6 +37,8 @@ pub(crate) struct LegBlob<'a> {
     pub branch: Option<&'a str>,
     pub label: Option<&'a str>,
     pub peer: Option<u8>,
+    pub part: u8,
+    pub hears: Option<(u8, u8)>,
     pub party_created: u64,
     pub kind: u8,
     pub mid: Option<&'a str>,
@@ -116,6 +118,8 @@ fn encode(
         branch: party.branch.as_deref(),
         label: party.label.as_deref(),
         peer: party.peer.map(|peer| peer.0),
+        part: PARTS.iter().position(|part| *part == party.part).unwrap_or(0) as u8,
+        hears: stream.hears.map(|heard| (heard.party.0, heard.index)),
         party_created: party.created_wall.0,
         kind: kind_number(stream.kind),
         mid: stream.mid.as_deref().filter(|mid| short(mid)),
@@ -175,10 +179,19 @@ pub(crate) fn dtls(blob: &DtlsBlob<'_>) -> Option<DtlsAgreement> {
     Some(DtlsAgreement { ours: blob.ours.into(), role: Some(role), theirs: theirs.ok()? })
 }
 
+const PARTS: [Part; 3] = [Part::Talks, Part::Publishes, Part::Subscribes];
 const MODES: [Mode; 3] = [Mode::Lite, Mode::Full(Role::Controlling), Mode::Full(Role::Controlled)];
 const KINDS: [Kind; 7] =
     [Kind::Audio, Kind::Video, Kind::Text, Kind::Image, Kind::Application, Kind::Message, Kind::Other];
 const DIRECTIONS: [Direction; 4] = [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
+
+pub(crate) fn part(number: u8) -> Option<Part> {
+    PARTS.get(usize::from(number)).copied()
+}
+
+pub(crate) fn heard(heard: Option<(u8, u8)>) -> Option<Heard> {
+    heard.map(|(party, index)| Heard { party: PartyId(party), index })
+}
 
 fn kind_number(kind: Kind) -> u8 {
     KINDS.iter().position(|known| *known == kind).unwrap_or(KINDS.len() - 1) as u8
@@ -205,5 +218,5 @@ pub(crate) fn direction(number: u8) -> Option<Direction> {
 }
 
 // Three names of a party, and five words of at most 32 octets, the address and numbers.
-const _: () = assert!(3 * (crate::limits::TAG_MAX + 2) + 3 * 33 + 18 + 18 <= raceway_api::limits::LEG_BLOB_MAX);
+const _: () = assert!(3 * (crate::limits::TAG_MAX + 2) + 3 * 33 + 18 + 22 <= raceway_api::limits::LEG_BLOB_MAX);
 const _: () = assert!(crate::limits::CALL_ID_MAX + 96 <= raceway_api::limits::BLOB_MAX);

@@ -43,16 +43,37 @@ pub(crate) struct Call {
     pub parties: Vec<Party>,
 }
 
-/// Who talks: the caller, or who was called. A fork without branches is one party with several tags.
+/// What a party does in its call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Talks with another party: offers and answers.
+    #[default]
+    Talks,
+    /// Sends, and is heard by subscribers.
+    Publishes,
+    /// Gets copies of what others send.
+    Subscribes,
+}
+
+/// The m-line of another party that a subscriber's m-line is a copy of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    pub party: PartyId,
+    pub index: u8,
+}
+
+/// Who takes part: the caller, who was called, who publishes or subscribes. A fork without branches is one party with
+/// several tags.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Party {
     pub id: PartyId,
+    pub part: Part,
     /// The last one answered last; none before the first answer.
     pub tags: Vec<Box<str>>,
     pub branch: Option<Box<str>>,
     pub label: Option<Box<str>>,
     pub created_wall: UnixTime,
-    /// Whom it hears, and who hears it if that one says so as well.
+    /// Who gets what it sends, beside subscribers.
     pub peer: Option<PartyId>,
     /// By m-line.
     pub streams: Vec<Option<Stream>>,
@@ -94,6 +115,14 @@ pub(crate) struct Stream {
     pub codec: Option<Box<str>>,
     /// Bits per second that either side's SDP speaks of.
     pub bandwidth: Option<u64>,
+    /// What its SDP says of how packets are understood; not known after a restart.
+    pub encoding: Option<Arc<str>>,
+    /// Payload types of what it sends that its peer calls otherwise: from, to.
+    pub renumbered: Option<Box<[(u8, u8)]>>,
+    /// Of a subscriber: of what this is a copy.
+    pub hears: Option<Heard>,
+    /// Of a subscriber: its RTCP reaches whom it hears.
+    pub mirrors: bool,
     pub learning: Learning,
     pub source: SourcePolicy,
     pub rules: Rules,
@@ -148,6 +177,7 @@ pub(crate) struct OfferedMedia {
     pub formats: Vec<Format>,
     pub codec: Option<Box<str>>,
     pub bandwidth: Option<u64>,
+    pub encoding: Arc<str>,
     pub learning: Learning,
     pub source: SourcePolicy,
     pub ice: Option<TheirIce>,
@@ -184,6 +214,9 @@ impl Call {
         for party in &mut self.parties {
             party.peer = party.peer.filter(|peer| *peer != id);
             party.offer.take_if(|offer| offer.to == id);
+            for stream in party.streams.iter_mut().flatten() {
+                stream.hears.take_if(|heard| heard.party == id);
+            }
         }
     }
 
@@ -199,9 +232,25 @@ impl Call {
         self.streams().find(|(_, _, stream)| stream.leg == leg)
     }
 
-    /// The stream that gets what another one brings.
-    pub fn sink(&self, party: &Party, index: usize) -> Option<&Stream> {
-        self.party(party.peer?)?.streams.get(index)?.as_ref()
+    /// The stream of the peer, which gets what this one brings.
+    pub fn peer_of(&self, party: &Party, index: usize) -> Option<&Stream> {
+        self.party(party.peer?)?.stream(index)
+    }
+
+    /// The streams that are copies of what this one brings, with whose they are.
+    pub fn copies(&self, party: PartyId, index: usize) -> impl Iterator<Item = (&Party, &Stream)> {
+        let heard = Heard { party, index: index as u8 };
+        let subscribers = self.parties.iter().filter(|party| party.part == Part::Subscribes);
+        let streams = subscribers.flat_map(|party| party.streams.iter().flatten().map(move |stream| (party, stream)));
+        streams.filter(move |(_, stream)| stream.hears == Some(heard) && stream.direction.receives())
+    }
+
+    /// The stream whose packets this one gets.
+    pub fn source_of(&self, party: &Party, index: usize) -> Option<&Stream> {
+        match (party.part, party.stream(index).and_then(|stream| stream.hears)) {
+            (Part::Subscribes, heard) => heard.and_then(|heard| self.party(heard.party)?.stream(heard.index.into())),
+            (Part::Talks | Part::Publishes, _) => self.peer_of(party, index),
+        }
     }
 
     /// The stream that has the ICE and DTLS of a transport.
@@ -308,6 +357,7 @@ impl Stream {
         }
         self.mid_extension = media.mid_extension;
         self.sources.clone_from(&media.sources);
+        self.encoding = Some(Arc::clone(&media.encoding));
         self.learning = media.learning;
         self.source = media.source;
     }

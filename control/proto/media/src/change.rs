@@ -3,7 +3,7 @@
 use raceway_api::{Operation, SessionId};
 use raceway_units::UnixTime;
 
-use crate::call::{Call, Party, PartyId};
+use crate::call::{Call, Part, Party, PartyId};
 use crate::calls::Calls;
 use crate::command::{Change, Command, Delete, Reply, RequestId, Toggle};
 use crate::event::Ended;
@@ -64,6 +64,13 @@ impl Calls {
             self.delete_branch(session, wall, request, delete, branch);
             return Ok(());
         }
+        if let Some(party) = beside(&held.call, tags) {
+            if self.away {
+                return Err(Refusal::RelayAway);
+            }
+            self.delete_branch(session, wall, request, delete, party);
+            return Ok(());
+        }
         if delete.discard && held.call.recorded().is_some() {
             if let Some(recordings) = &mut held.call.recordings {
                 recordings.current = None;
@@ -108,11 +115,23 @@ impl Calls {
     }
 }
 
+/// The party that is meant, if it subscribes, or publishes beside others: the call goes on without it.
+fn beside(call: &Call, tags: [Option<&str>; 2]) -> Option<PartyId> {
+    let meant = tags.into_iter().flatten().find_map(|tag| call.by_tag(tag))?;
+    let others = call.parties.iter().filter(|other| other.id != meant && other.part != Part::Subscribes).count();
+    match call.party(meant)?.part {
+        Part::Talks => None,
+        Part::Publishes => (others > 0).then_some(meant),
+        Part::Subscribes => Some(meant),
+    }
+}
+
 /// The party of a branch, if the call goes on without it: somebody else was called as well, and it is not the one with
 /// whom the caller talks.
 fn losing(call: &Call, branch: &str) -> Option<PartyId> {
     let party = call.parties.iter().find(|party| party.branch.as_deref() == Some(branch))?;
     let is_heard = call.parties.iter().any(|other| other.peer == Some(party.id));
-    let others = call.parties.iter().filter(|other| other.id != party.id && other.id != PartyId(0)).count();
+    let talks = |other: &&Party| other.part == Part::Talks && other.id != party.id && other.id != PartyId(0);
+    let others = call.parties.iter().filter(talks).count();
     (others > 0 && !is_heard && party.id != PartyId(0)).then_some(party.id)
 }

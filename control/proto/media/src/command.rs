@@ -25,6 +25,16 @@ pub enum Command {
     Change(Change),
     /// A call is recorded.
     Record(Record),
+    /// An SDP offer of who sends and is heard by subscribers; makes a call if there is none.
+    Publish(Offer),
+    /// Somebody wants copies of what parties send.
+    SubscribeRequest(SubscribeRequest),
+    /// The answer of who gets them.
+    SubscribeAnswer(SubscribeAnswer),
+    /// It wants them no longer.
+    Unsubscribe(Unsubscribe),
+    /// Two parties talk with each other from now on.
+    Connect(Connect),
 }
 
 impl Command {
@@ -38,6 +48,11 @@ impl Command {
             Self::Trickle(trickle) => &trickle.call_id,
             Self::Change(change) => &change.call_id,
             Self::Record(record) => &record.call_id,
+            Self::Publish(offer) => &offer.call_id,
+            Self::SubscribeRequest(request) => &request.call_id,
+            Self::SubscribeAnswer(answer) => &answer.call_id,
+            Self::Unsubscribe(unsubscribe) => &unsubscribe.call_id,
+            Self::Connect(connect) => &connect.call_id,
         }
     }
 }
@@ -123,6 +138,60 @@ pub struct Change {
     pub on: bool,
 }
 
+/// Copies of what others send. Nobody named: refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubscribeRequest {
+    /// The call's name.
+    pub call_id: String,
+    /// Tags of those whose media it is, in the order of the m-lines.
+    pub from_tags: Vec<String>,
+    /// Or the party with this label.
+    pub label: Option<String>,
+    /// Or the party at this address.
+    pub address: Option<IpAddr>,
+    /// Or all that talk or publish.
+    pub all: bool,
+    /// Tag of the subscriber; one that is there gets other copies. Made up if absent.
+    pub to_tag: Option<String>,
+    /// Flags; the other side is the subscriber.
+    pub options: Options,
+}
+
+/// A subscriber's answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubscribeAnswer {
+    /// The call's name.
+    pub call_id: String,
+    /// Tag of the subscriber.
+    pub to_tag: String,
+    /// The body.
+    pub sdp: Vec<u8>,
+    /// Flags.
+    pub options: Options,
+}
+
+/// The end of a subscription.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unsubscribe {
+    /// The call's name.
+    pub call_id: String,
+    /// Tag of the subscriber.
+    pub to_tag: String,
+}
+
+/// Two parties, with each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connect {
+    /// The call's name.
+    pub call_id: String,
+    /// Tag of one.
+    pub from_tag: String,
+    /// The other one's call; absent: the same.
+    pub to_call_id: Option<String>,
+    /// Tag of the other.
+    pub to_tag: String,
+}
+
 /// What can be switched on and off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Toggle {
@@ -171,8 +240,17 @@ pub struct Consent {
 /// What a command came to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// Of an offer or answer: the SDP that the other side is to get.
+    /// Of an offer or answer: the SDP that the other side is to get. Of a publication: the answer.
     Sdp(Vec<u8>),
+    /// Of a subscribe request: the SDP that the subscriber is to get, and who is who.
+    Subscribed {
+        /// The body.
+        sdp: Vec<u8>,
+        /// Whose media it is.
+        from_tags: Vec<String>,
+        /// The subscriber.
+        to_tag: String,
+    },
     /// Of a delete: the call as it was at the end.
     Deleted(Box<CallView>),
     /// Of the others.

@@ -25,6 +25,8 @@ pub enum Event {
         tag: String,
         /// Its label.
         label: Option<String>,
+        /// Tags of all parties of the call.
+        tags: Vec<String>,
         /// Where it came from.
         source: Option<SocketAddr>,
         /// What.

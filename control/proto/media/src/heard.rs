@@ -30,7 +30,9 @@ impl Calls {
             LegEvent::Dtmf(dtmf) => {
                 let source = held.measured.live(leg).and_then(|live| live.rtp);
                 let label = party.label.as_deref().map(str::to_owned);
-                self.events.push_back(Event::Dtmf { call_id, tag, label, source, dtmf });
+                let tags = held.call.parties.iter().map(|party| party.tag().to_owned());
+                let tags = tags.filter(|tag| !tag.is_empty()).collect();
+                self.events.push_back(Event::Dtmf { call_id, tag, label, tags, source, dtmf });
             }
             LegEvent::KeyExhausted { .. } => self.events.push_back(Event::KeyExhausted { call_id, tag }),
             LegEvent::FirstPacket { .. } | LegEvent::Rollover(_) => held.measured.event(leg, event),

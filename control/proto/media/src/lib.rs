@@ -23,11 +23,13 @@
 
 mod answer;
 mod blob;
+mod body;
 mod bundle;
 mod call;
 mod calls;
 mod change;
 mod command;
+mod connect;
 mod dtls;
 mod event;
 mod heard;
@@ -38,6 +40,7 @@ mod measured;
 mod offer;
 pub mod options;
 mod plan;
+mod publish;
 mod rates;
 mod recording;
 mod refusal;
@@ -46,13 +49,15 @@ mod rewrite;
 mod security;
 mod settings;
 mod signal;
+mod subscribe;
 mod transaction;
 mod trickle;
 mod view;
 
 pub use calls::{Calls, is_media, is_media_transaction};
 pub use command::{
-    Answer, Change, Command, Consent, Delete, Offer, Record, Recording, Reply, RequestId, Toggle, Trickle,
+    Answer, Change, Command, Connect, Consent, Delete, Offer, Record, Recording, Reply, RequestId, SubscribeAnswer,
+    SubscribeRequest, Toggle, Trickle, Unsubscribe,
 };
 pub use event::{Ended, Event};
 pub use measured::Quality;

@@ -3,7 +3,7 @@
 use raceway_sdp::{Description, Protocol, Sdp};
 
 use crate::bundle;
-use crate::call::{Call, Offered, OfferedMedia, Party, PartyId, Stream};
+use crate::call::{Call, Offered, OfferedMedia, Part, Party, PartyId, Stream};
 use crate::command::Offer;
 use crate::dtls::DtlsAgreement;
 use crate::ice::IceAgreement;
@@ -127,15 +127,22 @@ fn mids(media: &[Option<OfferedMedia>], groups: &[Vec<usize>]) -> Vec<Option<Box
 }
 
 fn offerer(context: &Context<'_>, call: &mut Call, offer: &Offer) -> Result<PartyId, Refusal> {
-    match call.by_tag(&offer.from_tag) {
-        Some(id) => Ok(id),
+    let known = call.by_tag(&offer.from_tag).and_then(|id| call.party(id));
+    match known {
+        Some(party) if party.part != Part::Talks => Err(Refusal::OtherPart {
+            what: "from-tag",
+            tag: offer.from_tag.clone(),
+            call_id: offer.call_id.clone(),
+            does: party.part.does(),
+        }),
+        Some(party) => Ok(party.id),
         None => context.add_party(call, Some(&offer.from_tag), None),
     }
 }
 
 /// Who is offered to: by tag, by branch, or who was offered to before.
 fn offered_to(context: &Context<'_>, call: &mut Call, from: PartyId, offer: &Offer) -> Result<PartyId, Refusal> {
-    let others = || call.parties.iter().filter(|party| party.id != from);
+    let others = || call.parties.iter().filter(|party| party.id != from && party.part == Part::Talks);
     let branch = offer.via_branch.as_deref();
     let tag = offer.to_tag.as_deref().filter(|tag| !tag.is_empty());
     let by_tag = tag.and_then(|tag| others().find(|party| party.has_tag(tag)));
@@ -212,8 +219,8 @@ fn place(
     Ok(())
 }
 
-/// What a party is offered for an m-line.
-fn propose(
+/// What a party is offered for an m-line whose stream is there; `read` is what the other side brings.
+pub(crate) fn propose(
     context: &mut Context<'_>,
     call: &mut Call,
     to: PartyId,
@@ -256,7 +263,7 @@ fn propose(
 }
 
 /// The m-line that a party gets. One of a bundle says the ICE and DTLS of the one that carries it.
-fn line(
+pub(crate) fn line(
     party: &Party,
     stream: &Stream,
     protocol: Protocol,

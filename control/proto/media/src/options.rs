@@ -64,6 +64,8 @@ pub struct Options {
     pub block_dtmf: bool,
     /// DTMF of who sent the SDP is told.
     pub detect_dtmf: bool,
+    /// RTCP of a subscriber reaches whose media it gets.
+    pub rtcp_mirror: bool,
     /// Type of service of packets to the party that gets the SDP, the whole octet.
     pub tos: Option<u8>,
     /// Name for the party that sent the SDP.

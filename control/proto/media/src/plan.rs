@@ -9,7 +9,7 @@ use raceway_api::{
 use raceway_ports::Relayed;
 
 use crate::blob;
-use crate::call::{Call, Party, PartyId, Stream};
+use crate::call::{Call, Part, Party, PartyId, Stream};
 use crate::interfaces::{Interfaces, Place};
 use crate::measured::{Live, Measurements};
 use crate::{limits, rates};
@@ -165,18 +165,43 @@ fn towards(party: &Party) -> Destination {
     if party.id == PartyId(0) { Destination::Peer } else { Destination::Client }
 }
 
+/// Who gets the RTP of a stream: the peer, then copies.
+fn sinks<'a>(call: &'a Call, party: &Party, index: usize) -> Vec<(&'a Party, &'a Stream, bool)> {
+    let peer = party.peer.and_then(|peer| call.party(peer)).and_then(|peer| Some((peer, peer.stream(index)?, true)));
+    peer.into_iter().chain(call.copies(party.id, index).map(|(party, copy)| (party, copy, false))).collect()
+}
+
+fn is_copied(call: &Call, party: Option<PartyId>, index: usize) -> bool {
+    party.is_some_and(|party| call.copies(party, index).next().is_some())
+}
+
+fn routes(call: &Call, party: &Party, index: usize) -> Vec<Route> {
+    if party.part == Part::Subscribes {
+        let source = call.source_of(party, index).filter(|_| party.stream(index).is_some_and(|stream| stream.mirrors));
+        return source.map(|source| Route::to(source.leg)).into_iter().collect();
+    }
+    let renumbered = party.stream(index).and_then(|stream| stream.renumbered.as_deref()).unwrap_or_default();
+    let route = |(_, sink, is_peer): (&Party, &Stream, bool)| match is_peer {
+        true => Route { leg: sink.leg, payload_types: renumbered.to_vec() },
+        false => Route::to(sink.leg),
+    };
+    sinks(call, party, index).into_iter().map(route).collect()
+}
+
 fn leg(call: &Call, party: &Party, index: usize, stream: &Stream, measured: &Measurements) -> Leg<'static> {
-    let sink = call.sink(party, index);
-    let route = sink.map(|sink| Route::to(sink.leg));
-    // What is recorded is opened.
-    let opaque = call.recorded().is_none() && sink.is_some_and(|sink| are_opaque(stream, sink));
+    // What is recorded or copied is opened.
+    let opaque = call.peer_of(party, index).is_some_and(|peer| {
+        let is_copied = is_copied(call, Some(party.id), index) || is_copied(call, party.peer, index);
+        call.recorded().is_none() && !is_copied && are_opaque(stream, peer)
+    });
     let carrier = party.carrier(stream);
     let (receive, send) = match &carrier.dtls {
         Some(_) => measured.keys(stream.transport),
         None if opaque => (Security::Opaque, Security::Opaque),
         None => (stream.receive.clone(), stream.send.clone()),
     };
-    let media = match (stream.rules.block, stream.rules.silence) {
+    // Of a subscriber at most RTCP goes on.
+    let media = match (stream.rules.block || party.part == Part::Subscribes, stream.rules.silence) {
         (true, _) => MediaRule::Block,
         (false, true) => MediaRule::Silence,
         (false, false) => MediaRule::Pass,
@@ -192,7 +217,7 @@ fn leg(call: &Call, party: &Party, index: usize, stream: &Stream, measured: &Mea
         source: if is_ice { SourcePolicy::Any } else { stream.source },
         receive,
         send,
-        to: route.into_iter().collect(),
+        to: routes(call, party, index),
         formats: stream.formats.clone(),
         bundled: party.is_bundled(stream).then(|| Box::new(bundled(stream))),
         rules: LegRules {
@@ -230,9 +255,8 @@ fn anchors(
     measured: &Measurements,
     interfaces: &Interfaces,
 ) -> Vec<Flow> {
-    let Some((other, sink)) = party.peer.and_then(|peer| call.party(peer)).zip(call.sink(party, index)) else {
-        return Vec::new();
-    };
+    // A flow goes to one place.
+    let [(other, sink, _)] = sinks(call, party, index)[..] else { return Vec::new() };
     let (Some(from), Some(to)) = (live(party, stream, measured), live(other, sink, measured)) else {
         return Vec::new();
     };
@@ -278,11 +302,17 @@ fn settled_rtp(live: &Live) -> Option<SocketAddr> {
 /// Neither keys nor packets change between the two, and RTCP that comes on RTP's port goes to RTP's port.
 fn passes_as_it_is(stream: &Stream, sink: &Stream) -> bool {
     let rules = &stream.rules;
-    let is_ruled = rules.block || rules.silence || rules.block_dtmf || rules.detect_dtmf;
+    let is_ruled = rules.block || rules.silence || minds_dtmf(stream) || stream.renumbered.is_some();
     let is_plain = stream.receive == Security::Plain && sink.send == Security::Plain;
     let feedback = sink.protocol.is_feedback() || !stream.protocol.is_feedback();
     let rtcp = feedback && (!stream.muxed || sink.muxed);
     !is_ruled && (is_plain || are_opaque(stream, sink)) && rtcp
+}
+
+/// Telephone events (RFC 4733) have to be looked for.
+fn minds_dtmf(stream: &Stream) -> bool {
+    let has_events = || stream.formats.iter().any(|format| format.codec == raceway_api::Codec::TelephoneEvent);
+    (stream.rules.block_dtmf || stream.rules.detect_dtmf) && has_events()
 }
 
 /// The parties share keys both ways, so that packets need not be opened.
@@ -292,7 +322,7 @@ fn are_opaque(one: &Stream, other: &Stream) -> bool {
         (Security::Opaque, Security::Opaque) => true,
         _ => false,
     };
-    let looks_inside = |stream: &Stream| stream.rules.silence || stream.rules.block_dtmf || stream.rules.detect_dtmf;
+    let looks_inside = |stream: &Stream| stream.rules.silence || minds_dtmf(stream);
     let is_wanted = !looks_inside(one) && !looks_inside(other);
     is_wanted && same(&one.receive, &other.send) && same(&other.receive, &one.send)
 }

@@ -141,6 +141,42 @@ pub enum Refusal {
         /// Its suite.
         suite: &'static str,
     },
+    /// A subscription to nobody.
+    #[error("No from-tag, from-tags, address, label or \"all\" says whose media is wanted in call {0:?}")]
+    NobodyNamed(String),
+    /// A tag that is used for something else.
+    #[error("{what} {tag:?} of call {call_id:?} is a party that {does}")]
+    OtherPart {
+        /// `from-tag` or `to-tag`.
+        what: &'static str,
+        /// The tag.
+        tag: String,
+        /// The call.
+        call_id: String,
+        /// What it does.
+        does: &'static str,
+    },
+    /// A party whose media could be copied or connected has none.
+    #[error("{tag:?} of call {call_id:?} has no media")]
+    NothingToHear {
+        /// Its tag.
+        tag: String,
+        /// The call.
+        call_id: String,
+    },
+    /// SRTP that passes as it is, since before control was restarted, cannot be opened.
+    #[error(
+        "The SRTP keys of {0:?} are not known since raceway-control was restarted; they are after its next offer or answer"
+    )]
+    KeysUnknown(String),
+    /// Nothing is transcoded.
+    #[error("m-line {0}: the two have no format in common, and nothing is transcoded")]
+    NoCommonFormat(usize),
+    /// Two calls are two sessions of the relay.
+    #[error(
+        "Parties of different calls ({0:?} and {1:?}) cannot be connected: each call's media is on a worker of its own. Give both one call-id"
+    )]
+    OtherCall(String, String),
     /// DTLS without the fingerprint of a certificate.
     #[error("m-line {line}: {protocol} without an a=fingerprint line that can be used")]
     NoFingerprint {

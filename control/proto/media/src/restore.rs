@@ -197,6 +197,7 @@ fn place(call: &mut Call, leg: &Leg<'_>, words: &LegBlob<'_>) -> Option<()> {
         }
         call.parties.push(Party {
             id,
+            part: blob::part(words.part)?,
             tags: Some(words.tag).filter(|tag| !tag.is_empty()).map(Into::into).into_iter().collect(),
             branch: words.branch.map(Into::into),
             label: words.label.map(Into::into),
@@ -213,6 +214,10 @@ fn place(call: &mut Call, leg: &Leg<'_>, words: &LegBlob<'_>) -> Option<()> {
     }
     let stream = stream(leg, words)?;
     party.streams[index].is_none().then(|| party.streams[index] = Some(stream))
+}
+
+fn renumbered(leg: &Leg<'_>) -> Option<Box<[(u8, u8)]>> {
+    leg.to.iter().map(|route| &*route.payload_types).find(|changes| !changes.is_empty()).map(Into::into)
 }
 
 fn stream(leg: &Leg<'_>, words: &LegBlob<'_>) -> Option<Stream> {
@@ -241,10 +246,14 @@ fn stream(leg: &Leg<'_>, words: &LegBlob<'_>) -> Option<Stream> {
         formats: leg.formats.clone(),
         codec: words.codec.map(Into::into),
         bandwidth: words.bandwidth,
+        encoding: None,
+        renumbered: renumbered(leg),
+        hears: blob::heard(words.hears),
+        mirrors: words.hears.is_some() && !leg.to.is_empty(),
         learning: leg.learning,
         source: leg.source,
         rules: Rules {
-            block: leg.rules.media == MediaRule::Block,
+            block: leg.rules.media == MediaRule::Block && words.hears.is_none(),
             silence: leg.rules.media == MediaRule::Silence,
             block_dtmf: leg.rules.block_dtmf,
             detect_dtmf: leg.rules.detect_dtmf,

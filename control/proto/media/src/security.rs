@@ -83,12 +83,7 @@ pub(crate) fn agree(
     (osrtp, sdes): (Osrtp, &Sdes),
     random: &mut Random,
 ) -> Result<Agreement, Refusal> {
-    let chosen = if is_dtls { None } else { chosen(line, &answerer.offered, answer)? };
-    let answerer_security = match &chosen {
-        None if is_dtls => (Security::Await, Security::Await),
-        None => (Security::Plain, Security::Plain),
-        Some((ours, theirs)) => (key(theirs), key(ours)),
-    };
+    let (chosen, answerer_security) = accepted(line, &answerer.offered, answer, is_dtls)?;
     if offered.dtls.is_some() {
         return Ok(Agreement { offerer: (Security::Await, Security::Await), answerer: answerer_security, line: None });
     }
@@ -103,13 +98,50 @@ pub(crate) fn agree(
     let (received, sent) = match same.filter(|_| !sdes.recrypt) {
         Some((received, sent)) => (received.clone(), sent),
         None => {
-            let received =
-                pick(&offered.crypto, sdes).ok_or_else(|| no_suite(line, offered.protocol, &offered.crypto))?;
-            let material = kept(offerer, received, answerer).unwrap_or_else(|| generate(received.suite, random));
-            (received.clone(), Crypto { tag: received.tag, suite: received.suite, material, mki: None })
+            let received = picked(line, offered, sdes)?;
+            let before = kept(offerer, received).filter(|_| !is_of(answerer, &offerer.send));
+            (received.clone(), reply(received, before, random))
         }
     };
     Ok(Agreement { offerer: (key(&received), key(&sent)), answerer: answerer_security, line: Some(sent) })
+}
+
+/// The line of ours that an answer chose and the answer's own, and what its side and we send with.
+type Accepted<'a> = (Option<(&'a Crypto, &'a Crypto)>, (Security, Security));
+
+/// Makes of an answer to what we offered what its side and we send with, and says which lines were chosen.
+pub(crate) fn accepted<'a>(
+    line: usize,
+    ours: &'a [Crypto],
+    answer: &'a Media,
+    is_dtls: bool,
+) -> Result<Accepted<'a>, Refusal> {
+    if is_dtls {
+        return Ok((None, (Security::Await, Security::Await)));
+    }
+    let chosen = chosen(line, ours, answer)?;
+    let security = chosen.map_or((Security::Plain, Security::Plain), |(ours, theirs)| (key(theirs), key(ours)));
+    Ok((chosen, security))
+}
+
+/// Makes of an offer that we answer ourselves what its side and we send with, and the line of the answer.
+pub(crate) fn answered(
+    line: usize,
+    offered: &OfferedMedia,
+    offerer: &Stream,
+    sdes: &Sdes,
+    random: &mut Random,
+) -> Result<(Option<Crypto>, (Security, Security)), Refusal> {
+    if offered.dtls.is_some() {
+        return Ok((None, (Security::Await, Security::Await)));
+    }
+    if !offered.protocol.is_secure() {
+        return Ok((None, (Security::Plain, Security::Plain)));
+    }
+    let received = picked(line, offered, sdes)?;
+    let sent = reply(received, kept(offerer, received), random);
+    let security = (key(received), key(&sent));
+    Ok((Some(sent), security))
 }
 
 /// Our line that the answer chose, and the line in the answer. None: it is not secured.
@@ -135,12 +167,25 @@ fn pick<'a>(lines: &'a [Crypto], sdes: &Sdes) -> Option<&'a Crypto> {
     if sdes.prefer { lines.iter().min_by_key(rank) } else { lines.first() }
 }
 
-/// The key that we send to the offerer with already, if it fits: an answer that comes again must say the same. One that
-/// is the answerer's own belongs to packets that pass as they are.
-fn kept(offerer: &Stream, received: &Crypto, answerer: &Stream) -> Option<KeyMaterial> {
+fn picked<'a>(line: usize, offered: &'a OfferedMedia, sdes: &Sdes) -> Result<&'a Crypto, Refusal> {
+    pick(&offered.crypto, sdes).ok_or_else(|| no_suite(line, offered.protocol, &offered.crypto))
+}
+
+/// Our line in an answer: with the key that we send with already, or a new one.
+fn reply(received: &Crypto, before: Option<KeyMaterial>, random: &mut Random) -> Crypto {
+    let material = before.unwrap_or_else(|| generate(received.suite, random));
+    Crypto { tag: received.tag, suite: received.suite, material, mki: None }
+}
+
+/// What we send to one side is protected with a key of this one: it belongs to packets that pass as they are.
+fn is_of(stream: &Stream, sent: &Security) -> bool {
+    matches!((&stream.receive, sent), (Security::Srtp(theirs), Security::Srtp(sent)) if theirs == sent)
+}
+
+/// The key that we send to the offerer with already, if it fits: an answer that comes again must say the same.
+fn kept(offerer: &Stream, received: &Crypto) -> Option<KeyMaterial> {
     let (Security::Srtp(before), Security::Srtp(sent)) = (&offerer.receive, &offerer.send) else { return None };
-    let is_theirs = matches!(&answerer.receive, Security::Srtp(theirs) if theirs == sent);
-    if is_theirs || **before != srtp_key(received) || sent.suite != api_suite(received.suite) {
+    if **before != srtp_key(received) || sent.suite != api_suite(received.suite) {
         return None;
     }
     let octets = Zeroizing::new([sent.key.expose(), sent.salt.expose()].concat());

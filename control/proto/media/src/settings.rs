@@ -35,6 +35,8 @@ pub struct Settings {
     pub delete_delay: Duration,
     /// How addresses are learned unless the command says.
     pub learning: Learning,
+    /// DTMF is told of every party that may send it, whether or not a command says so; of streams that begin from now on.
+    pub detect_dtmf: bool,
     /// Calls at one time.
     pub calls_max: usize,
     /// Workers of the relay.
@@ -52,6 +54,7 @@ impl Settings {
             offer_timeout: Duration::from_secs(3600),
             delete_delay: Duration::ZERO,
             learning: Learning::Heuristic,
+            detect_dtmf: false,
             calls_max: limits::CALLS_MAX,
             workers: 1,
         }

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use raceway_api::{Learning, LegId, Security, SourcePolicy};
 use raceway_ports::Random;
-use raceway_sdp::{Direction, Media, Protocol};
+use raceway_sdp::{Direction, Kind, Media, Protocol};
 use raceway_units::UnixTime;
 
-use crate::call::{Call, OfferedMedia, Party, PartyId, Rules, Stream, formats};
+use crate::call::{Call, OfferedMedia, Part, Party, PartyId, Rules, Stream, formats};
 use crate::dtls::TheirDtls;
 use crate::ice::TheirIce;
 use crate::interfaces::Interfaces;
@@ -58,13 +58,7 @@ impl Context<'_> {
         let (rtp, rtcp) = self.addresses(line, media, options)?;
         let ice = TheirIce::read(&media.ice, self.interfaces);
         let is_held = media.is_zero_address() && ice.is_none();
-        let learns_nothing = options.asymmetric || options.no_port_latching;
-        let learning = options.learning.unwrap_or(self.settings.learning);
-        let source = match (options.strict_source, options.media_handover) {
-            (true, _) => SourcePolicy::Strict,
-            (false, true) => SourcePolicy::Handover,
-            (false, false) => SourcePolicy::Any,
-        };
+        let (learning, source) = self.learning(options);
         Ok(Some(OfferedMedia {
             rtp,
             rtcp,
@@ -78,11 +72,24 @@ impl Context<'_> {
             formats: formats(media),
             codec: media.codecs.preferred().map(|codec| codec.to_string().into()),
             bandwidth: media.bandwidth,
-            learning: if learns_nothing { Learning::Off } else { learning },
+            encoding: media.encoding.as_str().into(),
+            learning,
             source,
             ice,
             dtls,
         }))
+    }
+
+    /// How the address of who sent an SDP is learned.
+    pub fn learning(&self, options: &Options) -> (Learning, SourcePolicy) {
+        let learns_nothing = options.asymmetric || options.no_port_latching;
+        let learning = options.learning.unwrap_or(self.settings.learning);
+        let source = match (options.strict_source, options.media_handover) {
+            (true, _) => SourcePolicy::Strict,
+            (false, true) => SourcePolicy::Handover,
+            (false, false) => SourcePolicy::Any,
+        };
+        (if learns_nothing { Learning::Off } else { learning }, source)
     }
 
     /// Where RTP and RTCP are to be sent; None for on hold.
@@ -134,6 +141,19 @@ impl Context<'_> {
         (media, carrier): (&Media, Option<usize>),
         reach: Reach<'_>,
     ) -> Result<(), Refusal> {
+        let (kind, mid, protocol) = (media.kind, media.mid.as_deref(), media.protocol);
+        self.ensure_stream(call, (id, index), (kind, mid, protocol), carrier, reach)
+    }
+
+    /// The same for an m-line that no SDP has yet.
+    pub fn ensure_stream(
+        &mut self,
+        call: &mut Call,
+        (id, index): (PartyId, usize),
+        (kind, mid, protocol): (Kind, Option<&str>, Protocol),
+        carrier: Option<usize>,
+        reach: Reach<'_>,
+    ) -> Result<(), Refusal> {
         let (name, family) = self.interfaces.choose(reach.interface, reach.family, reach.must)?;
         let party = call.party(id).expect("it was found just now");
         let fits = |stream: &Stream| {
@@ -163,8 +183,8 @@ impl Context<'_> {
         let rules = party.streams.iter().flatten().next().map(|other| other.rules).unwrap_or_default();
         let stream = Stream {
             leg,
-            kind: media.kind,
-            mid: media.mid.as_deref().map(Into::into),
+            kind,
+            mid: mid.map(Into::into),
             mid_extension: None,
             sources: Box::default(),
             transport: leg,
@@ -173,7 +193,7 @@ impl Context<'_> {
             local,
             rtp: None,
             rtcp: None,
-            protocol: media.protocol,
+            protocol,
             muxed: false,
             direction: Direction::SendRecv,
             receive: Security::Plain,
@@ -181,9 +201,13 @@ impl Context<'_> {
             formats: Vec::new(),
             codec: None,
             bandwidth: None,
+            encoding: None,
+            renumbered: None,
+            hears: None,
+            mirrors: false,
             learning: self.settings.learning,
             source: SourcePolicy::Any,
-            rules: Rules { dscp: None, ..rules },
+            rules: Rules { dscp: None, detect_dtmf: rules.detect_dtmf || self.settings.detect_dtmf, ..rules },
             offered: Vec::new(),
             offered_mux: false,
             offered_ice: false,
@@ -213,6 +237,7 @@ impl Context<'_> {
         };
         call.parties.push(Party {
             id,
+            part: Part::Talks,
             tags: tag.map(Into::into).into_iter().collect(),
             branch: branch.map(Into::into),
             label: None,

@@ -13,7 +13,7 @@ use crate::measured::{Live, Measurements};
 use crate::plan::Plan;
 use crate::refusal::{Refusal, RelayReason};
 use crate::signal::{Context, check_name};
-use crate::{answer, change, limits, offer, recording, trickle, view};
+use crate::{answer, change, connect, limits, offer, publish, recording, subscribe, trickle, view};
 
 /// What was asked of the relay and waits for its word.
 #[derive(Debug)]
@@ -51,11 +51,8 @@ impl Calls {
     pub(crate) fn run(&mut self, wall: UnixTime, request: RequestId, command: Command) {
         let session = self.by_call_id.get(command.call_id()).copied();
         let refusal = match (&command, session) {
-            (
-                Command::Offer(_) | Command::Answer(_) | Command::Change(_) | Command::Trickle(_) | Command::Record(_),
-                _,
-            ) if self.away => Some(Refusal::RelayAway),
-            (Command::Offer(_), None) => self.begin(wall, request, command, 0).err(),
+            (command, _) if self.away && !matches!(command, Command::Delete(_)) => Some(Refusal::RelayAway),
+            (Command::Offer(_) | Command::Publish(_), None) => self.begin(wall, request, command, 0).err(),
             (_, None) => Some(Refusal::UnknownCall(command.call_id().to_owned())),
             (Command::Delete(delete), Some(session)) => self.delete(session, wall, request, &delete.clone()).err(),
             (_, Some(session)) => self.go_on(session, wall, request, command, 0).err(),
@@ -163,6 +160,14 @@ impl Calls {
                 recording::option(call, random, wall, &answer.options)?;
                 Ok(Reply::Sdp(sdp))
             }
+            Command::Publish(offer) => {
+                call.ends_at = None;
+                publish::publish(&mut context, call, offer).map(Reply::Sdp)
+            }
+            Command::SubscribeRequest(request) => subscribe::request(&mut context, call, request),
+            Command::SubscribeAnswer(answer) => subscribe::answer(&mut context, call, answer).map(|()| Reply::Done),
+            Command::Unsubscribe(unsubscribe) => subscribe::end(call, &unsubscribe.to_tag).map(|()| Reply::Done),
+            Command::Connect(connect) => connect::connect(call, connect).map(|()| Reply::Done),
             Command::Change(change) => change::change(call, change).map(|()| Reply::Done),
             Command::Trickle(fragment) => trickle::trickle(context.interfaces, call, fragment).map(|()| Reply::Done),
             Command::Record(record) => {
@@ -448,7 +453,7 @@ impl Calls {
 fn check_names(command: &Command) -> Result<(), Refusal> {
     check_name("call-id", command.call_id(), limits::CALL_ID_MAX)?;
     let (from, to, branch, label) = match command {
-        Command::Offer(offer) => {
+        Command::Offer(offer) | Command::Publish(offer) => {
             let (to, branch) = (offer.to_tag.as_deref(), offer.via_branch.as_deref());
             (Some(&*offer.from_tag), to.filter(|tag| !tag.is_empty()), branch, offer.options.label.as_deref())
         }
@@ -459,7 +464,13 @@ fn check_names(command: &Command) -> Result<(), Refusal> {
             answer.options.label.as_deref(),
         ),
         Command::Trickle(fragment) => (Some(&*fragment.tag), None, None, None),
-        Command::Delete(_) | Command::Change(_) | Command::Record(_) => (None, None, None, None),
+        Command::SubscribeRequest(request) => (None, request.to_tag.as_deref(), None, request.options.label.as_deref()),
+        Command::SubscribeAnswer(_)
+        | Command::Unsubscribe(_)
+        | Command::Connect(_)
+        | Command::Delete(_)
+        | Command::Change(_)
+        | Command::Record(_) => (None, None, None, None),
     };
     for (what, name) in [("from-tag", from), ("to-tag", to), ("via-branch", branch), ("label", label)] {
         if let Some(name) = name {

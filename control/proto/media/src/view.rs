@@ -72,6 +72,8 @@ pub struct PartyView {
     pub created: UnixTime,
     /// Tag of whom it talks with.
     pub peer: Option<String>,
+    /// Tags of those of whose media it gets a copy.
+    pub hears: Vec<String>,
     /// Its media, without what was refused.
     pub media: Vec<MediaView>,
 }
@@ -172,16 +174,25 @@ fn view(call: &Call, party: &Party, measured: &Measurements) -> PartyView {
         label: party.label.as_deref().map(str::to_owned),
         created: party.created_wall,
         peer: party.peer.and_then(|peer| call.party(peer)).map(|peer| peer.tag().to_owned()),
+        hears: hears(call, party),
         media: streams
             .filter_map(|(index, stream)| Some(media(call, party, index, stream.as_ref()?, measured)))
             .collect(),
     }
 }
 
+fn hears(call: &Call, party: &Party) -> Vec<String> {
+    let heard = party.streams.iter().flatten().filter_map(|stream| stream.hears);
+    let mut tags: Vec<String> = heard.filter_map(|heard| Some(call.party(heard.party)?.tag().to_owned())).collect();
+    tags.dedup();
+    tags
+}
+
 fn media(call: &Call, party: &Party, index: usize, stream: &Stream, measured: &Measurements) -> MediaView {
     let leg = measured.leg(stream.leg);
     let live = leg.map(|leg| leg.live.clone()).unwrap_or_default();
-    let flown = call.sink(party, index).and_then(|sink| measured.leg(sink.leg)).map(crate::measured::Leg::flown);
+    let flown =
+        call.source_of(party, index).and_then(|source| measured.leg(source.leg)).map(crate::measured::Leg::flown);
     let path = |local: raceway_ports::Relayed, signalled: Option<SocketAddr>, learned: Option<SocketAddr>| PathView {
         advertised: local.external,
         local: local.internal,

@@ -72,7 +72,7 @@ pub(crate) const FLAGS: &[Entry] = &[
     no(Flags, &["recording vsc"], "recording is by command alone"),
     word(Flags, &["recrypt"], |f| f.options.sdes.recrypt = true),
     no(Flags, &["reset"], "ports stay"),
-    no(Flags, &["RTCP mirror", "mirror RTCP"], "RTCP of subscribers goes no further"),
+    word(Flags, &["RTCP mirror", "mirror RTCP"], |f| f.options.rtcp_mirror = true).but("in a subscribe request"),
     word(Flags, &["single codec"], |f| f.options.codecs.single = true),
     no(Flags, &["static codec", "static codecs"], NO_CODECS),
     word(Flags, &["SIP source address"], |f| f.options.sip_source_address = true),

@@ -43,7 +43,11 @@ pub(crate) const KEYS: &[Entry] = &[
     no(Key, &["DTLS-fingerprint"], "fingerprints are SHA-256"),
     words(&["DTLS-reverse"], Place::DtlsReverse),
     no(Key, &["DTMF-delay"], NO_DSP),
-    no(Key, &["DTMF-log-dest", "DTMF-log-destination"], "DTMF events are logged, not sent to an address"),
+    no(
+        Key,
+        &["DTMF-log-dest", "DTMF-log-destination"],
+        "where DTMF events go is configured, [ng] dtmf_log_dest, for all calls",
+    ),
     words(&["DTMF-security"], Place::DtmfSecurity),
     no(Key, &["DTMF-security-trigger", "DTMF-security-trigger-end"], NO_DSP),
     no(Key, &["duration"], NO_PLAYER),
@@ -127,7 +131,7 @@ pub(crate) const KEYS: &[Entry] = &[
     no(Key, &["volume"], NO_DSP),
     no(Key, &["vsc-pause-rec", "vsc-pause-resume-rec", "vsc-start-pause-resume-rec"], "recording is by command alone"),
     no(Key, &["vsc-start-rec", "vsc-start-stop-rec", "vsc-stop-rec"], "recording is by command alone"),
-    no(Key, &["xmlrpc-callback"], "nothing is called back"),
+    no(Key, &["xmlrpc-callback"], "where it is told that media timed out is configured, [ng] notify"),
 ];
 
 /// Words of `DTMF-security`, of `all`, and keys of `codec`.

@@ -64,6 +64,8 @@ pub struct Options {
     pub block_dtmf: bool,
     /// `detect DTMF`.
     pub detect_dtmf: bool,
+    /// `RTCP mirror`: what a subscriber's RTCP says reaches whom it hears.
+    pub rtcp_mirror: bool,
     /// `TOS`: the whole octet.
     pub tos: Option<u8>,
     /// `delete delay`.

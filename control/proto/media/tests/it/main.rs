@@ -15,6 +15,7 @@ mod rewrite;
 mod rtcp;
 mod security;
 mod statistics;
+mod subscriptions;
 mod timeouts;
 mod trickle;
 mod world;
