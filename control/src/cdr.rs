@@ -4,9 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use raceway_config::Cdr;
@@ -34,14 +34,28 @@ pub struct Record {
 
 enum Message {
     Record(Box<Record>),
-    Configure(Cdr),
+    /// The configuration is another one.
+    Look,
+}
+
+/// What both ends know.
+#[derive(Debug)]
+struct Shared {
+    config: Mutex<Cdr>,
+    lost: AtomicU64,
+}
+
+impl Shared {
+    fn config(&self) -> Cdr {
+        self.config.lock().expect("nobody panics with it").clone()
+    }
 }
 
 /// Takes records; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Book {
     to: SyncSender<Message>,
-    lost: Arc<AtomicU64>,
+    shared: Arc<Shared>,
 }
 
 impl Book {
@@ -51,35 +65,42 @@ impl Book {
     /// When the system has no thread left.
     pub fn open(config: Cdr) -> io::Result<Self> {
         let (to, from) = sync_channel(WAITING_MAX);
-        let lost = Arc::new(AtomicU64::new(0));
-        let writer = Writer { config, lost: Arc::clone(&lost), complained: false };
+        let shared = Arc::new(Shared { config: Mutex::new(config.clone()), lost: AtomicU64::new(0) });
+        let writer = Writer { config, shared: Arc::clone(&shared), complained: false };
         std::thread::Builder::new().name("cdr".to_owned()).spawn(move || writer.run(&from))?;
-        Ok(Self { to, lost })
+        Ok(Self { to, shared })
+    }
+
+    /// Whether there is a file, so that a record is worth making.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.shared.config.lock().expect("nobody panics with it").file.is_some()
     }
 
     /// Takes a record without waiting.
     pub fn write(&self, record: Record) {
         if self.to.try_send(Message::Record(Box::new(record))).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// From now on as `config` says.
     pub fn configure(&self, config: Cdr) {
-        // The thread lives as long as this does, and a full queue is a matter of moments.
-        let _ = self.to.send(Message::Configure(config));
+        *self.shared.config.lock().expect("nobody panics with it") = config;
+        // Where the queue is full the thread looks anyway.
+        let _ = self.to.try_send(Message::Look);
     }
 
     /// Records that could not be written.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        self.shared.lost.load(Ordering::Relaxed)
     }
 }
 
 struct Writer {
     config: Cdr,
-    lost: Arc<AtomicU64>,
+    shared: Arc<Shared>,
     complained: bool,
 }
 
@@ -91,14 +112,16 @@ impl Writer {
                 self.clean();
                 clean_at = std::time::Instant::now() + CLEAN_EVERY;
             }
-            match from.recv_timeout(clean_at.saturating_duration_since(std::time::Instant::now())) {
+            let message = from.recv_timeout(clean_at.saturating_duration_since(std::time::Instant::now()));
+            let config = self.shared.config();
+            if config != self.config {
+                self.config = config;
+                self.complained = false;
+                clean_at = std::time::Instant::now();
+            }
+            match message {
                 Ok(Message::Record(record)) => self.write(*record, from),
-                Ok(Message::Configure(config)) => {
-                    self.config = config;
-                    self.complained = false;
-                    clean_at = std::time::Instant::now();
-                }
-                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Message::Look) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -110,7 +133,6 @@ impl Writer {
         let mut lines = Vec::new();
         let mut next = Some(record);
         let mut count = 0;
-        let mut configure = None;
         while let Some(record) = next.take() {
             count += 1;
             self.line(record, &mut lines);
@@ -120,16 +142,12 @@ impl Writer {
                     count += 1;
                     self.line(*record, &mut lines);
                 }
-                Ok(Message::Configure(config)) => configure = Some(config),
-                Err(_) => {}
+                Ok(Message::Look) | Err(_) => {}
             }
         }
         if let Err(error) = append(&file).and_then(|mut file| file.write_all(&lines)) {
-            self.lost.fetch_add(count, Ordering::Relaxed);
+            self.shared.lost.fetch_add(count, Ordering::Relaxed);
             self.complain(&file, &error);
-        }
-        if let Some(config) = configure {
-            self.config = config;
         }
     }
 
@@ -245,6 +263,26 @@ mod tests {
         assert_eq!(first, record("alice", now));
         assert!(lines[1].contains("\"call_id\":\"***\"") && !lines[1].contains("bob"), "{}", lines[1]);
         assert_eq!(book.lost(), 0);
+    }
+
+    #[test]
+    fn a_record_is_worth_making_only_while_there_is_a_file() {
+        let book = Book::open(Cdr { file: None, retention_days: 1, redact: false }).expect("a thread");
+        assert!(!book.is_open());
+        book.configure(Cdr { file: Some("/proc/nowhere/calls".into()), retention_days: 1, redact: false });
+        assert!(book.is_open());
+    }
+
+    #[test]
+    fn a_full_queue_does_not_hold_up_who_configures() {
+        let (to, _nobody) = sync_channel(1);
+        let config = Cdr { file: None, retention_days: 1, redact: false };
+        let shared = Arc::new(Shared { config: Mutex::new(config.clone()), lost: AtomicU64::new(0) });
+        let book = Book { to, shared };
+        book.write(record("alice", 1));
+        book.write(record("bob", 1));
+        book.configure(Cdr { redact: true, ..config });
+        assert_eq!((book.lost(), book.shared.config().redact), (1, true));
     }
 
     #[test]

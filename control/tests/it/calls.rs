@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use raceway_api::{
-    FromRelay, Leg, LegReport, Operation, OperationError, RelayPorts, SessionId, SessionReport, ToRelay, Traffic,
-};
+use raceway_api::{FromRelay, Operation, OperationError, RelayPorts, SessionId, ToRelay};
 use raceway_control::calls::Outcome;
 use raceway_control::link::{Command, Link};
 use raceway_media::{Interface, Settings, is_media};
 use raceway_ng::{Request, Response};
 use tokio::sync::oneshot;
 
-use crate::link::{ScriptedRelay, start_with};
+use crate::link::{ScriptedRelay, report, start_with};
 
 fn start(relay: &ScriptedRelay) -> Link {
     let address = "127.0.0.1".parse().expect("an address");
@@ -210,56 +208,6 @@ fn a_control_that_restarted_knows_the_calls_of_the_snapshot() {
     let call = body.call.expect("it is known");
     assert_eq!(call.parties.len(), 2);
     assert_eq!(call.parties[1].medias[0].streams[0].advertised, "127.0.0.7:5000".parse().ok());
-}
-
-/// The session as the relay would report it after these operations.
-fn report<'a>(id: SessionId, operations: &'a [Operation<'static>]) -> SessionReport<'a> {
-    let mut report = SessionReport {
-        id,
-        worker: 0,
-        expires_at_ns: 0,
-        blob: Vec::new().into(),
-        relayed: Vec::new(),
-        media: Vec::new(),
-        flows: Vec::new(),
-        legs: Vec::new(),
-        recording: None,
-    };
-    for operation in operations {
-        match operation {
-            Operation::PutSession { worker, expires_at_ns, blob, .. } => {
-                (report.worker, report.expires_at_ns) = (*worker, *expires_at_ns);
-                report.blob = std::borrow::Cow::Borrowed(blob);
-            }
-            Operation::OpenMedia { address, external, .. } => report.media.push((*address, *external)),
-            Operation::PutLeg(leg) => {
-                report.legs.retain(|known: &LegReport<'_>| known.id != leg.id);
-                report.legs.push(leg_report(leg));
-            }
-            _ => {}
-        }
-    }
-    report
-}
-
-fn leg_report(leg: &Leg<'_>) -> LegReport<'static> {
-    LegReport {
-        id: leg.id,
-        leg: Some(leg.clone().into_owned()),
-        rtp_remote: None,
-        rtcp_remote: None,
-        rtp_settled: false,
-        rtcp_settled: false,
-        received: Traffic::default(),
-        sent: Traffic::default(),
-        dropped: Vec::new(),
-        last_rtp_ns: 0,
-        last_rtcp_ns: 0,
-        round_trip_us: None,
-        ssrc_changes: 0,
-        streams: Vec::new(),
-        rollovers: Vec::new(),
-    }
 }
 
 #[test]
