@@ -18,44 +18,46 @@ use crate::cdr::Book;
 use crate::link::{Command, Link};
 use crate::metrics;
 use crate::ng::Service;
+use crate::notify::Teller;
 
+/// Where figures are from.
 #[derive(Debug)]
-struct Shared {
-    link: Link,
-    punt_latency: Histogram,
-    ng: Arc<Service>,
-    book: Book,
+pub struct Sources {
+    /// Sessions, calls, and what the relay tells.
+    pub link: Link,
+    /// How long punts were under way.
+    pub punt_latency: Histogram,
+    /// Commands of proxies.
+    pub ng: Arc<Service>,
+    /// Call records.
+    pub book: Book,
+    /// What is told of calls.
+    pub teller: Teller,
 }
 
 /// Serves until the program ends.
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    link: Link,
-    punt_latency: Histogram,
-    ng: Arc<Service>,
-    book: Book,
-) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, sources: Sources) -> std::io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(page))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .with_state(Arc::new(Shared { link, punt_latency, ng, book }));
+        .with_state(Arc::new(sources));
     axum::serve(Connections::new(listener), router).await
 }
 
-async fn page(State(shared): State<Arc<Shared>>) -> Response {
-    let Ok(overview) = shared.link.overview().await else { return ending() };
-    match metrics::page(&overview, &shared.punt_latency, shared.ng.counters(), shared.book.lost()) {
+async fn page(State(sources): State<Arc<Sources>>) -> Response {
+    let Ok(overview) = sources.link.overview().await else { return ending() };
+    match metrics::page(&overview, &sources.punt_latency, sources.ng.counters(), &sources.teller, sources.book.lost()) {
         Ok(page) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }
 
-async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    let Ok(overview) = shared.link.ask(|reply| Command::Overview { fresh: false, reply }).await else {
+async fn ready(State(sources): State<Arc<Sources>>) -> Response {
+    let Ok(overview) = sources.link.ask(|reply| Command::Overview { fresh: false, reply }).await else {
         return ending();
     };
     match overview.state() {

@@ -11,6 +11,7 @@ pub mod link;
 pub mod log;
 pub mod metrics;
 pub mod ng;
+pub mod notify;
 pub mod plan;
 pub mod reload;
 pub mod rooms;

@@ -21,7 +21,7 @@ use raceway_control::cdr::Book;
 use raceway_control::link::{Command, Link, Start};
 use raceway_control::plan::{Plan, PlanError, plan};
 use raceway_control::reload::Running;
-use raceway_control::{http, log, metrics, ng};
+use raceway_control::{http, log, metrics, ng, notify};
 use raceway_turn::{NonceKey, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -103,6 +103,7 @@ fn prepare(path: Option<&Path>, check_only: bool) -> anyhow::Result<Prepared> {
         relay_has_rights: !check_only,
     };
     check_machine(&config, &machine, held)?;
+    ng::Certificate::load(&config).map_err(|problem| anyhow!(problem))?;
     // The server prepares names and passwords for comparison, and refuses those that no client can send.
     let plan = plan(&config, &machine, &Credentials::placeholder()).map_err(|error| wrong_plan(&file, &error))?;
     new_server(plan, &Credentials::placeholder()).map_err(|error| wrong_plan(&file, &error.into()))?;
@@ -136,6 +137,7 @@ fn run(prepared: Prepared) -> anyhow::Result<()> {
         http.set_nonblocking(true)?;
     }
     let proxies = ng::Sockets::bind(&config.ng, &machine).context("[ng]")?;
+    let certificate = ng::Certificate::load(&config).map_err(|problem| anyhow!(problem))?.map(Arc::new);
     let admin = server::bind(&paths.admin_socket()).with_context(|| paths.admin_socket().display().to_string())?;
     // With its own account the process may not get through the directories above: it stands where the sockets are.
     std::env::set_current_dir(&paths.run_dir).with_context(|| paths.run_dir.display().to_string())?;
@@ -151,12 +153,14 @@ fn run(prepared: Prepared) -> anyhow::Result<()> {
     say(&greeting::greeting(&config, &plan, &paths, &credentials, show_password));
 
     let book = Book::open(config.cdr.clone())?;
+    let (teller, messenger) = notify::channel(&config.ng);
     let punt_latency = metrics::punt_latency();
     let (link, thread) = Link::start(Start {
         server: new_server(plan.clone(), &credentials)?,
         assignment: plan.assignment.clone(),
         media: plan.media.clone(),
         book: book.clone(),
+        teller: teller.clone(),
         redact: config.log.redact,
         relay_socket: paths.relay_socket(),
         punt_latency: punt_latency.clone(),
@@ -167,6 +171,8 @@ fn run(prepared: Prepared) -> anyhow::Result<()> {
         link: link.clone(),
         ng: Arc::clone(&ng),
         book: book.clone(),
+        teller: teller.clone(),
+        certificate: certificate.clone(),
         level,
         running,
         started: Instant::now(),
@@ -177,9 +183,11 @@ fn run(prepared: Prepared) -> anyhow::Result<()> {
         let ended = tokio::task::spawn_blocking(move || thread.join());
         if let Some(http) = http {
             let http = tokio::net::TcpListener::from_std(http)?;
-            tokio::spawn(http::serve(http, link.clone(), punt_latency, Arc::clone(&ng), book.clone()));
+            let sources = http::Sources { link: link.clone(), punt_latency, ng: Arc::clone(&ng), book, teller };
+            tokio::spawn(http::serve(http, sources));
         }
-        proxies.serve(&ng)?;
+        proxies.serve(&ng, certificate)?;
+        tokio::spawn(messenger.run());
         tokio::task::spawn_local(tell_data_paths(link, root));
         let app = Rc::new(app);
         tokio::task::spawn_local(server::serve(tokio::net::UnixListener::from_std(admin)?, Rc::clone(&app)));

@@ -13,6 +13,7 @@ use raceway_turn::{Family, Method, Outcome, Silence};
 use crate::calls::{Measured, Tally};
 use crate::link::Overview;
 use crate::ng::{self, Counters, Dropped};
+use crate::notify::{Fate, Teller, Way};
 
 /// Media type of the page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -90,6 +91,7 @@ pub fn page(
     overview: &Overview,
     punt_latency: &Histogram,
     ng: &Counters,
+    teller: &Teller,
     cdr_lost: u64,
 ) -> Result<Vec<u8>, prometheus::Error> {
     let mut families = Vec::with_capacity(16);
@@ -104,6 +106,13 @@ pub fn page(
     families.extend(punt_latency.collect());
     self::ng(&mut families, ng);
     families.extend(ng.latency().collect());
+    let notices = Way::ALL.iter().flat_map(|way| {
+        Fate::ALL
+            .iter()
+            .map(|fate| (labels(&[("by", way.label()), ("result", fate.label())]), teller.counted(*way, *fate) as f64))
+    });
+    let help = "What happened to calls and was to be told ([ng] notify, dtmf_log_dest), by what became of it.";
+    families.push(counter("raceway_notices_total", help, notices.collect()));
     let help = "Call records that could not be written.";
     families.push(counter("raceway_cdr_lost_total", help, vec![(Vec::new(), cdr_lost as f64)]));
     let version = env!("CARGO_PKG_VERSION");
@@ -376,7 +385,9 @@ mod tests {
     }
 
     fn text(overview: &Overview) -> String {
-        String::from_utf8(page(overview, &punt_latency(), &Counters::default(), 5).expect("encodes")).expect("UTF-8")
+        let (teller, _) = crate::notify::channel(&raceway_config::Config::default().ng);
+        let page = page(overview, &punt_latency(), &Counters::default(), &teller, 5).expect("encodes");
+        String::from_utf8(page).expect("UTF-8")
     }
 
     #[test]

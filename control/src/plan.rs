@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use raceway_api::{Listener, RelayAddress, RelayPorts, ToRelay};
-use raceway_config::{Config, Effect, Turn, UserKey};
+use raceway_config::{Config, Effect, Https, Turn, UserKey};
 use raceway_media::{Settings, SettingsError};
 use raceway_turn::{Policy, PolicyError, Secret, UnauthenticatedBudget, User};
 
@@ -162,6 +162,10 @@ pub fn after_reload(running: &Config, new: &Config) -> Config {
     config.ng.listen.clone_from(&running.ng.listen);
     config.ng.listen_written = running.ng.listen_written;
     config.ng.http_listen = running.ng.http_listen;
+    config.ng.https = running.ng.https.clone().map(|https| match &new.ng.https {
+        Some(new) => Https { listen: https.listen, ..new.clone() },
+        None => https,
+    });
     config.log.format = running.log.format;
     config.log.redact = running.log.redact;
     for change in raceway_config::diff(running, new).iter().filter(|change| !change.effect.is_live()) {

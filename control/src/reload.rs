@@ -4,14 +4,13 @@ use std::io;
 
 use raceway_config::{Change, Config, Problems};
 
+use crate::admin::server::App;
 use crate::boot::addresses::MachineAddresses;
 use crate::boot::credentials::Credentials;
 use crate::boot::file::{ConfigFile, FileError};
 use crate::boot::machine::{Held, check_machine};
-use crate::cdr::Book;
-use crate::link::{Command, Gone, Link};
-use crate::log::LevelHandle;
-use crate::ng::Service;
+use crate::link::{Command, Gone};
+use crate::ng::Certificate;
 use crate::plan::{Plan, PlanError, after_reload, plan};
 
 /// What runs, and where it comes from.
@@ -70,32 +69,31 @@ impl Running {
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed then.
-    pub async fn reload(
-        &mut self,
-        link: &Link,
-        level: &LevelHandle,
-        ng: &Service,
-        book: &Book,
-    ) -> Result<Reloaded, ReloadError> {
+    pub async fn reload(&mut self, app: &App) -> Result<Reloaded, ReloadError> {
         let new = self.file.read()?;
         let machine = MachineAddresses::read().map_err(ReloadError::Addresses)?;
         let config = after_reload(&self.config, &new);
         let held = Held { listeners: Some(&self.plan.assignment.listeners), control: true, relay_has_rights: true };
         check_machine(&new, &machine, held)?;
+        let certificate = Certificate::load(&config).map_err(|problem| Problems(vec![problem]))?;
         let plan_error = |error| ReloadError::Plan {
             file: self.file.path().map_or_else(|| "default".to_owned(), |path| path.display().to_string()),
             error,
         };
         let plan = plan(&config, &machine, &self.credentials).map_err(plan_error)?;
         let sent = Box::new(plan.clone());
-        link.ask(|reply| Command::Apply { plan: sent, reply }).await?.map_err(plan_error)?;
-        ng.set_allow(config.ng.allow.clone());
+        app.link.ask(|reply| Command::Apply { plan: sent, reply }).await?.map_err(plan_error)?;
+        app.ng.set_allow(config.ng.allow.clone());
+        app.teller.configure(&config.ng);
+        if let (Some(shown), Some(new)) = (&app.certificate, certificate) {
+            shown.replace(new);
+        }
         if config.cdr != self.config.cdr {
-            book.configure(config.cdr.clone());
+            app.book.configure(config.cdr.clone());
         }
         if config.log.level != self.config.log.level {
-            level.set(config.log.level);
-            link.tell(Command::LogLevel(config.log.level))?;
+            app.level.set(config.log.level);
+            app.link.tell(Command::LogLevel(config.log.level))?;
         }
         raceway_config::warnings(&config).iter().for_each(|warning| tracing::warn!("configuration: {warning}"));
         let addresses = moved_listeners(&self.plan, &plan);

@@ -18,7 +18,8 @@ use super::protocol::{Interface, LIMIT_MAX, REQUEST_MAX, RelayAddress, RelayStat
 use crate::cdr::Book;
 use crate::link::{Command, Gone, Link, Overview, RelayInfo, now};
 use crate::log::LevelHandle;
-use crate::ng::Service;
+use crate::ng::{Certificate, Service};
+use crate::notify::Teller;
 use crate::reload::{Reloaded, Running};
 
 /// For a client to say its line, and for the relay to report.
@@ -33,6 +34,10 @@ pub struct App {
     pub ng: Arc<Service>,
     /// Records of calls.
     pub book: Book,
+    /// Is told what happens to calls.
+    pub teller: Teller,
+    /// That of ng by HTTPS, if there is that.
+    pub certificate: Option<Arc<Certificate>>,
     /// To the log.
     pub level: LevelHandle,
     /// The configuration in force.
@@ -184,7 +189,7 @@ async fn flows(app: &App, session: Option<SessionId>, limit: usize) -> Result<Op
 /// Reads the configuration again, and says in the log what came of it.
 pub async fn reload(app: &App) -> Reply {
     let mut running = app.running.lock().await;
-    match running.reload(&app.link, &app.level, &app.ng, &app.book).await {
+    match running.reload(app).await {
         Ok(Reloaded { applied, restart, addresses }) => {
             let changes: Vec<String> = applied.iter().map(ToString::to_string).chain(addresses).collect();
             let restart: Vec<String> = restart.iter().map(ToString::to_string).collect();

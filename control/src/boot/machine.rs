@@ -39,7 +39,10 @@ pub fn check_machine(config: &Config, machine: &MachineAddresses, held: Held<'_>
 /// Ports that control takes itself.
 fn check_own_ports(config: &Config, problems: &mut Vec<Problem>) {
     let off = "write another port, or \"off\"";
-    for (key, listen) in [("http.listen", config.http.listen), ("ng.http_listen", config.ng.http_listen)] {
+    let https = config.ng.https.as_ref().map(|https| https.listen);
+    let listeners =
+        [("http.listen", config.http.listen), ("ng.http_listen", config.ng.http_listen), ("ng.https_listen", https)];
+    for (key, listen) in listeners {
         if let Some(address) = listen
             && let Err(error) = TcpListener::bind(address)
         {

@@ -19,6 +19,7 @@ use tokio::sync::oneshot::Sender;
 
 use crate::admin::call::Call;
 use crate::cdr::{Book, Record};
+use crate::notify::Teller;
 
 pub use report::suite as suite_name;
 pub use settings::settings;
@@ -72,13 +73,15 @@ pub(crate) struct Desk {
     settings: Option<Settings>,
     workers: u16,
     book: Book,
-    /// When the certificate for DTLS was made that new calls are told.
-    certified: Option<Instant>,
+    teller: Teller,
+    certificate: Certified,
 }
 
 const NO_PORTS: &str = "turn.port_range leaves no ports for media: write [media] port_range";
 /// How long new calls are told one certificate.
 const CERTIFICATE_SERVES: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Before another one is tried to be made after that failed.
+const CERTIFICATE_RETRY: Duration = Duration::from_secs(60);
 const NO_RELAY: &str = "raceway-relay is not there";
 
 impl Desk {
@@ -89,12 +92,25 @@ impl Desk {
     pub(crate) fn new(
         settings: Option<Settings>,
         book: Book,
+        teller: Teller,
         redact: bool,
         now: Instant,
     ) -> Result<Self, SettingsError> {
         let calls = settings.clone().map(|settings| Calls::new(settings, random())).transpose()?;
-        let (waiting, tally) = (HashMap::new(), Tally::default());
-        Ok(Self { calls, waiting, next: 0, tally, started: now, redact, settings, workers: 1, book, certified: None })
+        let (waiting, tally, certificate) = (HashMap::new(), Tally::default(), Certified::default());
+        Ok(Self {
+            calls,
+            waiting,
+            next: 0,
+            tally,
+            started: now,
+            redact,
+            settings,
+            workers: 1,
+            book,
+            teller,
+            certificate,
+        })
     }
 
     /// Takes over new settings; calls stay as they are.
@@ -139,7 +155,7 @@ impl Desk {
             let _ = reply.send(Response::Error(reason).into());
             return;
         };
-        certify(calls, &mut self.certified, clocks);
+        self.certificate.renew(calls, clocks);
         self.next += 1;
         let request = RequestId(self.next);
         self.waiting.insert(request, Waiting { reply, warnings, fatal, fast });
@@ -184,7 +200,10 @@ impl Desk {
         let Some(calls) = &mut self.calls else { return };
         // Before the outcomes: one may add a warning to an answer.
         while let Some(event) = calls.poll_event() {
-            if let Event::Ended { call, why } = &event {
+            self.teller.tell(clocks.wall, &event);
+            if let Event::Ended { call, why } = &event
+                && self.book.is_open()
+            {
                 let call = Call::new(call, clocks.now);
                 self.book.write(Record { ended: clocks.wall.0, why: why.name().to_owned(), call });
             }
@@ -250,16 +269,27 @@ impl Desk {
     }
 }
 
-/// Gives the calls a new certificate when there is none or it has served for a while. Nothing of it is kept on disk: keys
-/// of calls lie in the relay.
-fn certify(calls: &mut Calls, certified: &mut Option<Instant>, clocks: Clocks) {
-    if certified.is_some_and(|at| clocks.now.since(at) < CERTIFICATE_SERVES) {
-        return;
-    }
-    let identity = Certificate::generate(clocks.wall).and_then(|certificate| Identity::new(&certificate));
-    match identity.and_then(|identity| calls.set_identity(identity)) {
-        Ok(()) => *certified = Some(clocks.now),
-        Err(error) => tracing::warn!(%error, "no certificate could be made: offers that need DTLS are refused"),
+/// The certificate for DTLS that new calls are told.
+#[derive(Debug, Default)]
+struct Certified {
+    /// When the next one is due; None: there was none yet.
+    due: Option<Instant>,
+}
+
+impl Certified {
+    /// Gives the calls a new certificate when there is none or it has served for a while. Nothing of it is kept on disk:
+    /// keys of calls lie in the relay.
+    fn renew(&mut self, calls: &mut Calls, clocks: Clocks) {
+        if self.due.is_some_and(|due| clocks.now < due) {
+            return;
+        }
+        let identity = Certificate::generate(clocks.wall).and_then(|certificate| Identity::new(&certificate));
+        let made = identity.and_then(|identity| calls.set_identity(identity));
+        if let Err(error) = &made {
+            tracing::warn!(%error, "no certificate could be made: offers that need DTLS are refused");
+        }
+        let serves = if made.is_ok() { CERTIFICATE_SERVES } else { CERTIFICATE_RETRY };
+        self.due = Some(clocks.now.after(serves));
     }
 }
 

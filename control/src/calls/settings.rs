@@ -1,7 +1,7 @@
 //! What the configuration means for the media core on this machine.
 
 use raceway_api::RelayPorts;
-use raceway_config::Config;
+use raceway_config::{Config, Notice};
 use raceway_media::{Calls, Interface, Settings, SettingsError};
 
 use crate::boot::addresses::MachineAddresses;
@@ -37,8 +37,13 @@ pub fn settings(config: &Config, machine: &MachineAddresses) -> Result<Option<Se
         None => machines(config, machine, ports),
     };
     let media = &config.media;
-    let settings =
-        Settings { timeout: media.timeout, silent_timeout: media.silent_timeout, ..Settings::new(interfaces) };
+    let ng = &config.ng;
+    let settings = Settings {
+        timeout: media.timeout,
+        silent_timeout: media.silent_timeout,
+        detect_dtmf: ng.dtmf_log_dest.is_some() || (ng.notify.is_some() && ng.notify_of.contains(&Notice::Dtmf)),
+        ..Settings::new(interfaces)
+    };
     // Its check is part of taking it.
     Calls::new(settings.clone(), Box::new(|octets| octets.fill(0)))?;
     Ok(Some(settings))

@@ -27,6 +27,7 @@ pub use overview::{Overview, RelayInfo};
 
 use crate::calls::Desk;
 use crate::cdr::Book;
+use crate::notify::Teller;
 use crate::plan::Assignment;
 
 /// For the relay to give its figures; then the last ones are shown.
@@ -48,6 +49,8 @@ pub struct Start {
     pub media: Option<Settings>,
     /// Takes records of calls.
     pub book: Book,
+    /// Is told what happens to calls.
+    pub teller: Teller,
     /// Whether names of calls and parties are left out of the log.
     pub redact: bool,
     /// What the relay is told.
@@ -65,8 +68,8 @@ impl Link {
     /// When the system has no thread or descriptor left, or the settings of calls contradict each other.
     pub fn start(start: Start) -> std::io::Result<(Self, JoinHandle<()>)> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let desk =
-            Desk::new(start.media.clone(), start.book.clone(), start.redact, now()).map_err(std::io::Error::other)?;
+        let (book, teller) = (start.book.clone(), start.teller.clone());
+        let desk = Desk::new(start.media.clone(), book, teller, start.redact, now()).map_err(std::io::Error::other)?;
         let (commands, inbox): (_, Receiver<Command>) = mpsc::channel();
         let link = Self { commands, wake: Arc::clone(&wake) };
         let builder = std::thread::Builder::new().name("turn".to_owned());

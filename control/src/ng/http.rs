@@ -1,4 +1,4 @@
-//! Commands by HTTP: `POST /ng` with a cookie, `POST /ng-plain` without, `GET /ping`.
+//! Commands by HTTP: `POST /ng` with a cookie, `POST /ng-plain` without, `GET /ping`; WebSocket everywhere.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,15 +7,18 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
+use axum::extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::IncomingStream;
+use axum::serve::{IncomingStream, Listener};
 use raceway_ng::{Form, limits};
 use tokio::net::TcpListener;
 
 use super::service::Service;
+use super::socket;
+use super::tls::{Certificate, Secured};
 use crate::http::connections::Connections;
 
 /// Connections at a time.
@@ -37,16 +40,36 @@ impl Connected<IncomingStream<'_, Connections>> for Source {
     }
 }
 
+impl Connected<IncomingStream<'_, Secured>> for Source {
+    fn connect_info(stream: IncomingStream<'_, Secured>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
 /// Serves until the program ends.
 pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) {
+    answer(Connections::with(listener, CONNECTIONS_MAX, IDLE_MAX), service).await;
+}
+
+/// The same by TLS.
+pub(super) async fn serve_secured(listener: TcpListener, service: Arc<Service>, certificate: Arc<Certificate>) {
+    let connections = Connections::with(listener, CONNECTIONS_MAX, IDLE_MAX);
+    answer(Secured::new(connections, certificate), service).await;
+}
+
+async fn answer<L>(listener: L, service: Arc<Service>)
+where
+    L: Listener<Addr = SocketAddr>,
+    Source: for<'a> Connected<IncomingStream<'a, L>>,
+{
     let router = Router::new()
-        .route("/ng", post(with_cookie))
-        .route("/ng-plain", post(plain))
+        .route("/ng", post(with_cookie).get(websocket))
+        .route("/ng-plain", post(plain).get(websocket))
         .route("/ping", get(|| async { "pong\n" }))
+        .fallback(websocket)
         .layer(DefaultBodyLimit::max(limits::MESSAGE_MAX))
         .with_state(service);
-    let connections = Connections::with(listener, CONNECTIONS_MAX, IDLE_MAX);
-    let served = axum::serve(connections, router.into_make_service_with_connect_info::<Source>()).await;
+    let served = axum::serve(listener, router.into_make_service_with_connect_info::<Source>()).await;
     tracing::error!(?served, "ng by HTTP has ended");
 }
 
@@ -57,6 +80,19 @@ fn refuse(service: &Service, source: Source, headers: &HeaderMap) -> Option<Resp
     }
     let admitted = service.admits(source.0.ip());
     (!admitted).then(|| (StatusCode::FORBIDDEN, "not in [ng] allow\n").into_response())
+}
+
+/// A WebSocket is told by its subprotocol, whatever its address is.
+async fn websocket(
+    State(service): State<Arc<Service>>,
+    ConnectInfo(source): ConnectInfo<Source>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let Ok(upgrade) = upgrade else {
+        return (StatusCode::NOT_FOUND, "POST /ng, POST /ng-plain, or a WebSocket\n").into_response();
+    };
+    refuse(&service, source, &headers).unwrap_or_else(|| socket::take(upgrade, service, source.0.ip()))
 }
 
 async fn with_cookie(

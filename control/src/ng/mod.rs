@@ -1,4 +1,4 @@
-//! Commands of SIP proxies: by UDP, TCP and HTTP in, to the calls, answers out.
+//! Commands of SIP proxies: by UDP, TCP, HTTP, HTTPS and WebSocket in, to the calls, answers out.
 //!
 //! What a message means is `raceway-ng`'s; what becomes of a call is decided in the link thread, which owns calls and the
 //! relay. This module has the sockets, and the one place that every message goes through: [`Service`].
@@ -6,7 +6,9 @@
 mod counters;
 mod http;
 mod service;
+mod socket;
 mod tcp;
+mod tls;
 mod udp;
 
 use std::io;
@@ -17,6 +19,7 @@ use raceway_config::Ng;
 
 pub use counters::{Counters, Dropped, Outcome};
 pub use service::Service;
+pub use tls::Certificate;
 
 use crate::boot::addresses::MachineAddresses;
 
@@ -26,6 +29,7 @@ pub struct Sockets {
     udp: Vec<std::net::UdpSocket>,
     tcp: Vec<std::net::TcpListener>,
     http: Option<std::net::TcpListener>,
+    https: Option<std::net::TcpListener>,
 }
 
 impl Sockets {
@@ -50,8 +54,16 @@ impl Sockets {
         }
         let http = ng.http_listen.map(|address| std::net::TcpListener::bind(address).map_err(|e| about(address, &e)));
         sockets.http = http.transpose()?;
+        let https = ng.https.as_ref().map(|https| https.listen);
+        let https = https.map(|address| std::net::TcpListener::bind(address).map_err(|e| about(address, &e)));
+        sockets.https = https.transpose()?;
         sockets.udp.iter().try_for_each(|socket| socket.set_nonblocking(true))?;
-        sockets.tcp.iter().chain(&sockets.http).try_for_each(|socket| socket.set_nonblocking(true))?;
+        sockets
+            .tcp
+            .iter()
+            .chain(&sockets.http)
+            .chain(&sockets.https)
+            .try_for_each(|socket| socket.set_nonblocking(true))?;
         Ok(sockets)
     }
 
@@ -59,7 +71,7 @@ impl Sockets {
     ///
     /// # Errors
     /// When the runtime does not take them.
-    pub fn serve(self, service: &Arc<Service>) -> io::Result<()> {
+    pub fn serve(self, service: &Arc<Service>, certificate: Option<Arc<Certificate>>) -> io::Result<()> {
         for socket in self.udp {
             tokio::spawn(udp::serve(tokio::net::UdpSocket::from_std(socket)?, Arc::clone(service)));
         }
@@ -68,6 +80,10 @@ impl Sockets {
         }
         if let Some(listener) = self.http {
             tokio::spawn(http::serve(tokio::net::TcpListener::from_std(listener)?, Arc::clone(service)));
+        }
+        if let (Some(listener), Some(certificate)) = (self.https, certificate) {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            tokio::spawn(http::serve_secured(listener, Arc::clone(service), certificate));
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use raceway_api::{
-    Datagram, FlowReport, FrameWriter, FromRelay, Operation, Punt, RelayAddress, RelayPorts, SessionId, SessionReport,
-    ToRelay,
+    Datagram, FlowReport, FrameWriter, FromRelay, Leg, LegReport, Operation, Punt, RelayAddress, RelayPorts, SessionId,
+    SessionReport, ToRelay, Traffic,
 };
 use raceway_control::cdr::Book;
 use raceway_control::link::{Command, Link, Overview, Start};
@@ -223,10 +223,20 @@ pub fn start_with(relay: &ScriptedRelay, media: Option<Settings>) -> Link {
     let listeners = vec![address(LISTENER)];
     let assignment =
         Assignment { listeners, relay_addresses: addresses, ports, media_ports: None, stun_requests_per_second: 0 };
-    let book = Book::open(raceway_config::Config::default().cdr).expect("a thread");
+    let config = raceway_config::Config::default();
+    let book = Book::open(config.cdr).expect("a thread");
+    let (teller, _) = raceway_control::notify::channel(&config.ng);
     let relay_socket = relay.path.clone();
-    let start =
-        Start { server, media, book, redact: false, assignment, relay_socket, punt_latency: metrics::punt_latency() };
+    let start = Start {
+        server,
+        media,
+        book,
+        teller,
+        redact: false,
+        assignment,
+        relay_socket,
+        punt_latency: metrics::punt_latency(),
+    };
     Link::start(start).expect("a thread").0
 }
 
@@ -295,7 +305,7 @@ fn a_control_that_restarted_knows_the_sessions_of_the_snapshot() {
 }
 
 /// The session as the relay would report it after these operations.
-fn report<'a>(id: SessionId, operations: &'a [Operation<'static>]) -> SessionReport<'a> {
+pub fn report<'a>(id: SessionId, operations: &'a [Operation<'static>]) -> SessionReport<'a> {
     let mut report = SessionReport {
         id,
         worker: 0,
@@ -314,6 +324,12 @@ fn report<'a>(id: SessionId, operations: &'a [Operation<'static>]) -> SessionRep
                 report.blob = std::borrow::Cow::Borrowed(blob);
             }
             Operation::OpenRelayed { address, external } => report.relayed.push((*address, *external)),
+            Operation::OpenMedia { address, external, .. } => report.media.push((*address, *external)),
+            Operation::PutLeg(leg) => {
+                report.legs.retain(|known: &LegReport<'_>| known.id != leg.id);
+                report.legs.push(leg_report(leg));
+            }
+            Operation::Confirm => {}
             Operation::PutFlow(flow) => report.flows.push(FlowReport {
                 flow: *flow,
                 xdp: false,
@@ -332,6 +348,26 @@ fn report<'a>(id: SessionId, operations: &'a [Operation<'static>]) -> SessionRep
         }
     }
     report
+}
+
+fn leg_report(leg: &Leg<'_>) -> LegReport<'static> {
+    LegReport {
+        id: leg.id,
+        leg: Some(leg.clone().into_owned()),
+        rtp_remote: None,
+        rtcp_remote: None,
+        rtp_settled: false,
+        rtcp_settled: false,
+        received: Traffic::default(),
+        sent: Traffic::default(),
+        dropped: Vec::new(),
+        last_rtp_ns: 0,
+        last_rtcp_ns: 0,
+        round_trip_us: None,
+        ssrc_changes: 0,
+        streams: Vec::new(),
+        rollovers: Vec::new(),
+    }
 }
 
 #[test]

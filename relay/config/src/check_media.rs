@@ -2,12 +2,13 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
+use std::path::PathBuf;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::check::refuse_twice;
 use crate::config::{Config, Http, PortRange, Turn};
-use crate::media::{Cdr, Media, MediaInterface, Ng, Recording};
+use crate::media::{Cdr, Https, Media, MediaInterface, Ng, Notice, Recording};
 use crate::problem::Problem;
 use crate::raw_media::RawMedia;
 use crate::reader::Reader;
@@ -22,7 +23,11 @@ pub(crate) fn check(reader: &mut Reader, raw: RawMedia, turn: &Turn, http: &Http
         listen_written: raw.ng_listen.is_some(),
         listen: raw.ng_listen.unwrap_or_else(|| vec![NG]),
         http_listen: raw.ng_http_listen.flatten(),
+        https: https(reader, raw.ng_https_listen.flatten(), raw.ng_https_certificate, raw.ng_https_key),
         allow: raw.ng_allow.unwrap_or_else(loopback),
+        dtmf_log_dest: raw.ng_dtmf_log_dest.flatten(),
+        notify: raw.ng_notify.flatten(),
+        notify_of: raw.ng_notify_of.unwrap_or_else(|| vec![Notice::Timeout, Notice::OneWay, Notice::NoKeys]),
     };
     refuse_twice(reader, "ng.listen", &ng.listen, |address| format!("\"{address}\""));
     refuse_twice(reader, "ng.allow", &ng.allow, |net| format!("\"{net}\""));
@@ -55,6 +60,24 @@ pub(crate) fn check(reader: &mut Reader, raw: RawMedia, turn: &Turn, http: &Http
         redact: raw.cdr_redact.unwrap_or(false),
     };
     (ng, media, check_recording(reader, recording), cdr)
+}
+
+/// All three, or no listener.
+fn https(
+    reader: &mut Reader,
+    listen: Option<SocketAddr>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Option<Https> {
+    let listen = listen?;
+    for (name, path) in [("ng.https_certificate", &certificate), ("ng.https_key", &key)] {
+        if path.is_none() && reader.origin.line(name).is_none() {
+            let right =
+                "write https_certificate and https_key, PEM files with the certificate chain and its private key";
+            reader.refuse("ng.https_listen", format!("TLS without {name}"), right);
+        }
+    }
+    Some(Https { listen, certificate: certificate?, key: key? })
 }
 
 fn loopback() -> Vec<IpNet> {
@@ -109,7 +132,10 @@ fn check_ports(reader: &mut Reader, range: PortRange, turn: &Turn, http: &Http, 
     let own = ng.listen.iter().enumerate().map(|(index, address)| (format!("ng.listen[{index}]"), *address));
     let http = http.listen.map(|address| ("http.listen".to_owned(), address));
     let ng_http = ng.http_listen.map(|address| ("ng.http_listen".to_owned(), address));
-    for (listed, address) in turn.chain(own).chain(http).chain(ng_http).filter(|(_, a)| range.contains(a.port())) {
+    let ng_https = ng.https.iter().map(|https| ("ng.https_listen".to_owned(), https.listen));
+    for (listed, address) in
+        turn.chain(own).chain(http).chain(ng_http).chain(ng_https).filter(|(_, a)| range.contains(a.port()))
+    {
         let what = format!("port {} of \"{address}\" lies inside the ports of media, {range}", address.port());
         let key = written(reader, &listed, key).to_owned();
         reader.refuse(&key, what, "move one of them");
@@ -121,6 +147,7 @@ fn check_ng_ports(reader: &mut Reader, ng: &Ng, turn: &Turn, http: &Http) {
     let range = turn.port_range;
     let listed = ng.listen.iter().enumerate().map(|(index, address)| (format!("ng.listen[{index}]"), *address));
     let all = listed.chain(ng.http_listen.map(|address| ("ng.http_listen".to_owned(), address)));
+    let all = all.chain(ng.https.iter().map(|https| ("ng.https_listen".to_owned(), https.listen)));
     for (key, address) in all.filter(|(key, _)| reader.origin.line(key).is_some()).collect::<Vec<_>>() {
         if range.contains(address.port()) {
             let what = format!("port {} of \"{address}\" lies inside the relayed ports {range}", address.port());
@@ -128,9 +155,12 @@ fn check_ng_ports(reader: &mut Reader, ng: &Ng, turn: &Turn, http: &Http) {
         }
         let same = |other: &SocketAddr| *other == address;
         let (tcp, udp) = (http.listen.as_ref().is_some_and(same), turn.listen.iter().any(same));
-        let own = key == "ng.http_listen" && ng.listen.iter().any(same);
+        let is_http = key == "ng.https_listen" && ng.http_listen.as_ref().is_some_and(same);
+        let own = key.starts_with("ng.http") && (is_http || ng.listen.iter().any(same));
         let other = if tcp {
             "http.listen"
+        } else if is_http {
+            "ng.http_listen"
         } else if own {
             "ng.listen"
         } else {
@@ -163,6 +193,7 @@ pub(crate) fn warnings(config: &Config) -> Vec<Problem> {
     let ng = &config.ng;
     let listed = ng.listen.iter().enumerate().map(|(index, address)| (format!("ng.listen[{index}]"), *address));
     let all = listed.chain(ng.http_listen.map(|address| ("ng.http_listen".to_owned(), address)));
+    let all = all.chain(ng.https.iter().map(|https| ("ng.https_listen".to_owned(), https.listen)));
     let wide = all.filter(|(_, address)| !address.ip().is_loopback()).collect::<Vec<_>>();
     let strangers: Vec<String> =
         ng.allow.iter().filter(|net| !net.addr().is_loopback()).map(ToString::to_string).collect();
@@ -173,9 +204,10 @@ pub(crate) fn warnings(config: &Config) -> Vec<Problem> {
                 "name the proxies in ng.allow",
             )
         } else {
+            let clear = if key == "ng.https_listen" { "" } else { " and in clear" };
             let what = format!(
-                "is reachable from other machines: whoever is in {} can direct, block and end every call, without a password \
-                 and in clear",
+                "is reachable from other machines: whoever is in {} can direct, block and end every call, without a password\
+                 {clear}",
                 strangers.join(", ")
             );
             (what, "listen on loopback, or on an address of a network that only proxies are on")

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::diff::{Changes, Effect, debug, list, optional};
-use crate::{Config, MediaInterface};
+use crate::{Config, Https, MediaInterface};
 
 pub(crate) fn diff(changes: &mut Changes, old: &Config, new: &Config) {
     let (a, b) = (&old.ng, &new.ng);
@@ -11,7 +11,26 @@ pub(crate) fn diff(changes: &mut Changes, old: &Config, new: &Config) {
     changes.compare("ng.http_listen", Effect::RestartControl, (&a.http_listen, &b.http_listen), |l| {
         l.map_or_else(|| "off".to_owned(), |l| l.to_string())
     });
+    let listen = |https: &Option<Https>| https.as_ref().map(|https| https.listen);
+    changes.compare("ng.https_listen", Effect::RestartControl, (&listen(&a.https), &listen(&b.https)), |listen| {
+        listen.map_or_else(|| "off".to_owned(), |listen| listen.to_string())
+    });
+    if let (Some(a), Some(b)) = (&a.https, &b.https) {
+        let path = |path: &PathBuf| path.display().to_string();
+        changes.compare("ng.https_certificate", Effect::Live, (&a.certificate, &b.certificate), path);
+        changes.compare("ng.https_key", Effect::Live, (&a.key, &b.key), path);
+    }
     changes.compare("ng.allow", Effect::Live, (&a.allow, &b.allow), |n| list(n));
+    let or_off = |text: Option<String>| text.unwrap_or_else(|| "off".to_owned());
+    changes.compare("ng.dtmf_log_dest", Effect::Live, (&a.dtmf_log_dest, &b.dtmf_log_dest), |address| {
+        or_off(address.map(|address| address.to_string()))
+    });
+    changes.compare("ng.notify", Effect::Live, (&a.notify, &b.notify), |url| {
+        or_off(url.as_ref().map(ToString::to_string))
+    });
+    changes.compare("ng.notify_of", Effect::Live, (&a.notify_of, &b.notify_of), |notices| {
+        list(&notices.iter().map(|notice| notice.name()).collect::<Vec<_>>())
+    });
     let (a, b) = (&old.media, &new.media);
     changes.compare("media.interfaces", Effect::NewCalls, (&a.interfaces, &b.interfaces), |interfaces| {
         optional(interfaces.as_ref(), |interfaces| list(&interfaces.iter().map(interface).collect::<Vec<_>>()))

@@ -35,7 +35,7 @@ pub use config::{
     Auth, Config, Http, Interfaces, Log, LogFormat, LogLevel, Node, Policy, PortRange, Relay, Turn, Workers, Xdp,
 };
 pub use diff::{Change, Effect, diff};
-pub use media::{Cdr, Media, MediaInterface, Ng, Recording};
+pub use media::{Cdr, Https, Media, MediaInterface, Ng, Notice, Recording, Url};
 pub use origin::Origin;
 pub use paths::{Paths, Surroundings};
 pub use problem::{Problem, Problems};

@@ -57,6 +57,9 @@ pub const NG_LISTEN_MAX: usize = 16;
 /// Networks in `ng.allow`. Every command looks through them.
 pub const NG_NETWORKS_MAX: usize = 256;
 
+/// Octets of an address of the web.
+pub const URL_MAX: usize = 1024;
+
 /// Logical interfaces of media.
 pub const MEDIA_INTERFACES_MAX: usize = 32;
 

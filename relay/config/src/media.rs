@@ -15,10 +15,85 @@ pub struct Ng {
     pub listen: Vec<SocketAddr>,
     /// Whether [`listen`](Self::listen) was written, else it is the default: then an address that is taken is no problem.
     pub listen_written: bool,
-    /// By HTTP, `POST /ng` and `/ng-plain`; absent means nowhere.
+    /// By HTTP and WebSocket, `POST /ng` and `/ng-plain`; absent means nowhere.
     pub http_listen: Option<SocketAddr>,
+    /// The same by TLS.
+    pub https: Option<Https>,
     /// Who is answered.
     pub allow: Vec<IpNet>,
+    /// Where DTMF goes as rtpengine tells it, a JSON object in a datagram; absent means nowhere.
+    pub dtmf_log_dest: Option<SocketAddr>,
+    /// Where it is told by HTTP what happens to calls; absent means nowhere.
+    pub notify: Option<Url>,
+    /// What is told there.
+    pub notify_of: Vec<Notice>,
+}
+
+/// `https_listen` with what it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Https {
+    /// Where.
+    pub listen: SocketAddr,
+    /// Certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+/// An address of the web: `http://host:port/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// By TLS.
+    pub https: bool,
+    /// Name or address; IPv6 without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// From the slash on.
+    pub path: String,
+}
+
+impl core::fmt::Display for Url {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { https, host, port, path } = self;
+        let scheme = if *https { "https" } else { "http" };
+        match host.contains(':') {
+            true => write!(f, "{scheme}://[{host}]:{port}{path}"),
+            false => write!(f, "{scheme}://{host}:{port}{path}"),
+        }
+    }
+}
+
+/// What can be told of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A call ended since no media came, or nobody answered.
+    Timeout,
+    /// A party is not heard, while the other one is.
+    OneWay,
+    /// Keys for SRTP did not come, or are used up.
+    NoKeys,
+    /// A call ended in any other way.
+    Ended,
+    /// A party pressed a key.
+    Dtmf,
+}
+
+impl Notice {
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::Timeout, Self::OneWay, Self::NoKeys, Self::Ended, Self::Dtmf];
+
+    /// Its word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::OneWay => "one_way",
+            Self::NoKeys => "no_keys",
+            Self::Ended => "ended",
+            Self::Dtmf => "dtmf",
+        }
+    }
 }
 
 impl Ng {

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::config::PortRange;
 use crate::limits;
-use crate::media::MediaInterface;
+use crate::media::{MediaInterface, Notice, Url};
 use crate::read;
 use crate::read_media;
 use crate::reader::{Reader, Section};
@@ -16,7 +16,13 @@ use crate::reader::{Reader, Section};
 pub(crate) struct RawMedia {
     pub(crate) ng_listen: Option<Vec<SocketAddr>>,
     pub(crate) ng_http_listen: Option<Option<SocketAddr>>,
+    pub(crate) ng_https_listen: Option<Option<SocketAddr>>,
+    pub(crate) ng_https_certificate: Option<PathBuf>,
+    pub(crate) ng_https_key: Option<PathBuf>,
     pub(crate) ng_allow: Option<Vec<IpNet>>,
+    pub(crate) ng_dtmf_log_dest: Option<Option<SocketAddr>>,
+    pub(crate) ng_notify: Option<Option<Url>>,
+    pub(crate) ng_notify_of: Option<Vec<Notice>>,
     pub(crate) interfaces: Option<Vec<(String, Vec<MediaInterface>)>>,
     pub(crate) port_range: Option<PortRange>,
     pub(crate) timeout_s: Option<u32>,
@@ -38,7 +44,14 @@ impl RawMedia {
         let right = "write a list, as in [\"127.0.0.1:2223\"], or [] for none";
         raw.ng_listen = ng.list(reader, "listen", limits::NG_LISTEN_MAX, right, read::socket_address);
         raw.ng_http_listen = ng.value(reader, "http_listen", read::http_listen);
+        raw.ng_https_listen = ng.value(reader, "https_listen", read::http_listen);
+        raw.ng_https_certificate = ng.value(reader, "https_certificate", read::absolute_path);
+        raw.ng_https_key = ng.value(reader, "https_key", read::absolute_path);
         raw.ng_allow = ng.list(reader, "allow", limits::NG_NETWORKS_MAX, read::NETWORKS_RIGHT, read::network);
+        raw.ng_dtmf_log_dest = ng.value(reader, "dtmf_log_dest", read_media::destination);
+        raw.ng_notify = ng.value(reader, "notify", read_media::url);
+        raw.ng_notify_of =
+            ng.list(reader, "notify_of", Notice::ALL.len(), read_media::NOTICES_RIGHT, read_media::notice);
         ng.end(reader);
         let mut media = root.table(reader, "media", "media");
         let right = "write a table, as in { int = \"10.0.0.1\" }";

@@ -1,13 +1,13 @@
-//! Values of `[media]` and `[recording]`.
+//! Values of `[ng]`, `[media]` and `[recording]`.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use bech32::primitives::decode::CheckedHrpstring;
 use bech32::{Bech32, Hrp};
 use toml::de::{DeTable, DeValue};
 
 use crate::limits;
-use crate::media::MediaInterface;
+use crate::media::{MediaInterface, Notice, Url};
 use crate::read::{text, unicast};
 use crate::reader::Wrong;
 
@@ -63,6 +63,61 @@ fn both(table: &DeTable<'_>) -> Result<(IpAddr, IpAddr), Wrong> {
     }
     let address = address.ok_or_else(|| Wrong::new("an interface without an address", INTERFACE_RIGHT))?;
     Ok((address, advertised.unwrap_or(address)))
+}
+
+pub(crate) const NOTICES_RIGHT: &str = "write a list of \"timeout\", \"one_way\", \"no_keys\", \"ended\" and \"dtmf\"";
+
+/// Something that can be told of calls.
+pub(crate) fn notice(value: &DeValue<'_>) -> Result<Notice, Wrong> {
+    let text = text(value, NOTICES_RIGHT)?;
+    let known = Notice::ALL.into_iter().find(|notice| notice.name() == text);
+    known.ok_or_else(|| Wrong::new(format!("{text:?} is not told of calls"), NOTICES_RIGHT))
+}
+
+/// Where datagrams go, or `off`.
+pub(crate) fn destination(value: &DeValue<'_>) -> Result<Option<SocketAddr>, Wrong> {
+    let right = "write an address with a port, as in \"127.0.0.1:2333\", or \"off\"";
+    let text = text(value, right)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    let address: SocketAddr =
+        text.parse().map_err(|_| Wrong::new(format!("{text:?} is no address with a port"), right))?;
+    let ip = address.ip();
+    if address.port() == 0 || ip.is_unspecified() || ip.is_multicast() {
+        return Err(Wrong::new(format!("nothing can be sent to {text:?}"), right));
+    }
+    Ok(Some(address))
+}
+
+/// An address of the web, or `off`.
+pub(crate) fn url(value: &DeValue<'_>) -> Result<Option<Url>, Wrong> {
+    let right = "write \"http://host:port/path\" or \"https://host/path\", or \"off\"";
+    let text = text(value, right)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    let wrong = || Wrong::new(format!("{text:?} is no address of the web"), right);
+    let (https, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+        (Some(rest), _) => (false, rest),
+        (None, Some(rest)) => (true, rest),
+        (None, None) => return Err(wrong()),
+    };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let has_port = authority.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    let (host, port) = match has_port {
+        Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?),
+        None => (authority, if https { 443 } else { 80 }),
+    };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+    let is_path = path.chars().all(|c| c.is_ascii_graphic() && c != '#');
+    if host.is_empty() || text.len() > limits::URL_MAX || !host.chars().all(is_name) || !is_path {
+        return Err(wrong());
+    }
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    Ok(Some(Url { https, host: host.to_owned(), port, path }))
 }
 
 /// A recipient of age (<https://age-encryption.org/v1>): an X25519 public key in Bech32, as `age-keygen` prints it.

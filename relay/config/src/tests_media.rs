@@ -241,3 +241,40 @@ fn a_change_of_media_says_when_it_takes_effect() {
         ]
     );
 }
+
+#[test]
+fn what_happens_to_calls_is_told_where_the_file_says() {
+    let config = Config::default();
+    assert_eq!((config.ng.dtmf_log_dest, config.ng.notify, config.ng.https), (None, None, None));
+    assert_eq!(config.ng.notify_of, [Notice::Timeout, Notice::OneWay, Notice::NoKeys]);
+    let url = |text: &str| accepted(&format!("[ng]\nnotify = \"{text}\"\n")).ng.notify.expect("a URL").to_string();
+    for (written, meant) in [
+        ("http://127.0.0.1:8090/calls?x=1", "http://127.0.0.1:8090/calls?x=1"),
+        ("http://example.org", "http://example.org:80/"),
+        ("https://[2001:db8::1]", "https://[2001:db8::1]:443/"),
+        ("https://[2001:db8::1]:8443/a", "https://[2001:db8::1]:8443/a"),
+    ] {
+        assert_eq!(url(written), meant);
+    }
+    for wrong in ["ftp://a/", "http://", "http://a:0/", "http://a:b/", "http://a b/", "http://a/\u{e9}", "http://u@a/"]
+    {
+        let told = refused(&format!("[ng]\nnotify = \"{wrong}\"\n"));
+        assert!(told.starts_with("raceway.toml:2: ng.notify:"), "{wrong}: {told}");
+    }
+    for wrong in ["0.0.0.0:1", "127.0.0.1:0", "localhost:2333", "239.1.1.1:5"] {
+        let told = refused(&format!("[ng]\ndtmf_log_dest = \"{wrong}\"\n"));
+        assert!(told.starts_with("raceway.toml:2: ng.dtmf_log_dest:"), "{wrong}: {told}");
+    }
+    assert!(refused("[ng]\nnotify_of = [\"deleted\"]\n").contains("\"deleted\" is not told of calls"));
+}
+
+#[test]
+fn https_wants_a_certificate_and_its_key() {
+    let told = refused("[ng]\nhttps_listen = \"127.0.0.1:2226\"\nhttps_key = \"/k\"\n");
+    assert!(told.contains("raceway.toml:2: ng.https_listen: TLS without ng.https_certificate"), "{told}");
+    let text = "[ng]\nhttp_listen = \"127.0.0.1:2226\"\nhttps_listen = \"127.0.0.1:2226\"\n\
+        https_certificate = \"/c\"\nhttps_key = \"/k\"\n";
+    assert!(refused(text).contains("ng.http_listen"), "{}", refused(text));
+    let https = accepted(&text.replacen("2226", "2225", 1)).ng.https.expect("TLS");
+    assert_eq!((https.listen.port(), https.key.to_str()), (2226, Some("/k")));
+}
