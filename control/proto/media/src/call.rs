@@ -265,6 +265,12 @@ impl Call {
         carriers.map(|(_, _, stream)| (&stream.interface, stream.local))
     }
 
+    /// Whether an address is one of ours for this call.
+    pub fn receives_at(&self, address: SocketAddr) -> bool {
+        let is_it = |local: Relayed| local.internal == address;
+        self.streams().any(|(_, _, stream)| is_it(stream.local) || stream.local_rtcp().is_some_and(is_it))
+    }
+
     /// Nobody is to send anything: on hold, or refused.
     pub fn is_silent(&self) -> bool {
         !self.streams().any(|(_, _, stream)| stream.direction.sends())

@@ -208,6 +208,9 @@ fn leg(call: &Call, party: &Party, index: usize, stream: &Stream, measured: &Mea
     };
     let is_ice = carrier.ice.is_some();
     let (rtp, rtcp) = if is_ice { measured.nominated(stream.transport) } else { (stream.rtp, stream.rtcp) };
+    // A body that came back names us: what is sent to a call by itself would go round for ever. Where the party is, its
+    // packets will say.
+    let [rtp, rtcp] = [rtp, rtcp].map(|remote| remote.filter(|remote| !call.receives_at(*remote)));
     Leg {
         id: stream.leg,
         rtp: MediaPath { local: stream.local.internal, remote: rtp },

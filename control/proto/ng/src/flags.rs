@@ -47,7 +47,7 @@ pub(crate) const FLAGS: &[Entry] = &[
     word(Flags, &["reject ICE", "ICE reject"], |f| f.options.ice_reject = true),
     word(Flags, &["inactive"], |f| f.options.inactive = true),
     no(Flags, &["inject DTMF"], NO_PLAYER),
-    no(Flags, &["loop protect"], "an SDP that comes back is rewritten again"),
+    no(Flags, &["loop protect"], "an SDP that comes back is rewritten again; nothing is sent from a call to itself"),
     word(Flags, &["media handover"], |f| f.options.media_handover = true),
     no(Flags, &["mix", "mixed"], "audio is not decoded"),
     no(Flags, &["NAT-wait"], "media is sent to a signalled address at once"),

@@ -25,6 +25,25 @@ fn an_offer_and_its_answer_anchor_media_between_the_two() {
 }
 
 #[test]
+fn a_body_that_comes_back_has_a_call_send_nothing_to_itself() {
+    let mut world = World::new();
+    let offered = world.offer(Offer {
+        options: Options { interface_to: Some("ext".into()), ..Options::default() },
+        ..offer(body("192.0.2.1", 4000))
+    });
+    world.answer(answer(body("192.0.2.2", 5000)));
+    // Alice says that she is where Bob sends to: at the address that he knows, of a NAT.
+    let bobs = describe(&offered).media[0].rtp.unwrap();
+    assert_eq!(bobs.ip(), address("203.0.113.7:0").ip());
+    world.offer(offer(body("203.0.113.7", bobs.port())));
+    world.answer(answer(body("192.0.2.2", 5000)));
+    let bob = world.leg("192.0.2.2:5000").id;
+    let alice = world.session().legs.values().find(|leg| leg.id != bob).unwrap();
+    assert_eq!((alice.rtp.remote, alice.rtcp.unwrap().remote), (None, None));
+    assert_ne!(alice.learning, Learning::Off, "her packets say where she is");
+}
+
+#[test]
 fn the_answer_waits_for_the_relay() {
     let mut world = World::new();
     world.give(Command::Offer(offer(body("192.0.2.1", 4000))));
