@@ -15,7 +15,8 @@ pub const LEG_BATCH: usize = 64;
 /// Things that happened on the legs of a worker and that wait to be told. 24 KiB.
 pub const NEWS_MAX: usize = 256;
 
-/// STUN and DTLS datagrams a second that a leg may hand to control.
+/// STUN and DTLS datagrams a second that a leg may hand to control, of those from where its party is, and as many of those from
+/// elsewhere.
 pub const LEG_PUNTS_PER_SECOND: u64 = 100;
 
 /// STUN and DTLS datagrams that a leg may hand to control at once: the checks of all candidate pairs, a whole flight.

@@ -113,8 +113,8 @@ pub struct Leg {
     /// Sender reports that went to the party, to know the round trip by what comes of them.
     reports: [SentReport; REPORTS_KEPT],
     next_report: usize,
-    /// Theoretical arrival of the next datagram for control.
-    punt_at_ns: u64,
+    /// Theoretical arrival of the next datagram for control: of those from where the party is, and of those from elsewhere.
+    punt_at_ns: [u64; 2],
     tap: Option<Box<Tap>>,
     /// The next leg that shares the socket, or [`NO_LEG`].
     pub(super) next: u32,
@@ -220,7 +220,7 @@ impl Leg {
             previous_key_ends: None,
             reports: [SentReport::default(); REPORTS_KEPT],
             next_report: 0,
-            punt_at_ns: 0,
+            punt_at_ns: [0; 2],
             tap: setup.tap.clone().map(Box::new),
             next: NO_LEG,
         };
@@ -304,13 +304,17 @@ impl Leg {
         self.tap.as_deref().filter(|_| !self.receive.is_opaque())
     }
 
-    /// Takes a datagram for control from what the leg may hand over; false, and nothing taken, when that is too much.
-    pub(super) fn may_punt(&mut self, now: Instant) -> bool {
+    /// Takes a datagram for control from what the leg may hand over; false, and nothing taken, when that is too much. A
+    /// flood from elsewhere leaves the party the checks by which it keeps its consent (RFC 7675).
+    pub(super) fn may_punt(&mut self, now: Instant, from: Endpoint) -> bool {
         const COST_NS: u64 = 1_000_000_000 / LEG_PUNTS_PER_SECOND;
-        let next = self.punt_at_ns.max(now.as_ns()) + COST_NS;
+        let is_party =
+            [Some(&self.rtp), self.rtcp.as_ref()].into_iter().flatten().any(|path| path.remote() == Some(from));
+        let at_ns = &mut self.punt_at_ns[usize::from(!is_party)];
+        let next = (*at_ns).max(now.as_ns()) + COST_NS;
         let conforms = next - now.as_ns() <= COST_NS * LEG_PUNT_BURST;
         if conforms {
-            self.punt_at_ns = next;
+            *at_ns = next;
         }
         conforms
     }

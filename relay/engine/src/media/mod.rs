@@ -250,19 +250,19 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
         match data.first().map_or(Protocol::Other, |octet| Protocol::of(*octet)) {
             Protocol::Media => self.media(now, came, first, data),
             Protocol::Stun => match raceway_stun::header(data) {
-                Ok(_) => self.punt(now, first, |leg| leg.punt.stun),
+                Ok(_) => self.punt(now, came, first, |leg| leg.punt.stun),
                 Err(_) => Err(Dropped(first, DropReason::MalformedStun)),
             },
-            Protocol::Dtls => self.punt(now, first, |leg| leg.punt.dtls),
+            Protocol::Dtls => self.punt(now, came, first, |leg| leg.punt.dtls),
             Protocol::ChannelData | Protocol::Other => Err(Dropped(first, DropReason::UnknownProtocol)),
         }
     }
 
     /// A datagram for control, within what the leg that wants it may hand over.
-    fn punt(&mut self, now: Instant, first: u32, wants: impl Fn(&Leg) -> bool) -> Result<Class, Dropped> {
+    fn punt(&mut self, now: Instant, came: &Came, first: u32, wants: impl Fn(&Leg) -> bool) -> Result<Class, Dropped> {
         let number = self.legs.chain(first).find(|(_, leg)| wants(leg)).map(|(number, _)| number);
         let number = number.ok_or(Dropped(first, DropReason::UnknownProtocol))?;
-        let within = self.legs.get_mut(number).is_some_and(|leg| leg.may_punt(now));
+        let within = self.legs.get_mut(number).is_some_and(|leg| leg.may_punt(now, came.remote));
         if within { Ok(Class::Punt) } else { Err(Dropped(number, DropReason::LegBudget)) }
     }
 

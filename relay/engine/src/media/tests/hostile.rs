@@ -50,6 +50,23 @@ fn a_flood_at_one_leg_takes_nothing_from_what_another_may_hand_to_control() {
 }
 
 #[test]
+fn a_flood_of_strangers_leaves_a_party_what_it_tells_control() {
+    let mut world =
+        World::with([LegSetup { punt: Punts { stun: true, dtls: true }, ..setup(A, &[B]) }, setup(B, &[A])]);
+    for _ in 0..1000 {
+        world.comes(A_RTP, MALLORY, &stun());
+    }
+    let strangers = world.punted;
+    world.comes(A_RTP, ALICE, &stun());
+    world.comes(A_RTCP, rtcp_of(ALICE), &dtls());
+    assert_eq!(world.punted, strangers + 2);
+    for _ in 0..1000 {
+        world.comes(A_RTP, ALICE, &stun());
+    }
+    assert_eq!(world.punted, 2 * strangers, "it has a limit of its own");
+}
+
+#[test]
 fn what_is_neither_rtp_nor_rtcp_is_dropped_for_its_reason() {
     let mut world = World::new();
     let malformed: [&[u8]; 7] = [
