@@ -120,10 +120,11 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
         let mut told = Told::new();
         let leg = self.legs.get_mut(packet.leg).ok_or(DropReason::MediaUnrouted)?;
         let taken = leg.take_in(now, packet.kind, packet, data, &mut told);
+        let is_bundled = leg.bundle.is_some();
         for what in told {
             self.tell(now, packet.leg, what);
         }
-        if packet.kind == Kind::Rtp && taken.is_ok() {
+        if is_bundled && packet.kind == Kind::Rtp && taken.is_ok() {
             let source = RtpHeader::of(data).map_or(0, |header| header.ssrc);
             self.legs.claim(self.first_at(packet.came.socket), packet.leg, source);
         }
@@ -132,11 +133,11 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
 
     /// Where a packet goes on, or why nowhere.
     fn targets(&mut self, packet: &Waiting<B>, taken: Taken, data: &[u8]) -> Result<Targets, DropReason> {
-        let first = self.first_at(packet.came.socket);
         let source = self.legs.get(packet.leg).ok_or(DropReason::MediaUnrouted)?;
         if packet.kind == Kind::Rtp || source.bundle.is_none() || source.receive.is_opaque() {
             return self.targets_of(source, packet, taken);
         }
+        let first = self.first_at(packet.came.socket);
         let (mut targets, mut refused) = (Targets::new(), None);
         for holder in self.legs.stakeholders(first, data).filter_map(|number| self.legs.get(number)) {
             match self.targets_of(holder, packet, taken) {
