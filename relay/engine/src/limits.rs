@@ -25,6 +25,9 @@ pub const LEG_PUNT_BURST: u64 = 100;
 /// Streams (SSRCs) of a leg that SRTP keeps contexts for in each direction, about 3 KiB.
 pub const SRTP_STREAMS: usize = 32;
 
+/// Of the streams that are sent, those that may come from anywhere: while nobody knows where a party is, or from elsewhere.
+pub const SRTP_STREAMS_OF_ANYBODY: usize = SRTP_STREAMS / 2;
+
 /// How long packets of the key before are taken after another came: those that were on their way.
 pub const PREVIOUS_KEY: Duration = Duration::from_secs(3);
 

@@ -15,8 +15,8 @@ use super::learning::Source;
 use super::leg::{Leg, NO_LEG, Secured, reason, srtp_kind};
 use super::rtp::{self, Kind, RtpPacket};
 use super::silence::silence;
-use super::{Buffers, Dropped, Leaving, Media, News, Receivers, Senders, Waiting};
-use crate::limits::{LEG_BATCH, ROLLOVER_LOOK, ROLLOVER_STEP};
+use super::{Buffers, Came, Dropped, Leaving, Media, News, Receivers, Senders, Waiting};
+use crate::limits::{LEG_BATCH, ROLLOVER_LOOK, ROLLOVER_STEP, SRTP_STREAMS_OF_ANYBODY};
 
 /// Where a packet goes on.
 #[derive(Clone, Copy)]
@@ -28,6 +28,8 @@ struct Target {
     to: Endpoint,
     traffic_class: u8,
     secured: bool,
+    /// It may be anybody's, not only the party's whose leg it came to.
+    anybodys: bool,
 }
 
 /// What is known of a packet that was taken in.
@@ -170,6 +172,7 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
                     to,
                     traffic_class: leg.traffic_class(packet.came.traffic_class),
                     secured: matches!(leg.send, Secured::Srtp(_)),
+                    anybodys: !source.is_partys(&packet.came),
                 }),
                 Err(reason) => refused = reason,
             }
@@ -223,8 +226,9 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
                 return self.refuse(io, buffer, Dropped(target.leg, DropReason::RtcpFeedback));
             }
         }
-        let Target { leg, socket, to, traffic_class, secured, .. } = *target;
-        if secured && !self.may_send(leg, socket, kind, data) {
+        let Target { leg, socket, to, traffic_class, secured, anybodys, .. } = *target;
+        let is_one_too_many = anybodys && secured && !self.may_be_anybodys(leg, kind, data);
+        if is_one_too_many || secured && !self.may_send(leg, socket, kind, data) {
             return self.refuse(io, buffer, Dropped(leg, DropReason::SrtpStreams));
         }
         self.leaving.push(Leaving { buffer, payload, leg, kind, socket, to, traffic_class, secured });
@@ -233,18 +237,23 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
         }
     }
 
+    /// Whether a source that may be anybody's is secured: streams of a key are never forgotten, and strangers must not take
+    /// them all from the party.
+    fn may_be_anybodys(&mut self, number: u32, kind: Kind, data: &[u8]) -> bool {
+        let source = source_of(kind, data);
+        let Some(sender) = self.legs.get_mut(number).and_then(|leg| leg.send.context()) else { return true };
+        let is_known = sender.positions().any(|position| Some(position.ssrc) == source);
+        is_known || sender.positions().count() < SRTP_STREAMS_OF_ANYBODY
+    }
+
     /// Whether a leg is the only one of its bundle that sends what a source sends.
     #[inline]
     fn may_send(&mut self, number: u32, socket: u32, kind: Kind, data: &[u8]) -> bool {
         if self.legs.get(number).is_none_or(|leg| leg.bundle.is_none()) {
             return true;
         }
-        let source = match kind {
-            Kind::Rtp => RtpHeader::of(data).map(|header| header.ssrc),
-            Kind::Rtcp => rtp::sender(data),
-        };
         let first = self.first_at(socket);
-        source.is_some_and(|source| self.legs.may_send(first, number, source))
+        source_of(kind, data).is_some_and(|source| self.legs.may_send(first, number, source))
     }
 
     /// The first leg at a socket, or [`NO_LEG`].
@@ -323,6 +332,14 @@ fn copy<I: Buffers>(io: &mut I, buffer: &mut I::Buffer, payload: &Range<usize>) 
     }
     drop(memories);
     Some(copy)
+}
+
+/// Whose packet it is, as it says.
+fn source_of(kind: Kind, data: &[u8]) -> Option<u32> {
+    match kind {
+        Kind::Rtp => RtpHeader::of(data).map(|header| header.ssrc),
+        Kind::Rtcp => rtp::sender(data),
+    }
 }
 
 fn change_of(changes: &[(u8, u8)], payload_type: u8) -> Option<u8> {
@@ -465,6 +482,14 @@ impl Leg {
             }
         }
         Ok(Taken { octets: data.len(), payload_type: 0 })
+    }
+
+    /// Whether nobody but the party can have sent what came there, or it came from where the party is for good.
+    #[inline]
+    fn is_partys(&self, came: &Came) -> bool {
+        let path = self.rtcp.as_ref().filter(|path| path.socket == came.socket).unwrap_or(&self.rtp);
+        let is_there = path.learner.is_settled() && path.remote() == Some(came.remote);
+        is_there || matches!(self.receive, Secured::Srtp(_))
     }
 
     /// Where packets of `source` go if they go to this leg, and from which socket.
