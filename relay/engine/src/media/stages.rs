@@ -227,23 +227,26 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
             }
         }
         let Target { leg, socket, to, traffic_class, secured, anybodys, .. } = *target;
-        let is_one_too_many = anybodys && secured && !self.may_be_anybodys(leg, kind, data);
-        if is_one_too_many || secured && !self.may_send(leg, socket, kind, data) {
+        let opens = if anybodys && secured { self.opens_stream(leg, kind, data) } else { Some(false) };
+        let Some(opens) = opens.filter(|_| !secured || self.may_send(leg, socket, kind, data)) else {
             return self.refuse(io, buffer, Dropped(leg, DropReason::SrtpStreams));
-        }
+        };
         self.leaving.push(Leaving { buffer, payload, leg, kind, socket, to, traffic_class, secured });
-        if self.leaving.len() == LEG_BATCH {
+        // A stream that is opened counts for the next packet.
+        if opens || self.leaving.len() == LEG_BATCH {
             self.depart(now, io);
         }
     }
 
-    /// Whether a source that may be anybody's is secured: streams of a key are never forgotten, and strangers must not take
-    /// them all from the party.
-    fn may_be_anybodys(&mut self, number: u32, kind: Kind, data: &[u8]) -> bool {
+    /// Whether a packet that may be anybody's opens a stream towards a leg; nothing if that is one too many: streams of a key
+    /// are never forgotten, and strangers must not take them all from the party.
+    fn opens_stream(&mut self, number: u32, kind: Kind, data: &[u8]) -> Option<bool> {
         let source = source_of(kind, data);
-        let Some(sender) = self.legs.get_mut(number).and_then(|leg| leg.send.context()) else { return true };
-        let is_known = sender.positions().any(|position| Some(position.ssrc) == source);
-        is_known || sender.positions().count() < SRTP_STREAMS_OF_ANYBODY
+        let Some(sender) = self.legs.get_mut(number).and_then(|leg| leg.send.context()) else { return Some(false) };
+        if sender.positions().any(|position| Some(position.ssrc) == source) {
+            return Some(false);
+        }
+        (sender.positions().count() < SRTP_STREAMS_OF_ANYBODY).then_some(true)
     }
 
     /// Whether a leg is the only one of its bundle that sends what a source sends.

@@ -285,8 +285,9 @@ fn strangers_do_not_take_all_the_streams_of_a_key() {
     let mut world = World::with([secured(A, Suite::Aes128CmSha1_80, 1, &[B]), LegSetup { learning, ..setup(B, &[A]) }]);
     world.take(B_RTP, BOB, &rtp_of(1, 0, 1, 160, &[5; 160]));
     for ssrc in 100..200 {
-        world.take(B_RTP, MALLORY, &rtp_of(ssrc, 0, 1, 160, &[5; 160]));
+        world.comes(B_RTP, MALLORY, &rtp_of(ssrc, 0, 1, 160, &[5; 160]));
     }
+    assert_eq!(world.turn().len(), crate::limits::SRTP_STREAMS_OF_ANYBODY - 1, "in one turn as in many");
     assert_eq!(world.take(B_RTP, BOB, &rtp_of(2, 0, 1, 160, &[5; 160])).len(), 1, "a new source of the party");
     assert_eq!(world.take(B_RTP, MALLORY, &rtp_of(2, 0, 2, 320, &[5; 160])).len(), 1, "a party that moved");
 }
