@@ -59,6 +59,8 @@ impl Calls {
     /// gives how many.
     pub fn restore_end(&mut self, now: Instant) -> usize {
         self.now = self.now.max(now);
+        // Who has told all that it holds is there, though it may have been lost before it could.
+        self.away = false;
         let mut failures = 0;
         for (session, parts) in std::mem::take(&mut self.restoring.0) {
             let known = call(session, &parts).filter(|call| !self.by_call_id.contains_key(&call.call_id));

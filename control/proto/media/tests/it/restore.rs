@@ -144,3 +144,12 @@ fn blobs_fit_with_the_longest_names() {
     assert_eq!(restart(&mut world), 0);
     assert_eq!(world.calls.len(), 1);
 }
+
+#[test]
+fn a_relay_that_was_lost_before_it_told_its_calls_is_spoken_with_once_it_has() {
+    let mut world = World::new();
+    world.calls.relay_lost();
+    assert!(world.command(Command::Offer(offer(body("192.0.2.1", 4000)))).is_err());
+    assert_eq!(world.calls.restore_end(world.now), 0);
+    world.plain();
+}
