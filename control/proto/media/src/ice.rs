@@ -13,8 +13,10 @@ use crate::call::{Call, Stream};
 use crate::calls::{Calls, Held};
 use crate::dtls::{Associations, Outcome};
 use crate::interfaces::Interfaces;
+use crate::limits;
 use crate::options::{Ice, IceLite, Options};
 use crate::plan::Plan;
+use crate::signal::is_link_local;
 
 /// What a party says of ICE.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,18 +46,23 @@ impl TheirIce {
     }
 }
 
-/// Candidates that can be checked.
+/// Candidates that can be checked: of each component a few at one IP address, since each is sent checks that it may not want.
 pub(crate) fn candidates(ice: &raceway_sdp::Ice, interfaces: &Interfaces) -> Vec<Candidate> {
     let usable = |address: SocketAddr| {
-        let ip = address.ip();
-        address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !ip.is_loopback()
+        let ip = address.ip().to_canonical();
+        let odd = ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() || is_link_local(ip);
+        address.port() != 0 && !odd
     };
-    let usable = ice.udp().filter(|(_, address, _)| usable(*address));
-    let candidates = usable.filter_map(|(number, address, priority)| {
-        let (component, address) = (Component::from_number(number)?, interfaces.internal(address));
-        Some(Candidate { component, address, priority })
-    });
-    candidates.collect()
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for (number, address, priority) in ice.udp().filter(|(_, address, _)| usable(*address)) {
+        let Some(component) = Component::from_number(number) else { continue };
+        let address = interfaces.internal(address);
+        let is_alike = |known: &&Candidate| known.component == component && known.address.ip() == address.ip();
+        if candidates.iter().filter(is_alike).count() < limits::CANDIDATES_PER_ADDRESS {
+            candidates.push(Candidate { component, address, priority });
+        }
+    }
+    candidates
 }
 
 /// Whether the other side is offered ICE.
@@ -305,5 +312,38 @@ impl Calls {
             self.output.extend(datagrams.map(ToRelay::Send));
         }
         self.reschedule(session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(lines: &str) -> Vec<Candidate> {
+        let body = format!(
+            "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n{lines}"
+        );
+        let described = raceway_sdp::Sdp::parse(body.as_bytes()).unwrap().describe().unwrap();
+        candidates(&described.media[0].ice, &Interfaces::default())
+    }
+
+    fn line(number: usize, address: &str, port: usize) -> String {
+        format!("a=candidate:{number} 1 udp {} {address} {port} typ host\r\n", 1000 - number)
+    }
+
+    #[test]
+    fn one_address_is_sent_the_checks_of_a_few_candidates_and_no_more() {
+        let one: String = (0..20).map(|n| line(n, "198.51.100.1", 5000 + n)).collect();
+        let other = line(20, "198.51.100.2", 6000);
+        let found = of(&(one + &other));
+        assert_eq!(found.len(), limits::CANDIDATES_PER_ADDRESS + 1);
+        assert!(found.iter().any(|candidate| candidate.address.port() == 6000));
+    }
+
+    #[test]
+    fn nothing_is_checked_that_is_of_this_machine_or_link_alone() {
+        for odd in ["127.0.0.1", "169.254.169.254", "fe80::1", "::1", "224.0.0.1", "0.0.0.0", "::ffff:169.254.1.1"] {
+            assert_eq!(of(&line(1, odd, 5000)), [], "{odd}");
+        }
     }
 }

@@ -103,3 +103,7 @@ pub mod rates {
 
 const _: () = assert!(STREAMS_MAX * 4 <= LEGS_MAX);
 const _: () = assert!(STREAMS_MAX <= raceway_api::limits::PUT_LEGS_MAX);
+
+/// Candidates of a component at one IP address. A browser names one for each of its interfaces, and those of a server behind
+/// NAT differ by port at most twice; each may cost whoever has the address seven checks.
+pub const CANDIDATES_PER_ADDRESS: usize = 4;

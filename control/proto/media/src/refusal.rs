@@ -66,7 +66,7 @@ pub enum Refusal {
     },
     /// Media may not go there.
     #[error(
-        "m-line {line}: media cannot be sent to {address}: it is multicast, broadcast or a loopback address of this machine"
+        "m-line {line}: media cannot be sent to {address}: it is multicast, broadcast, link-local or a loopback address of this machine"
     )]
     Address {
         /// Which.

@@ -40,6 +40,15 @@ pub(crate) fn check_name(what: &'static str, name: &str, max: usize) -> Result<(
     if (1..=max).contains(&name.len()) { Ok(()) } else { Err(Refusal::Name { what, octets: name.len(), max }) }
 }
 
+/// Whether an address means something on one link alone (RFC 3927, RFC 4291 section 2.5.6); on many networks a machine's own
+/// secrets are served at one.
+pub(crate) fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
 impl Context<'_> {
     /// What an m-line says, as far as the relay is to be told. None: it is refused, or is nothing that is relayed.
     pub fn read(&self, line: usize, media: &Media, options: &Options) -> Result<Option<OfferedMedia>, Refusal> {
@@ -125,7 +134,8 @@ impl Context<'_> {
         let ip = remote.ip().to_canonical();
         let loopback = ip.is_loopback() && !self.settings.interfaces.iter().any(|ours| ours.address.is_loopback());
         let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
-        if ip.is_multicast() || ip.is_unspecified() || loopback || broadcast {
+        let link_local = is_link_local(ip) && !self.settings.interfaces.iter().any(|ours| is_link_local(ours.address));
+        if ip.is_multicast() || ip.is_unspecified() || loopback || broadcast || link_local {
             return Err(Refusal::Address { line, address: ip });
         }
         Ok(self.interfaces.internal(SocketAddr::new(ip, remote.port())))

@@ -31,15 +31,20 @@ fn a_refusal_says_exactly_why() {
         (body("host.example", 4000), r#"m-line 1: "host.example" is not an IP address; names are not looked up"#),
         (
             body("224.1.1.1", 4000),
-            "m-line 1: media cannot be sent to 224.1.1.1: it is multicast, broadcast or a loopback address of this machine",
+            "m-line 1: media cannot be sent to 224.1.1.1: it is multicast, broadcast, link-local or a loopback address of this machine",
+        ),
+        (
+            body("169.254.169.254", 4000),
+            "m-line 1: media cannot be sent to 169.254.169.254: it is multicast, broadcast, link-local or a loopback address of this \
+             machine",
         ),
         (
             body("127.0.0.1", 4000),
-            "m-line 1: media cannot be sent to 127.0.0.1: it is multicast, broadcast or a loopback address of this machine",
+            "m-line 1: media cannot be sent to 127.0.0.1: it is multicast, broadcast, link-local or a loopback address of this machine",
         ),
         (
             body("::ffff:127.0.0.1", 4000),
-            "m-line 1: media cannot be sent to 127.0.0.1: it is multicast, broadcast or a loopback address of this machine",
+            "m-line 1: media cannot be sent to 127.0.0.1: it is multicast, broadcast, link-local or a loopback address of this machine",
         ),
         (
             body("192.0.2.1", 4000).replace("RTP/AVP", "UDP/TLS/RTP/SAVPF"),
