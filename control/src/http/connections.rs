@@ -1,7 +1,7 @@
 //! Connections of whoever asks by TCP: so many, and none that does nothing. Descriptors are needed for the relay.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,6 +19,9 @@ const CONNECTIONS_MAX: usize = 64;
 /// How long nothing may be read or written before a connection ends.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
+/// Of them, those that may be of who is not admitted: enough to tell an operator so.
+const STRANGERS_MAX: usize = 8;
+
 /// Before accepting again after an error, which may be that there is no descriptor left.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -27,6 +30,13 @@ pub(crate) struct Connections {
     listener: TcpListener,
     places: Arc<Semaphore>,
     idle_max: Duration,
+    admission: Option<Admission>,
+}
+
+/// Who is admitted; others share a few places of their own, so that they keep nobody out.
+struct Admission {
+    admits: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    strangers: Arc<Semaphore>,
 }
 
 impl Connections {
@@ -36,7 +46,27 @@ impl Connections {
 
     /// So many connections at a time, each silent for so long.
     pub(crate) fn with(listener: TcpListener, connections_max: usize, idle_max: Duration) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(connections_max)), idle_max }
+        Self { listener, places: Arc::new(Semaphore::new(connections_max)), idle_max, admission: None }
+    }
+
+    /// The same, with only a few places for those who are not admitted.
+    pub(crate) fn admitting(self, admits: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+        Self { admission: Some(Admission { admits: Box::new(admits), strangers }), ..self }
+    }
+
+    /// The place of a connection from `from`, given `place`; none if it has to go.
+    fn place_for(
+        &self,
+        from: SocketAddr,
+        place: OwnedSemaphorePermit,
+    ) -> Result<OwnedSemaphorePermit, OwnedSemaphorePermit> {
+        let stranger = self.admission.as_ref().filter(|admission| !(admission.admits)(from.ip()));
+        match stranger.map(|admission| Arc::clone(&admission.strangers).try_acquire_owned()) {
+            None => Ok(place),
+            Some(Ok(strangers)) => Ok(strangers),
+            Some(Err(_)) => Err(place),
+        }
     }
 }
 
@@ -45,13 +75,19 @@ impl Listener for Connections {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let place = Arc::clone(&self.places).acquire_owned().await.expect("nobody closes the semaphore");
+        let mut place = Arc::clone(&self.places).acquire_owned().await.expect("nobody closes the semaphore");
         loop {
             match self.listener.accept().await {
-                Ok((stream, from)) => {
-                    let idle = Box::pin(sleep(self.idle_max));
-                    return (Connection { stream, idle, idle_max: self.idle_max, _place: place }, from);
-                }
+                Ok((stream, from)) => match self.place_for(from, place) {
+                    Ok(place) => {
+                        let idle = Box::pin(sleep(self.idle_max));
+                        return (Connection { stream, idle, idle_max: self.idle_max, _place: place }, from);
+                    }
+                    Err(kept) => {
+                        tracing::debug!(%from, "a connection of who is not admitted is one too many");
+                        place = kept;
+                    }
+                },
                 Err(error) => {
                     tracing::debug!(%error, "a connection cannot be accepted");
                     sleep(RETRY).await;
@@ -123,7 +159,7 @@ mod tests {
     async fn connections(places: usize) -> (Connections, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = listener.local_addr().expect("bound");
-        (Connections { listener, places: Arc::new(Semaphore::new(places)), idle_max: IDLE }, at)
+        (Connections::with(listener, places, IDLE), at)
     }
 
     #[tokio::test]
@@ -143,5 +179,28 @@ mod tests {
         assert!(timeout(IDLE, connections.accept()).await.is_err(), "the place is taken");
         drop(first);
         timeout(10 * IDLE, connections.accept()).await.expect("the place is free");
+    }
+
+    #[tokio::test]
+    async fn whoever_is_not_admitted_keeps_nobody_out() {
+        let (connections, at) = connections(1).await;
+        let mut connections = connections.admitting(|ip| ip != IpAddr::from([127, 0, 0, 2]));
+        let from = |ip: [u8; 4]| async move {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            socket.bind((ip, 0).into()).expect("loopback is ours");
+            socket.connect(at).await.expect("listening")
+        };
+        let mut held = Vec::new();
+        for _ in 0..STRANGERS_MAX {
+            let client = from([127, 0, 0, 2]).await;
+            held.push((
+                client,
+                timeout(10 * IDLE, connections.accept()).await.expect("told that it is not admitted").0,
+            ));
+        }
+        let _one_more = from([127, 0, 0, 2]).await;
+        let _admitted = from([127, 0, 0, 1]).await;
+        let (_connection, source) = timeout(10 * IDLE, connections.accept()).await.expect("there is a place for it");
+        assert_eq!(source.ip(), IpAddr::from([127, 0, 0, 1]));
     }
 }

@@ -48,13 +48,17 @@ impl Connected<IncomingStream<'_, Secured>> for Source {
 
 /// Serves until the program ends.
 pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) {
-    answer(Connections::with(listener, CONNECTIONS_MAX, IDLE_MAX), service).await;
+    answer(connections(listener, &service), service).await;
 }
 
 /// The same by TLS.
 pub(super) async fn serve_secured(listener: TcpListener, service: Arc<Service>, certificate: Arc<Certificate>) {
-    let connections = Connections::with(listener, CONNECTIONS_MAX, IDLE_MAX);
-    answer(Secured::new(connections, certificate), service).await;
+    answer(Secured::new(connections(listener, &service), certificate), service).await;
+}
+
+fn connections(listener: TcpListener, service: &Arc<Service>) -> Connections {
+    let service = Arc::clone(service);
+    Connections::with(listener, CONNECTIONS_MAX, IDLE_MAX).admitting(move |ip| service.is_admitted(ip))
 }
 
 async fn answer<L>(listener: L, service: Arc<Service>)

@@ -54,12 +54,17 @@ impl Service {
 
     /// Whether `source` is answered; counted if not.
     pub(super) fn admits(&self, source: IpAddr) -> bool {
-        let source = source.to_canonical();
-        let admitted = self.allow.read().expect("nobody panics with it").iter().any(|net| net.contains(&source));
+        let admitted = self.is_admitted(source);
         if !admitted {
             self.let_go(Dropped::NotAllowed);
         }
         admitted
+    }
+
+    /// The same, not counted.
+    pub(super) fn is_admitted(&self, source: IpAddr) -> bool {
+        let source = source.to_canonical();
+        self.allow.read().expect("nobody panics with it").iter().any(|net| net.contains(&source))
     }
 
     pub(super) fn let_go(&self, why: Dropped) {
