@@ -345,8 +345,9 @@ fn note(event: Event, tally: &mut Tally, now: Instant, redact: bool) {
             let seconds = now.since(call.created_at).as_secs();
             tracing::info!(call = shown(&call.call_id), why = why.name(), seconds, "a call has ended");
         }
-        Event::Dtmf { call_id, tag, dtmf, .. } => {
-            tracing::info!(call = shown(&call_id), party = shown(&tag), ?dtmf, "DTMF");
+        // Not which one: people press the numbers of cards. Who is to know them is told (`[ng] notify`, `dtmf_log_dest`).
+        Event::Dtmf { call_id, tag, .. } => {
+            tracing::debug!(call = shown(&call_id), party = shown(&tag), "a key was pressed");
         }
         Event::OneWay { call_id, tag } => {
             tracing::warn!(call = shown(&call_id), party = shown(&tag), "a party is not heard, while another one is");
