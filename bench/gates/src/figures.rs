@@ -121,7 +121,7 @@ impl Figures {
     /// As the file has it.
     pub fn to_text(&self) -> String {
         let mut out = String::from(
-            "# Written by `cargo run --release -p raceway-gates -- --record`; docs/BENCHMARKS.md says more.\n\n",
+            "# Written by `cargo run --profile gates -p raceway-gates -- --record`; docs/BENCHMARKS.md says more.\n\n",
         );
         let quoted = |text: &str| toml::Value::from(text).to_string();
         let Self { compiler, kernel, .. } = self;

@@ -31,6 +31,8 @@ static ALLOCATOR: Steady = Steady;
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/figures.toml");
 /// The compiler that made this program, and for what.
 const COMPILER: &str = env!("COMPILER");
+/// The profile that this program was built with, and must be.
+const PROFILE: (&str, &str) = (env!("PROFILE_NAME"), "gates");
 
 /// Measures counts and compares them with bench/gates/figures.toml. Fails when one has changed by more than 3 %.
 #[derive(Parser)]
@@ -81,7 +83,11 @@ struct Measured {
 }
 
 fn gates(record: bool) -> Result<ExitCode> {
-    ensure!(!cfg!(debug_assertions), "figures are those of the release build: cargo run --release -p raceway-gates");
+    let (built, wanted) = PROFILE;
+    ensure!(
+        built == wanted,
+        "figures are those of the profile {wanted}: cargo run --profile {wanted} -p raceway-gates"
+    );
     let file = Path::new(FILE);
     let recorded = Figures::read(file)?;
     let measured = measure()?;
@@ -171,6 +177,6 @@ fn verdict(held: usize, failures: &[String]) -> ExitCode {
         println!("  {failure}");
     }
     println!("Mend what costs more. If the change is meant, record it in the same commit, and say why there:");
-    println!("  cargo run --release --locked -p raceway-gates -- --record");
+    println!("  cargo run --profile gates --locked -p raceway-gates -- --record");
     ExitCode::FAILURE
 }
