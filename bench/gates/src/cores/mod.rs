@@ -7,6 +7,7 @@ mod datapath;
 mod engine;
 mod legs;
 mod loadgen;
+mod sfu;
 mod srtp;
 mod stun;
 #[allow(dead_code, reason = "shared with the tests of the packet logic, which read frames too")]
@@ -52,6 +53,7 @@ fn scenarios() -> Vec<Scenario> {
         engine::all(),
         legs::all(),
         loadgen::all(),
+        sfu::all(),
         srtp::all(),
         stun::all(),
         turn::all(),
