@@ -111,6 +111,9 @@ impl Both {
             round_trip_us: None,
             ssrc_changes: 0,
             streams: Vec::new(),
+            translates: false,
+            goodbyes: 0,
+            extended_reports: 0,
             rollovers: Vec::new(),
         });
         let report = SessionReport {

@@ -19,6 +19,13 @@ pub const FLAG_LOCAL_DESTINATION: u8 = 1;
 /// leg behind the local address: XDP passes it up.
 pub const FLAG_MEDIA_ONLY: u8 = 2;
 
+/// [`FlowSpec::flags`]: RTP goes by [`FlowSpec::payload_rules`]. Only with [`FLAG_MEDIA_ONLY`].
+pub const FLAG_RULED: u8 = 4;
+/// [`FlowSpec::flags`]: RTP whose payload type has no rule is dropped. Only with [`FLAG_RULED`].
+pub const FLAG_BLOCKS_OTHERS: u8 = 8;
+/// Rules of a flow for payload types.
+pub const PAYLOAD_RULES: usize = 8;
+
 /// An IPv4 address in the form that keys and records use (`::ffff:a.b.c.d`, RFC 4291 section 2.5.5.2).
 #[must_use]
 pub const fn mapped(v4: [u8; 4]) -> [u8; 16] {
@@ -118,6 +125,75 @@ impl Direction {
     }
 }
 
+/// What becomes of RTP of one payload type: three fields in 16 bits, so that a flow has room for some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadRule(u16);
+
+/// What becomes of the payload of an RTP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadFate {
+    /// It passes.
+    Pass,
+    /// The packet is dropped, counted as [`DropReason::MediaBlocked`](crate::DropReason::MediaBlocked).
+    Block,
+}
+
+impl PayloadRule {
+    /// For no payload type: 72 is RTCP's (RFC 5761 section 4).
+    pub const UNUSED: Self = Self(72);
+
+    /// RTP of `payload_type` is called `renamed` when it leaves. Both below 128.
+    #[must_use]
+    pub const fn new(payload_type: u8, renamed: u8, fate: PayloadFate) -> Self {
+        let fate = match fate {
+            PayloadFate::Pass => 0,
+            PayloadFate::Block => 1,
+        };
+        Self((payload_type & 0x7f) as u16 | ((renamed & 0x7f) as u16) << 7 | fate << 14)
+    }
+
+    /// From its place in a record.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
+    /// As it stands in a record.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// Which payload type it is for.
+    #[inline(always)]
+    #[must_use]
+    pub const fn payload_type(self) -> u8 {
+        self.0 as u8 & 0x7f
+    }
+
+    /// What it is called when it leaves.
+    #[inline(always)]
+    #[must_use]
+    pub const fn renamed(self) -> u8 {
+        (self.0 >> 7) as u8 & 0x7f
+    }
+
+    /// What becomes of the payload.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fate(self) -> PayloadFate {
+        if self.0 >> 14 == 0 { PayloadFate::Pass } else { PayloadFate::Block }
+    }
+}
+
+impl Default for PayloadRule {
+    fn default() -> Self {
+        Self::UNUSED
+    }
+}
+
 /// A flow as its owner describes it; immutable while it is published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowSpec {
@@ -143,8 +219,10 @@ pub struct FlowSpec {
     pub direction: Direction,
     /// New DSCP (0..=63), or [`KEEP_DSCP`].
     pub dscp: u8,
-    /// [`FLAG_LOCAL_DESTINATION`] and [`FLAG_MEDIA_ONLY`], or zero.
+    /// [`FLAG_LOCAL_DESTINATION`] and its like, or zero.
     pub flags: u8,
+    /// By payload type, each named once; with [`FLAG_RULED`].
+    pub payload_rules: [PayloadRule; PAYLOAD_RULES],
     /// Index of its policer, or [`NO_POLICER`].
     pub policer: u32,
 }
@@ -174,6 +252,7 @@ pub struct Flow {
     pub next_hop: NextHop,
     /// What was measured.
     pub measured: Measured,
+    payload_rules: [AtomicU64; 2],
 }
 
 /// A route that XDP found, kept for [`limits::NEXT_HOP_LIFETIME_NS`](crate::limits::NEXT_HOP_LIFETIME_NS).
@@ -206,6 +285,8 @@ pub struct Measured {
     pub last_ns: AtomicU64,
     /// RTP, if the payload is RTP or SRTP.
     pub rtp: Rtp,
+    /// RTP packets that rules of the flow dropped. They are measured, and not among the others.
+    pub blocked: AtomicU64,
 }
 
 /// RTP reception figures (RFC 3550 appendix A.3 and A.8).
@@ -240,6 +321,7 @@ pub struct Rtp {
 
 const _: () = assert!(size_of::<FlowKey>() == 40);
 const _: () = assert!(size_of::<Flow>() == 256);
+const _: () = assert!(2 * PAYLOAD_RULES == size_of::<[AtomicU64; 2]>());
 
 #[inline(always)]
 fn split(octets: [u8; 16]) -> (u64, u64) {
@@ -279,6 +361,7 @@ impl Flow {
         self.direction.store(spec.direction as u8, Relaxed);
         self.dscp.store(spec.dscp, Relaxed);
         self.flags.store(spec.flags, Relaxed);
+        self.store_payload_rules(&spec.payload_rules);
         self.policer.store(spec.policer, Relaxed);
         self.expires_at_ns.store(expires_at_ns, Relaxed);
         self.next_hop.until_ns.store(0, Relaxed);
@@ -308,6 +391,7 @@ impl Flow {
             direction: self.direction(),
             dscp: self.dscp(),
             flags: self.flags.load(Relaxed),
+            payload_rules: self.payload_rules(),
             policer: self.policer(),
         }
     }
@@ -336,6 +420,25 @@ impl Flow {
         }
         let ports = u64::from(key.remote_port) | u64::from(key.local_port) << 16 | u64::from(key.channel) << 32;
         e.store(ports, Relaxed);
+    }
+
+    fn store_payload_rules(&self, rules: &[PayloadRule; PAYLOAD_RULES]) {
+        for (word, rules) in self.payload_rules.iter().zip(rules.as_chunks::<4>().0) {
+            let [a, b, c, d] = rules.map(|rule| u64::from(rule.bits()));
+            word.store(a | b << 16 | c << 32 | d << 48, Relaxed);
+        }
+    }
+
+    fn payload_rules(&self) -> [PayloadRule; PAYLOAD_RULES] {
+        let words = self.payload_rule_words();
+        core::array::from_fn(|at| PayloadRule::from_bits((words[at / 4] >> (16 * (at % 4))) as u16))
+    }
+
+    /// Its rules for payload types, four in a word, the first one lowest.
+    #[inline(always)]
+    #[must_use]
+    pub fn payload_rule_words(&self) -> [u64; 2] {
+        [self.payload_rules[0].load(Relaxed), self.payload_rules[1].load(Relaxed)]
     }
 
     /// Session that the flow belongs to.
@@ -429,6 +532,20 @@ impl Flow {
         self.flags.load(Relaxed) & FLAG_MEDIA_ONLY != 0
     }
 
+    /// Whether RTP goes by its rules for payload types.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_ruled(&self) -> bool {
+        self.flags.load(Relaxed) & FLAG_RULED != 0
+    }
+
+    /// Whether RTP whose payload type has no rule is dropped.
+    #[inline(always)]
+    #[must_use]
+    pub fn blocks_others(&self) -> bool {
+        self.flags.load(Relaxed) & FLAG_BLOCKS_OTHERS != 0
+    }
+
     /// Index of its policer, or [`NO_POLICER`].
     #[inline(always)]
     #[must_use]
@@ -440,7 +557,8 @@ impl Flow {
 impl Measured {
     fn reset(&self) {
         let rtp = &self.rtp;
-        for counter in [&self.packets, &self.octets, &self.dropped, &self.last_ns, &rtp.first_ns, &rtp.last_ns] {
+        let totals = [&self.packets, &self.octets, &self.dropped, &self.last_ns, &self.blocked];
+        for counter in totals.into_iter().chain([&rtp.first_ns, &rtp.last_ns]) {
             counter.store(0, Relaxed);
         }
         for word in [
@@ -464,6 +582,17 @@ impl Measured {
 mod tests {
     use super::*;
 
+    const FATES: [PayloadFate; 2] = [PayloadFate::Pass, PayloadFate::Block];
+
+    #[test]
+    fn a_payload_rule_reads_back() {
+        for fate in FATES {
+            let rule = PayloadRule::new(127, 96, fate);
+            assert_eq!((rule.payload_type(), rule.renamed(), rule.fate()), (127, 96, fate));
+        }
+        assert_eq!(PayloadRule::default().payload_type(), 72, "which no RTP packet has");
+    }
+
     #[test]
     fn a_published_description_reads_back_whole() {
         let spec = FlowSpec {
@@ -485,7 +614,8 @@ mod tests {
             action: Action::Forward,
             direction: Direction::PeerToClient,
             dscp: 46,
-            flags: FLAG_LOCAL_DESTINATION | FLAG_MEDIA_ONLY,
+            flags: FLAG_LOCAL_DESTINATION | FLAG_MEDIA_ONLY | FLAG_RULED,
+            payload_rules: core::array::from_fn(|at| PayloadRule::new(96 + at as u8, 127 - at as u8, FATES[at % 2])),
             policer: 9,
         };
         let flow = Flow::default();

@@ -18,14 +18,15 @@ mod settings;
 pub use atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 pub use counter::{COUNTERS, Counter, DropReason};
 pub use flow::{
-    Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_LOCAL_DESTINATION, FLAG_MEDIA_ONLY, Flow, FlowKey,
-    FlowSpec, KEEP_DSCP, Measured, NO_POLICER, NextHop, Rtp, mapped,
+    Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_BLOCKS_OTHERS, FLAG_LOCAL_DESTINATION, FLAG_MEDIA_ONLY,
+    FLAG_RULED, Flow, FlowKey, FlowSpec, KEEP_DSCP, Measured, NO_POLICER, NextHop, PAYLOAD_RULES, PayloadFate,
+    PayloadRule, Rtp, mapped,
 };
 pub use policer::Policer;
 pub use settings::{ALWAYS_REDIRECT, Egress, Settings};
 
 /// Version of every layout in this crate; part of the pin directory's name.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Names of the maps in the object and of their pins.
 pub mod map_name {

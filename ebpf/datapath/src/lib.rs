@@ -19,6 +19,7 @@ pub mod parse;
 pub mod police;
 mod relay;
 pub mod rewrite;
+pub mod rules;
 pub mod stun;
 mod tables;
 

@@ -237,5 +237,15 @@ pub fn relayed(measured: &raceway_abi::Measured, data: &[u8], now_ns: u64) {
     }
 }
 
+/// Notes an RTP packet in its flow whose rules drop it, in user space.
+#[cfg(not(target_arch = "bpf"))]
+pub fn blocked(measured: &raceway_abi::Measured, data: &[u8], now_ns: u64) {
+    measured.blocked.fetch_add(1, Relaxed);
+    measured.last_ns.store(now_ns, Relaxed);
+    if let Some(header) = RtpHeader::of(data) {
+        rtp(&measured.rtp, header, now_ns);
+    }
+}
+
 #[cfg(test)]
 mod tests;

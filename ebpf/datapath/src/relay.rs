@@ -11,6 +11,7 @@ use crate::measure::{self, RTP_OCTETS, RtpHeader};
 use crate::parse::Datagram;
 use crate::police::conforms;
 use crate::rewrite::Outgoing;
+use crate::rules::{Ruling, ruling};
 use crate::{Counters, Key, Packet, Route, RouteQuery, Tables};
 
 /// What becomes of a frame.
@@ -80,8 +81,17 @@ fn forward<P: Packet, T: Tables>(
     } else {
         None
     };
+    // Two flows of a hairpin that both have something to say are the worker's, one after the other.
+    if second.is_some_and(|second| first.is_ruled() || second.is_ruled()) {
+        return Verdict::Up;
+    }
+    let head = match ruling(first, head, octets) {
+        Ruling::Pass(head) => head,
+        Ruling::Leg => return up_within_rate(tables, first, octets, now_ns),
+        Ruling::Block => return blocked(tables, datagram, first, now_ns),
+    };
     let last = second.unwrap_or(first);
-    let Some(mut outgoing) = Outgoing::new(packet, datagram, popped, last) else { return Verdict::Up };
+    let Some(mut outgoing) = Outgoing::new(packet, datagram, popped, last, head) else { return Verdict::Up };
     let Some(route) = next_hop(tables, last, &outgoing.route_query(), now_ns) else { return Verdict::Up };
     outgoing.set_fragmenting(datagram, last.measured.packets.load(Relaxed));
     let rtp = if octets < RTP_OCTETS {
@@ -112,6 +122,22 @@ fn forward<P: Packet, T: Tables>(
         // The room was made; this is for those who cannot know.
         None => dropped(tables, DropReason::MalformedPacket, None),
     }
+}
+
+/// RTP that the rules of its flow drop: it came, and was measured, but was not relayed.
+#[inline(always)]
+fn blocked<T: Tables>(tables: &T, datagram: &Datagram, flow: &Flow, now_ns: u64) -> Verdict {
+    if !is_within_rate(tables, flow, datagram.payload_octets, now_ns) {
+        return dropped(tables, DropReason::Policed, Some(flow));
+    }
+    let [h0, h1, h2, _] = datagram.head;
+    let measured = &flow.measured;
+    tables.add(&measured.blocked, 1);
+    measured.last_ns.store(now_ns, Relaxed);
+    if let Some(header) = RtpHeader::from_words([h0, h1, h2]) {
+        measure::rtp(&measured.rtp, header, now_ns);
+    }
+    dropped(tables, DropReason::MediaBlocked, None)
 }
 
 /// A datagram for the leg behind a media address.

@@ -29,15 +29,18 @@ pub struct Outgoing {
     pub data_octets: usize,
     traffic_class: u8,
     checksum: u16,
+    /// The first four octets of the application data, read in little-endian order.
+    first: u32,
     /// What an IPv4 header says about fragments: identification and flags, as its second word.
     fragment_word: u32,
 }
 
 impl Outgoing {
-    /// `datagram`, without the ChannelData header if it came with one (`popped`), as `flow` sends it. Nothing when
-    /// its checksum cannot be made here, or the flow's addresses are of two families.
+    /// `datagram`, without the ChannelData header if it came with one (`popped`), as `flow` sends it, and with other first four
+    /// octets of application data, if it did not come so. Nothing when its checksum cannot be made here, or the flow's
+    /// addresses are of two families.
     #[inline(always)]
-    pub fn new<P: Packet>(packet: &P, datagram: &Datagram, popped: bool, flow: &Flow) -> Option<Self> {
+    pub fn new<P: Packet>(packet: &P, datagram: &Datagram, popped: bool, flow: &Flow, first: u32) -> Option<Self> {
         let pop_octets = if popped { CHANNEL_DATA_OCTETS } else { 0 };
         let mut outgoing = Self {
             source: Address::from_native(flow.source_words()),
@@ -49,6 +52,7 @@ impl Outgoing {
             data_octets: datagram.payload_octets - pop_octets,
             traffic_class: traffic_class(datagram.traffic_class, flow.dscp()),
             checksum: 0,
+            first,
             fragment_word: 0,
         };
         if outgoing.source.is_v4() != outgoing.destination.is_v4() {
@@ -156,13 +160,16 @@ impl Outgoing {
         if absent && self.destination.is_v4() {
             return Some(0);
         }
+        let [h0, ..] = datagram.head;
+        let (gone, come) = if self.pop_octets == 0 { (h0, self.first) } else { (0, 0) };
         if absent || datagram.checksum_is_unfinished() {
             let data = packet.sum(self.data_at(datagram), self.data_octets)?;
-            return Some(of_udp(self.headers_sum() + u64::from(fold(data))));
+            let data = u64::from(fold(data)) + u64::from(!fold(gone.into())) + u64::from(come);
+            return Some(of_udp(self.headers_sum() + data));
         }
-        let popped = if self.pop_octets == 0 { 0 } else { u64::from(datagram.head[0]) };
+        let popped = if self.pop_octets == 0 { 0 } else { u64::from(h0) };
         let removed = datagram.pseudo_sum() + u64::from(datagram.ports_word) + datagram.length_sum() + popped;
-        Some(changed(datagram.checksum, removed, self.headers_sum()))
+        Some(changed(datagram.checksum, removed + u64::from(gone), self.headers_sum() + u64::from(come)))
     }
 
     /// Makes room for the new headers; false, and nothing done, when there is none.
@@ -171,7 +178,7 @@ impl Outgoing {
         packet.move_start(self.data_at(datagram) as isize - self.header_octets(route) as isize)
     }
 
-    /// Writes the new headers, up to the application data. Nothing only if the room is not there.
+    /// Writes the new headers, and the first octets of application data that change. Nothing only if the room is not there.
     #[inline(always)]
     pub fn write<P: Packet>(&self, packet: &mut P, datagram: &Datagram, route: &Route) -> Option<()> {
         let destination = route.destination_mac;
@@ -183,13 +190,17 @@ impl Outgoing {
         let ethertype = if self.destination.is_v4() { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 };
         if route.vlan_tci == 0 {
             packet.put_field(12, ethertype)?;
-            self.write_ip(packet, ETHERNET_OCTETS, datagram.hop_limit)
+            self.write_ip(packet, ETHERNET_OCTETS, datagram.hop_limit)?;
         } else {
             packet.put_field(12, ETHERTYPE_VLAN)?;
             packet.put_field(14, route.vlan_tci)?;
             packet.put_field(16, ethertype)?;
-            self.write_ip(packet, ETHERNET_OCTETS + VLAN_OCTETS, datagram.hop_limit)
+            self.write_ip(packet, ETHERNET_OCTETS + VLAN_OCTETS, datagram.hop_limit)?;
         }
+        if self.pop_octets == 0 && self.first != datagram.head[0] {
+            packet.put_words(self.header_octets(route), [self.first])?;
+        }
+        Some(())
     }
 
     #[inline(always)]

@@ -222,6 +222,69 @@ fn what_an_anchored_flow_leaves_to_the_leg_counts_against_its_rate() {
     }
 }
 
+/// RTP of a party, of this payload type and with this first octet.
+fn rtp_of(first: u8, second: u8, octets: usize) -> Vec<u8> {
+    let mut data = rtp(7, octets);
+    (data[0], data[1]) = (first, second);
+    data
+}
+
+#[test]
+fn a_payload_type_is_called_otherwise_whatever_else_is_in_the_packet() {
+    for v6 in FAMILIES {
+        for checksum in [Checksum::Right, Checksum::Unfinished] {
+            for (first, second, renamed) in [(0x80, 0, 96), (0x80, 0x80, 0x80 | 96), (0xb3, 101, 102), (0x80, 8, 8)] {
+                let data = rtp_of(first, second, 161);
+                let packet = Packet { checksum, ..Packet::new(party(v6, RENAMED), media(v6, RENAMED), data.clone()) };
+                let got = sent(&in_memory(), &packet);
+                assert_eq!((got.destination, got.checksum), (party(v6, RENAMED + 4), Seen::Right));
+                assert_eq!((got.payload, got.traffic_class), (rtp_of(first, renamed, 161), 46 << 2));
+            }
+        }
+        let wrong = Packet::new(party(v6, RENAMED), media(v6, RENAMED), rtp(7, 160));
+        let got = sent(&in_memory(), &Packet { checksum: Checksum::Wrong, ..wrong });
+        assert_eq!(got.checksum, Seen::Wrong, "what was wrong stays wrong");
+        let mut report = rtp(7, 40);
+        report[1] = 200;
+        let got = sent(&in_memory(), &Packet::new(party(v6, RENAMED), media(v6, RENAMED), report.clone()));
+        assert_eq!(got.payload, report, "RTCP has no payload type");
+    }
+}
+
+#[test]
+fn of_some_that_pass_the_others_do_not() {
+    for v6 in FAMILIES {
+        let memory = in_memory();
+        let from = |second| Packet::new(party(v6, SOME), media(v6, SOME), rtp_of(0x80, second, 161));
+        let got = sent(&memory, &from(0x80 | 8));
+        assert_eq!((got.destination, got.checksum), (party(!v6, SOME + 4), Seen::Right), "towards the other family");
+        assert_eq!(got.payload, rtp_of(0x80, 0x80 | 96, 161));
+        assert_eq!(sent(&memory, &from(0)).payload, rtp_of(0x80, 0, 161));
+        assert_dropped(&memory, &from(18), DropReason::MediaBlocked);
+    }
+}
+
+#[test]
+fn what_is_blocked_is_measured_and_not_relayed_and_rtcp_passes() {
+    for v6 in FAMILIES {
+        let memory = in_memory();
+        for sequence in 0..5 {
+            let packet = Packet::new(party(v6, BLOCKED), media(v6, BLOCKED), rtp(sequence, 160));
+            assert_dropped(&memory, &packet, DropReason::MediaBlocked);
+        }
+        let measured = &flow(&memory, &key(party(v6, BLOCKED), media(v6, BLOCKED), 0)).measured;
+        assert_eq!((measured.packets.load(Relaxed), measured.blocked.load(Relaxed)), (0, 5));
+        assert_eq!((measured.rtp.received.load(Relaxed), measured.last_ns.load(Relaxed)), (5, NOW_NS));
+        assert_eq!(Direction::ALL.map(|way| memory.counter(Counter::packets(way))), [0, 0]);
+        let mut report = rtp(7, 40);
+        report[1] = 201;
+        sent(&memory, &Packet::new(party(v6, BLOCKED), media(v6, BLOCKED), report));
+        let event = Packet::new(party(v6, WITHOUT_DTMF), media(v6, WITHOUT_DTMF), rtp_of(0x80, 0x80 | 101, 4));
+        assert_dropped(&memory, &event, DropReason::MediaBlocked);
+        sent(&memory, &Packet::new(party(v6, WITHOUT_DTMF), media(v6, WITHOUT_DTMF), rtp(7, 160)));
+    }
+}
+
 #[test]
 fn a_hairpin_that_meets_nothing_goes_up_whole() {
     for c in FAMILIES {

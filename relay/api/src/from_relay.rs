@@ -161,7 +161,9 @@ pub struct FlowReport {
     pub octets: u64,
     /// Datagrams dropped by its limits.
     pub dropped: u64,
-    /// When the last datagram was relayed, kernel monotonic nanoseconds; zero for never.
+    /// RTP packets dropped by its rules; they are among `rtp_received`.
+    pub blocked: u64,
+    /// When the last datagram came that was within its limits, kernel monotonic nanoseconds; zero for never.
     pub last_ns: u64,
     /// RTP packets received of the last source.
     pub rtp_received: u32,
@@ -173,6 +175,8 @@ pub struct FlowReport {
     pub rtp_jitter_us: Option<u32>,
     /// Last SSRC.
     pub rtp_ssrc: u32,
+    /// Its highest sequence number, that is the one after all others.
+    pub rtp_sequence: u16,
     /// Last RTP payload type.
     pub rtp_payload_type: u8,
 }

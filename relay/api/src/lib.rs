@@ -24,7 +24,8 @@ pub use from_relay::{
 };
 pub use media::{
     Bundled, Codec, Dtmf, Format, Learning, Leg, LegEvent, LegId, LegReport, LegRules, MediaPath, MediaRule, PackedLeg,
-    Punts, Rollover, Route, Secret, Security, SourcePolicy, SrtpKey, StreamReport, Suite, Traffic,
+    PayloadFate, PayloadRule, PayloadRules, Punts, Rollover, Route, Secret, Security, SourcePolicy, SrtpKey,
+    StreamReport, Suite, Traffic,
 };
 pub use recording::{Recording, RecordingFigures, RecordingProblem, RecordingReport, RecordingState};
 pub use to_relay::{

@@ -35,6 +35,9 @@ pub const ROUTES_MAX: usize = 16;
 /// Payload types that change on a route.
 pub const ROUTE_CHANGES_MAX: usize = 16;
 
+/// Payload types that a flow may have rules for: those that its record has room for.
+pub const PAYLOAD_RULES_MAX: usize = 8;
+
 /// Payload types of a leg.
 pub const FORMATS_MAX: usize = 64;
 

@@ -7,7 +7,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Leg, LegId, Recording};
+use crate::{Leg, LegId, PayloadRules, Recording};
 
 /// Names a session; chosen by control, never reused while it may be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -231,8 +231,8 @@ pub enum FlowAction {
         /// `to` is a relayed address of this appliance (hairpin).
         local_destination: bool,
     },
-    /// Send RTP and RTCP on as they are: both legs are settled, and nothing has to be changed. What else arrives
-    /// (RFC 7983: STUN, DTLS) is the leg's whose address it reached.
+    /// Send RTP and RTCP on, RTP as its payload type says: both legs are settled, and nothing else has to be changed. What
+    /// else arrives (RFC 7983: STUN, DTLS) is the leg's whose address it reached.
     Anchor {
         /// As of `Forward`.
         towards: Destination,
@@ -242,6 +242,8 @@ pub enum FlowAction {
         to: SocketAddr,
         /// New DSCP (0 to 63); absent: that of the packet.
         dscp: Option<u8>,
+        /// What becomes of RTP by its payload type.
+        payloads: PayloadRules,
         /// As of `Forward`: `to` is an address of this appliance.
         local_destination: bool,
     },

@@ -9,7 +9,8 @@ use raceway_abi::{
     Action, CHANNEL_INDICATION, CHANNEL_NONE, Counter, Direction, DropReason, Flow, FlowKey, KEEP_DSCP, Policer,
 };
 use raceway_datapath::channel::CHANNEL_DATA_OCTETS;
-use raceway_datapath::{ChannelHeader, Protocol, decide, measure, police};
+use raceway_datapath::rules::Ruling;
+use raceway_datapath::{ChannelHeader, Protocol, decide, measure, police, rules};
 use raceway_stun::{Class, DATA_HEADER_MAX, Header, data_header, header, padding, send_indication};
 use raceway_units::{Endpoint, Instant, PrefixBudget};
 
@@ -154,7 +155,28 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
         if !decide::takes(flow, data.first().copied().unwrap_or_default(), data.len()) {
             return Ok(Verdict::Leg);
         }
-        self.follow(now, buffer, Matched { slot, flow, remote, data: payload })
+        let Some(first) = data.first_chunk().filter(|_| flow.is_ruled()) else {
+            return self.follow(now, buffer, Matched { slot, flow, remote, data: payload });
+        };
+        match rules::ruling(flow, u32::from_le_bytes(*first), data.len()) {
+            Ruling::Leg => Ok(Verdict::Leg),
+            Ruling::Block => Err(self.block(now, flow, data)),
+            Ruling::Pass(first) => {
+                let start = payload.start;
+                let verdict = self.follow(now, buffer, Matched { slot, flow, remote, data: payload })?;
+                buffer[start..start + 4].copy_from_slice(&first.to_le_bytes());
+                Ok(verdict)
+            }
+        }
+    }
+
+    /// Polices and measures RTP that the rules of its flow drop; why it is dropped.
+    fn block(&self, now: Instant, flow: &Flow, data: &[u8]) -> DropReason {
+        if !self.is_within_rate(now, flow, data) {
+            return DropReason::Policed;
+        }
+        measure::blocked(&flow.measured, data, now.as_ns());
+        DropReason::MediaBlocked
     }
 
     /// Does what the flow says.
@@ -175,12 +197,18 @@ impl<R: Deref<Target = [Flow]>, P: Deref<Target = [Policer]>> Forwarder<R, P> {
         Ok(Verdict::Forward(Forward { egress: self.table.egress(slot, 0), to, payload, dont_fragment: false, dscp }))
     }
 
+    fn is_within_rate(&self, now: Instant, flow: &Flow, data: &[u8]) -> bool {
+        let policer = self.policers.get(flow.policer() as usize);
+        let conforms = policer.is_none_or(|policer| police::conforms(policer, data.len() as u32, now.as_ns()));
+        if !conforms {
+            flow.measured.dropped.fetch_add(1, Relaxed);
+        }
+        conforms
+    }
+
     /// Polices, measures and counts application data of a flow.
     fn admit(&self, now: Instant, flow: &Flow, data: &[u8]) -> Result<(), DropReason> {
-        if let Some(policer) = self.policers.get(flow.policer() as usize)
-            && !police::conforms(policer, data.len() as u32, now.as_ns())
-        {
-            flow.measured.dropped.fetch_add(1, Relaxed);
+        if !self.is_within_rate(now, flow, data) {
             return Err(DropReason::Policed);
         }
         measure::relayed(&flow.measured, data, now.as_ns());

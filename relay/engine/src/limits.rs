@@ -28,6 +28,13 @@ pub const SRTP_STREAMS: usize = 32;
 /// Of the streams that are sent, those that may come from anywhere: while nobody knows where a party is, or from elsewhere.
 pub const SRTP_STREAMS_OF_ANYBODY: usize = SRTP_STREAMS / 2;
 
+/// Sources of other legs whose names towards a party a leg keeps, 16 octets each. Of more, those that collide may change their
+/// names now and then.
+pub const SOURCES_MAX: usize = 8;
+
+/// How long a source is not heard until another one may have its name.
+pub const SOURCE_SILENCE: Duration = Duration::from_secs(2);
+
 /// How long packets of the key before are taken after another came: those that were on their way.
 pub const PREVIOUS_KEY: Duration = Duration::from_secs(3);
 

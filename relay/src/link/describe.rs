@@ -3,10 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use raceway_abi::{
-    Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_LOCAL_DESTINATION, FLAG_MEDIA_ONLY, FlowKey, FlowSpec,
-    KEEP_DSCP, NO_POLICER,
+    Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_BLOCKS_OTHERS, FLAG_LOCAL_DESTINATION, FLAG_MEDIA_ONLY,
+    FLAG_RULED, FlowKey, FlowSpec, KEEP_DSCP, NO_POLICER, PayloadRule,
 };
-use raceway_api::{Destination, Flow, FlowAction, FlowId, Framing, Match, OperationError, Remote, SessionId};
+use raceway_api::{
+    Destination, Flow, FlowAction, FlowId, Framing, Match, OperationError, PayloadFate, PayloadRules, Remote, SessionId,
+};
 use raceway_units::Endpoint;
 
 use crate::limits::OWN_FLOW_IDS;
@@ -67,7 +69,7 @@ pub fn to_spec(session: SessionId, flow: &Flow, around: Surroundings) -> Result<
             spec.action = Action::Worker;
             spec.direction = Direction::ClientToPeer;
         }
-        FlowAction::Anchor { towards, from, to, dscp, local_destination } => {
+        FlowAction::Anchor { towards, from, to, dscp, payloads, local_destination } => {
             let proper = from.is_ipv4() == to.is_ipv4() && concrete(from) && concrete(to);
             let exact = matches!(flow.matches.remote, Remote::Exact(_)) && flow.matches.framing == Framing::Plain;
             if !proper || !exact || dscp.is_some_and(|dscp| dscp > 63) {
@@ -79,6 +81,7 @@ pub fn to_spec(session: SessionId, flow: &Flow, around: Surroundings) -> Result<
             spec.action = Action::Forward;
             spec.dscp = dscp.unwrap_or(KEEP_DSCP);
             spec.flags = FLAG_MEDIA_ONLY | if local_destination { FLAG_LOCAL_DESTINATION } else { 0 };
+            rule(&mut spec, &payloads)?;
         }
         FlowAction::Drop => spec.action = Action::Drop,
         FlowAction::Refuse => {
@@ -95,6 +98,41 @@ pub fn to_spec(session: SessionId, flow: &Flow, around: Surroundings) -> Result<
         spec.policer = policer.unwrap_or(NO_POLICER);
     }
     Ok(spec)
+}
+
+/// Puts rules for payload types into a record; none if there are none.
+fn rule(spec: &mut FlowSpec, payloads: &PayloadRules) -> Result<(), OperationError> {
+    let mut places = spec.payload_rules.iter_mut();
+    for (at, named) in payloads.named.iter().flatten().enumerate() {
+        let again = payloads.named.iter().flatten().take(at).any(|other| other.payload_type == named.payload_type);
+        let proper = |payload_type: u8| payload_type < 128 && !(64..96).contains(&payload_type);
+        if again || !proper(named.payload_type) || !proper(named.renamed) {
+            return Err(OperationError::Invalid);
+        }
+        let fate = match named.fate {
+            PayloadFate::Pass => raceway_abi::PayloadFate::Pass,
+            PayloadFate::Block => raceway_abi::PayloadFate::Block,
+        };
+        let place = places.next().ok_or(OperationError::Invalid)?;
+        *place = PayloadRule::new(named.payload_type, named.renamed, fate);
+    }
+    if *payloads != PayloadRules::default() {
+        spec.flags |= FLAG_RULED | if payloads.block_others { FLAG_BLOCKS_OTHERS } else { 0 };
+    }
+    Ok(())
+}
+
+/// The rules in a record.
+fn payloads(spec: &FlowSpec) -> PayloadRules {
+    let named = spec.payload_rules.map(|rule| {
+        let fate = match rule.fate() {
+            raceway_abi::PayloadFate::Pass => PayloadFate::Pass,
+            raceway_abi::PayloadFate::Block => PayloadFate::Block,
+        };
+        let rule_of = raceway_api::PayloadRule { payload_type: rule.payload_type(), renamed: rule.renamed(), fate };
+        (rule != PayloadRule::UNUSED).then_some(rule_of)
+    });
+    PayloadRules { block_others: spec.flags & FLAG_BLOCKS_OTHERS != 0, named }
 }
 
 /// The record of a media address at all, `number` of those of its session: what no exact flow takes there is the legs', as far
@@ -139,6 +177,7 @@ pub fn from_spec(spec: &FlowSpec, expires_at_ns: u64) -> Flow {
             from: source,
             to: destination,
             dscp: (spec.dscp != KEEP_DSCP).then_some(spec.dscp),
+            payloads: payloads(spec),
             local_destination: spec.flags & FLAG_LOCAL_DESTINATION != 0,
         },
         Action::Forward | Action::Worker => FlowAction::Forward {
@@ -248,11 +287,17 @@ mod tests {
             framing,
             local_destination,
         };
+        let named = |payload_type, renamed, fate| Some(raceway_api::PayloadRule { payload_type, renamed, fate });
+        let mut payloads = PayloadRules { block_others: true, ..PayloadRules::default() };
+        payloads.named[0] = named(96, 111, PayloadFate::Pass);
+        payloads.named[1] = named(8, 8, PayloadFate::Pass);
+        payloads.named[2] = named(101, 101, PayloadFate::Block);
         let anchor = |dscp, local_destination| FlowAction::Anchor {
             towards: Destination::Client,
             from: listener,
             to: client,
             dscp,
+            payloads: if local_destination { PayloadRules::default() } else { payloads },
             local_destination,
         };
         let any_port = Match { remote: Remote::AnyPort(peer.ip()), local: relayed, framing: Framing::Plain };
@@ -308,6 +353,26 @@ mod tests {
         assert!(refused(&|f| f.matches.remote = Remote::Any, &out));
         assert!(refused(&|f| f.matches.framing = Framing::Channel(0x4000), &anchor));
         assert!(refused(&|f| f.matches.remote = Remote::AnyPort(at("[2001:db8::7]:1").ip()), &anchor));
+        let ruled = |of: &[(u8, u8)]| {
+            let rules = of.iter().map(|&(payload_type, renamed)| raceway_api::PayloadRule {
+                payload_type,
+                renamed,
+                fate: PayloadFate::Pass,
+            });
+            let rules = PayloadRules::naming(false, rules).expect("they fit");
+            refused(
+                &|f| {
+                    if let FlowAction::Anchor { payloads, .. } = &mut f.action {
+                        *payloads = rules;
+                    }
+                },
+                &anchor,
+            )
+        };
+        assert!(ruled(&[(128, 0)]) && ruled(&[(0, 128)]), "there is no such payload type");
+        assert!(ruled(&[(72, 0)]) && ruled(&[(0, 72)]), "that would be RTCP");
+        assert!(ruled(&[(0, 8), (0, 9)]), "twice");
+        assert!(!ruled(&[(0, 8), (8, 0)]));
         assert!(refused(&|f| f.matches.framing = Framing::Plain, &unwrap));
         assert!(refused(&|f| f.matches.local = at("[::ffff:127.0.0.1]:1"), &refuse));
         let to = |to| FlowAction::Forward {

@@ -104,5 +104,6 @@ pub fn to_event(news: News) -> LegEvent {
         News::Dtmf(dtmf) => LegEvent::Dtmf(dtmf),
         News::Rollover(rollover) => LegEvent::Rollover(rollover),
         News::KeyExhausted(sent) => LegEvent::KeyExhausted { sent },
+        News::Translated => LegEvent::Translated,
     }
 }

@@ -187,6 +187,9 @@ impl Known {
             round_trip_us: figures.round_trip_us(),
             ssrc_changes: figures.ssrc_changes.load(Relaxed),
             streams: figures.streams().into_iter().map(stream).collect(),
+            translates: figures.translates.load(Relaxed) != 0,
+            goodbyes: figures.goodbyes.load(Relaxed),
+            extended_reports: figures.extended_reports.load(Relaxed),
             rollovers,
         }
     }
@@ -204,6 +207,7 @@ fn stream(figures: &StreamFigures) -> StreamReport {
     StreamReport {
         ssrc: rtp.ssrc.load(Relaxed),
         payload_type: rtp.payload_type.load(Relaxed) as u8,
+        sequence: rtp.highest_sequence.load(Relaxed) as u16,
         received: rtp.received.load(Relaxed),
         lost: rtp.lost.load(Relaxed),
         reordered: rtp.reordered.load(Relaxed),

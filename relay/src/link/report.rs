@@ -126,12 +126,14 @@ impl State {
             packets: measured.packets.load(Relaxed),
             octets: measured.octets.load(Relaxed),
             dropped: measured.dropped.load(Relaxed),
+            blocked: measured.blocked.load(Relaxed),
             last_ns: measured.last_ns.load(Relaxed),
             rtp_received: measured.rtp.received.load(Relaxed),
             rtp_lost: measured.rtp.lost.load(Relaxed),
             rtp_reordered: measured.rtp.reordered.load(Relaxed),
             rtp_jitter_us: jitter_of(record),
             rtp_ssrc: measured.rtp.ssrc.load(Relaxed),
+            rtp_sequence: measured.rtp.highest_sequence.load(Relaxed) as u16,
             rtp_payload_type: measured.rtp.payload_type.load(Relaxed) as u8,
         }
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use raceway_abi::DropReason;
 use raceway_api::{
     Codec, Datagram, Destination, Dtmf, Flow, FlowAction, FlowId, Format, FrameWriter, Framing, FromRelay, Learning,
-    Leg, LegEvent, LegId, LegRules, Match, MediaPath, Operation, OperationError, Punts, Remote, Route, Secret,
-    SessionId, SessionReport, SrtpKey, Suite, ToRelay,
+    Leg, LegEvent, LegId, LegRules, Match, MediaPath, Operation, OperationError, PayloadRules, Punts, Remote, Route,
+    Secret, SessionId, SessionReport, SrtpKey, Suite, ToRelay,
 };
 use raceway_srtp::{Batch, Job, Kind, Lanes, MasterKey, Receiver, Sender};
 
@@ -136,6 +136,7 @@ impl Talk {
             from: to.media[0],
             to: to.rtp.address(),
             dscp: None,
+            payloads: PayloadRules::default(),
             local_destination: false,
         };
         Operation::PutFlow(Flow { id: FlowId(of as u32), matches, action, expires_at_ns: Call::expiry(LONG) })
@@ -436,7 +437,8 @@ fn a_call_that_passes_here_twice_is_heard_at_both_ends() {
     // The same with flows: a worker lets the kernel loop what goes to an address that is open here, and to no other.
     let anchor = |at: &Party, remote: SocketAddr, from: SocketAddr, to: SocketAddr, local_destination| {
         let matches = Match { remote: Remote::Exact(remote), local: at.media[0], framing: Framing::Plain };
-        let action = FlowAction::Anchor { towards: Destination::Peer, from, to, dscp: None, local_destination };
+        let (towards, payloads) = (Destination::Peer, PayloadRules::default());
+        let action = FlowAction::Anchor { towards, from, to, dscp: None, payloads, local_destination };
         Operation::PutFlow(Flow { id: FlowId(1), matches, action, expires_at_ns: Call::expiry(LONG) })
     };
     let (out, into) = (first.parties[1].media[0], second.parties[0].media[0]);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use raceway_abi::{Counter, Direction};
 use raceway_api::{
-    Destination, Flow, FlowAction, FlowId, Framing, FromRelay, Leg, LegId, Match, MediaPath, Operation, Punts,
-    RelayPorts, Remote, Route, SessionId, ToRelay,
+    Destination, Flow, FlowAction, FlowId, Framing, FromRelay, Leg, LegId, Match, MediaPath, Operation, PayloadRules,
+    Punts, RelayPorts, Remote, Route, SessionId, ToRelay,
 };
 use raceway_relay::clock;
 
@@ -84,7 +84,8 @@ fn flows() -> [Operation<'static>; 2] {
     let anchor = |id, remote, local, from, to, towards| {
         let matches = Match { remote: Remote::Exact(socket(remote)), local: socket(local), framing: Framing::Plain };
         let (from, to) = (socket(from), socket(to));
-        let action = FlowAction::Anchor { towards, from, to, dscp: Some(46), local_destination: false };
+        let (dscp, payloads) = (Some(46), PayloadRules::default());
+        let action = FlowAction::Anchor { towards, from, to, dscp, payloads, local_destination: false };
         // The same each time: what is equal keeps its figures.
         Operation::PutFlow(Flow { id: FlowId(id), matches, action, expires_at_ns: u64::MAX / 2 })
     };

@@ -57,13 +57,14 @@ fn expected_action(verdict: Verdict) -> u32 {
 }
 
 /// Figures that do not depend on when a packet was run.
-fn timeless(flow: &Flow) -> [u64; 7] {
+fn timeless(flow: &Flow) -> [u64; 8] {
     let measured = &flow.measured;
     let rtp = &measured.rtp;
     [
         measured.packets.load(Relaxed),
         measured.octets.load(Relaxed),
         measured.dropped.load(Relaxed),
+        measured.blocked.load(Relaxed),
         rtp.received.load(Relaxed).into(),
         rtp.lost.load(Relaxed).into(),
         rtp.reordered.load(Relaxed).into(),

@@ -3,7 +3,7 @@
 use crate::place::with_bpf;
 
 /// Instructions that the verifier may look at. (It gives up at a million.)
-const VERIFIED_MAX: u32 = 250_000;
+const VERIFIED_MAX: u32 = 300_000;
 
 #[test]
 fn needs_bpf_the_verifier_accepts_the_program_within_its_bound() {

@@ -36,8 +36,9 @@ impl Calls {
             }
             LegEvent::KeyExhausted { .. } => self.events.push_back(Event::KeyExhausted { call_id, tag }),
             LegEvent::FirstPacket { .. } | LegEvent::Rollover(_) => held.measured.event(leg, event),
-            LegEvent::Learned { .. } if held.pending.is_some() => {}
-            LegEvent::Learned { .. } => {
+            // A report says it again.
+            LegEvent::Learned { .. } | LegEvent::Translated if held.pending.is_some() => {}
+            LegEvent::Learned { .. } | LegEvent::Translated => {
                 let before = Plan::of(&held.call, &held.measured, &self.interfaces);
                 held.measured.event(leg, event);
                 let operations = before.towards(&Plan::of(&held.call, &held.measured, &self.interfaces));
@@ -60,8 +61,9 @@ impl Calls {
             pending.is_some() || call.stream(leg).is_some_and(|(party, _, stream)| party.carrier(stream).ice.is_some())
         };
         let changed = measured.report(report, |leg, payload_type| codec(call, leg, payload_type), is_known);
+        let translates = pending.is_none() && measured.translating(report);
         one_way(held, self.now).for_each(|event| self.events.push_back(event));
-        if changed {
+        if changed || translates {
             let operations = before.towards(&Plan::of(&held.call, &held.measured, &self.interfaces));
             self.tell(report.id, operations, false);
         }

@@ -39,6 +39,7 @@ pub mod limits;
 mod measured;
 mod offer;
 pub mod options;
+mod payloads;
 mod plan;
 mod publish;
 mod rates;

@@ -38,6 +38,8 @@ struct Counts {
     received: u64,
     lost: u64,
     reordered: u64,
+    /// RTP that came and was not sent on.
+    blocked: u64,
 }
 
 impl Counts {
@@ -48,15 +50,16 @@ impl Counts {
             received: self.received + other.received,
             lost: self.lost + other.lost,
             reordered: self.reordered + other.reordered,
+            blocked: self.blocked + other.blocked,
         }
     }
 }
 
 impl Counter {
     fn see(&mut self, counts: Counts) {
-        let Counts { packets, octets, received, lost, reordered } = self.last;
-        if counts.packets < packets {
-            self.base = self.base.plus(Counts { packets, octets, ..Counts::default() });
+        let Counts { packets, octets, received, lost, reordered, blocked } = self.last;
+        if counts.packets < packets || counts.blocked < blocked {
+            self.base = self.base.plus(Counts { packets, octets, blocked, ..Counts::default() });
         }
         if counts.received < received {
             self.base = self.base.plus(Counts { received, lost, reordered, ..Counts::default() });
@@ -66,6 +69,26 @@ impl Counter {
 
     const fn total(&self) -> Counts {
         self.base.plus(self.last)
+    }
+}
+
+/// How often the sequence numbers of a source have begun anew, as is seen from outside (RFC 3711 section 3.3.1).
+#[derive(Clone, Copy, Debug, Default)]
+struct Cycles {
+    count: u32,
+    last: u16,
+}
+
+impl Cycles {
+    /// Looked at more often than once in half of a cycle, this misses none.
+    const fn see(&mut self, sequence: u16) {
+        let is_later = sequence.wrapping_sub(self.last) < 1 << 15;
+        if is_later && sequence < self.last {
+            self.count += 1;
+        }
+        if is_later {
+            self.last = sequence;
+        }
     }
 }
 
@@ -116,6 +139,8 @@ struct Heard {
     received: Traffic,
     sent: Traffic,
     streams: BTreeMap<u32, Counter>,
+    /// Rollover counters of what nobody opened, by source.
+    cycles: BTreeMap<u32, Cycles>,
     duplicated: BTreeMap<u32, u64>,
     rtp_flow: Counter,
     rtcp_flow: Counter,
@@ -123,6 +148,8 @@ struct Heard {
     flows_now: bool,
     /// And XDP has it.
     in_flow: bool,
+    /// Its party hears somebody by another SSRC than that one's own.
+    translates: bool,
     gap: Gap,
     quality: Quality,
 }
@@ -210,6 +237,20 @@ impl Measurements {
         self.leg(leg).and_then(|leg| leg.heard.as_ref()).map(|heard| heard.rollovers.clone()).unwrap_or_default()
     }
 
+    /// What SRTP must know of what a leg received while nobody opened it: of the leg, or of the one that it went to.
+    pub fn counted(&self, leg: LegId, sent: bool) -> impl Iterator<Item = Rollover> {
+        let leg = self.leg(leg);
+        let srtcp_index = leg.map_or(0, |leg| leg.received().rtcp_packets) as u32;
+        let cycles = leg.and_then(|leg| leg.heard.as_ref()).into_iter().flat_map(|heard| &heard.cycles);
+        cycles.map(move |(&ssrc, cycles)| Rollover {
+            ssrc,
+            sent,
+            roc: cycles.count,
+            sequence: Some(cycles.last),
+            srtcp_index: if sent { srtcp_index } else { 0 },
+        })
+    }
+
     /// A leg's address is another one by signalling: nothing is known of it any more.
     pub fn unsettle(&mut self, leg: LegId) {
         self.leg_mut(leg).live = Live::default();
@@ -267,6 +308,7 @@ impl Measurements {
                 (leg.live.rtcp, leg.live.rtcp_settled) = (Some(remote), settled);
             }
             LegEvent::Rollover(rollover) => leg.heard.get_or_insert_default().roll(rollover),
+            LegEvent::Translated => leg.heard.get_or_insert_default().translates = true,
             LegEvent::FirstPacket { .. } | LegEvent::Dtmf(_) | LegEvent::KeyExhausted { .. } => {}
         }
     }
@@ -308,6 +350,16 @@ impl Measurements {
         changed
     }
 
+    /// Takes over which legs have their party hear somebody by another SSRC; true if that is news.
+    pub fn translating(&mut self, report: &SessionReport<'_>) -> bool {
+        let mut changed = false;
+        for reported in report.legs.iter().filter(|reported| reported.translates) {
+            let heard = self.leg_mut(reported.id).heard.get_or_insert_default();
+            changed |= !std::mem::replace(&mut heard.translates, true);
+        }
+        changed
+    }
+
     /// The last packet of anybody.
     pub fn last_packet(&self) -> Option<Instant> {
         let qualities = self.legs.iter().filter_map(|(_, leg)| leg.quality());
@@ -332,7 +384,7 @@ pub(crate) const fn plus(one: Traffic, other: Traffic) -> Traffic {
 fn says_something(report: &LegReport<'_>) -> bool {
     let nothing = Traffic::default();
     let heard = report.received != nothing || report.last_rtp_ns != 0 || report.last_rtcp_ns != 0;
-    heard || report.sent != nothing || !report.streams.is_empty() || !report.rollovers.is_empty()
+    heard || report.translates || report.sent != nothing || !report.streams.is_empty() || !report.rollovers.is_empty()
 }
 
 impl Leg {
@@ -343,7 +395,7 @@ impl Leg {
 
     /// What came from the party, by workers and by flows.
     pub fn received(&self) -> Traffic {
-        self.heard.as_ref().map_or_else(Traffic::default, |heard| plus(heard.received, heard.flown()))
+        self.heard.as_ref().map_or_else(Traffic::default, |heard| plus(heard.received, heard.came()))
     }
 
     /// What workers sent to the party; what flows did is what they received of the other side.
@@ -351,9 +403,14 @@ impl Leg {
         self.heard.as_ref().map_or_else(Traffic::default, |heard| heard.sent)
     }
 
-    /// What flows took from the party.
+    /// What flows took from the party and sent on.
     pub fn flown(&self) -> Traffic {
         self.heard.as_ref().map_or_else(Traffic::default, |heard| heard.flown())
+    }
+
+    /// Its party hears somebody by another SSRC than that one's own.
+    pub fn translates(&self) -> bool {
+        self.heard.as_ref().is_some_and(|heard| heard.translates)
     }
 
     /// Its packets do not pass a worker now.
@@ -363,6 +420,13 @@ impl Leg {
 }
 
 impl Heard {
+    /// What flows took from the party, also what they did not send on.
+    const fn came(&self) -> Traffic {
+        let mut came = self.flown();
+        came.rtp_packets += self.rtp_flow.total().blocked;
+        came
+    }
+
     const fn flown(&self) -> Traffic {
         let (rtp, rtcp) = (self.rtp_flow.total(), self.rtcp_flow.total());
         Traffic {
@@ -405,14 +469,27 @@ impl Heard {
         if self.streams.len() >= 32 && !self.streams.contains_key(&stream.ssrc) {
             return;
         }
-        self.streams.entry(stream.ssrc).or_default().see(Counts {
+        let counter = self.streams.entry(stream.ssrc).or_default();
+        // What a worker says of a stream that is in a flow is from before.
+        let is_news = counter.last.received != u64::from(stream.received);
+        counter.see(Counts {
             packets: 0,
             octets: 0,
             received: stream.received.into(),
             lost: stream.lost.into(),
             reordered: stream.reordered.into(),
+            blocked: 0,
         });
         self.duplicated.insert(stream.ssrc, stream.duplicated.into());
+        if is_news {
+            self.see(stream.ssrc, stream.sequence);
+        }
+    }
+
+    fn see(&mut self, ssrc: u32, sequence: u16) {
+        if self.cycles.len() < limits::ROLLOVERS_MAX / 2 || self.cycles.contains_key(&ssrc) {
+            self.cycles.entry(ssrc).or_insert(Cycles { count: 0, last: sequence }).see(sequence);
+        }
     }
 
     fn flows(&mut self, rtp: Option<&FlowReport>, rtcp: Option<&FlowReport>) {
@@ -422,14 +499,17 @@ impl Heard {
             received: flow.rtp_received.into(),
             lost: flow.rtp_lost.into(),
             reordered: flow.rtp_reordered.into(),
+            blocked: flow.blocked,
         };
         self.rtcp_flow.see(rtcp.map(counts).unwrap_or_default());
         self.flows_now = rtp.is_some();
         self.in_flow = rtp.is_some_and(|flow| flow.xdp);
-        let before = self.rtp_flow.total().packets;
+        let came = |counts: Counts| counts.packets + counts.blocked;
+        let before = came(self.rtp_flow.total());
         self.rtp_flow.see(rtp.map(counts).unwrap_or_default());
         let Some(flow) = rtp else { return };
-        if self.rtp_flow.total().packets > before {
+        if came(self.rtp_flow.total()) > before {
+            self.see(flow.rtp_ssrc, flow.rtp_sequence);
             let quality = &mut self.quality;
             quality.last_rtp = quality.last_rtp.max(at(flow.last_ns));
             (quality.ssrc, quality.payload_type) = (Some(flow.rtp_ssrc), Some(flow.rtp_payload_type));

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use raceway_api::{
     Bundled, Destination, Flow, FlowAction, FlowId, FlowReport, Framing, Learning, Leg, LegId, LegRules, Match,
-    MediaPath, MediaRule, Operation, Punts, Recording, Remote, Route, Security, SourcePolicy,
+    MediaPath, MediaRule, Operation, PayloadRules, Punts, Recording, Remote, Route, Security, SourcePolicy,
 };
 use raceway_ports::Relayed;
 
@@ -12,7 +12,7 @@ use crate::blob;
 use crate::call::{Call, Part, Party, PartyId, Stream};
 use crate::interfaces::{Interfaces, Place};
 use crate::measured::{Live, Measurements};
-use crate::{limits, rates};
+use crate::{limits, payloads, rates};
 
 /// A call in the relay's words: sockets, legs and exact flows, each at most once.
 #[derive(Debug, PartialEq)]
@@ -111,6 +111,25 @@ impl Plan {
     pub fn missing(&self, flows: &[FlowReport]) -> Vec<Operation<'static>> {
         let is_there = |flow: &&Flow| flows.iter().any(|known| known.flow.id == flow.id);
         self.flows.iter().filter(|flow| !is_there(flow)).map(|flow| Operation::PutFlow(*flow)).collect()
+    }
+
+    /// Tells legs whose packets passed unopened until here, and do not any more, how far their streams are.
+    pub fn count_in(&self, operations: &mut [Operation<'static>], call: &Call, measured: &Measurements) {
+        let was_opaque = |leg: &Leg<'_>| {
+            let before = self.legs.iter().find(|before| before.id == leg.id);
+            before.is_some_and(|before| before.receive == Security::Opaque && leg.receive != Security::Opaque)
+        };
+        for operation in operations {
+            let Operation::PutLeg(leg) = operation else { continue };
+            if was_opaque(leg)
+                && let Some((party, index, _)) = call.stream(leg.id)
+            {
+                let source = call.source_of(party, index).into_iter();
+                let heard = source.flat_map(|source| measured.counted(source.leg, true));
+                leg.rollovers = measured.counted(leg.id, false).chain(heard).collect();
+                leg.rollovers.truncate(limits::ROLLOVERS_MAX);
+            }
+        }
     }
 
     /// Whether a flow is there under its name, though it may do something else.
@@ -263,10 +282,16 @@ fn anchors(
     let (Some(from), Some(to)) = (live(party, stream, measured), live(other, sink, measured)) else {
         return Vec::new();
     };
-    // A flow takes all that comes to an address, whichever m-line it is of, and recordings are made by workers.
-    if !passes_as_it_is(stream, sink) || party.is_bundled(stream) || call.recorded().is_some() {
+    // A flow takes all that comes to an address, whichever m-line it is of; RTCP of either side speaks of sources of the other;
+    // and recordings are made by workers.
+    let translates = |stream: &Stream| measured.leg(stream.leg).is_some_and(crate::measured::Leg::translates);
+    if party.is_bundled(stream) || translates(stream) || translates(sink) || call.recorded().is_some() {
         return Vec::new();
     }
+    let Some(payloads) = payloads::rules(stream, are_opaque(stream, sink)).filter(|_| passes_as_it_is(stream, sink))
+    else {
+        return Vec::new();
+    };
     let flow = |component, remote: SocketAddr, local, our: SocketAddr, their: SocketAddr| {
         let place = interfaces.place(their);
         if place == Place::Here {
@@ -277,6 +302,7 @@ fn anchors(
             from: our,
             to: their,
             dscp: sink.rules.dscp,
+            payloads: if component == Component::Rtp { payloads } else { PayloadRules::default() },
             local_destination: place == Place::Media,
         };
         Some(Flow {
@@ -302,20 +328,13 @@ fn settled_rtp(live: &Live) -> Option<SocketAddr> {
     live.rtp.filter(|_| live.rtp_settled)
 }
 
-/// Neither keys nor packets change between the two, and RTCP that comes on RTP's port goes to RTP's port.
+/// Neither keys nor packets change between the two, but for what a flow does by payload type, and RTCP that comes on RTP's
+/// port goes to RTP's port.
 fn passes_as_it_is(stream: &Stream, sink: &Stream) -> bool {
-    let rules = &stream.rules;
-    let is_ruled = rules.block || rules.silence || minds_dtmf(stream) || stream.renumbered.is_some();
     let is_plain = stream.receive == Security::Plain && sink.send == Security::Plain;
     let feedback = sink.protocol.is_feedback() || !stream.protocol.is_feedback();
     let rtcp = feedback && (!stream.muxed || sink.muxed);
-    !is_ruled && (is_plain || are_opaque(stream, sink)) && rtcp
-}
-
-/// Telephone events (RFC 4733) have to be looked for.
-fn minds_dtmf(stream: &Stream) -> bool {
-    let has_events = || stream.formats.iter().any(|format| format.codec == raceway_api::Codec::TelephoneEvent);
-    (stream.rules.block_dtmf || stream.rules.detect_dtmf) && has_events()
+    stream.renumbered.is_none() && (is_plain || are_opaque(stream, sink)) && rtcp
 }
 
 /// The parties share keys both ways, so that packets need not be opened.
@@ -325,7 +344,8 @@ fn are_opaque(one: &Stream, other: &Stream) -> bool {
         (Security::Opaque, Security::Opaque) => true,
         _ => false,
     };
-    let looks_inside = |stream: &Stream| stream.rules.silence || minds_dtmf(stream);
+    // Silence in the place of what was said, under the key that it was said under, would give that away: nothing is sent.
+    let looks_inside = |stream: &Stream| stream.rules.detect_dtmf && payloads::has_events(stream);
     let is_wanted = !looks_inside(one) && !looks_inside(other);
     is_wanted && same(&one.receive, &other.send) && same(&other.receive, &one.send)
 }

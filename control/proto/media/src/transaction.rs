@@ -190,7 +190,9 @@ impl Calls {
             }
         }
         held.call = call;
-        before.towards(&Plan::of(&held.call, &held.measured, &self.interfaces))
+        let mut operations = before.towards(&Plan::of(&held.call, &held.measured, &self.interfaces));
+        before.count_in(&mut operations, &held.call, &held.measured);
+        operations
     }
 
     /// Puts a call back as it was before a command, with what was settled; gives what takes the relay there.

@@ -137,10 +137,32 @@ fn from_peer(random: &mut Random, v6: bool) -> Packet {
 }
 
 fn from_party(random: &mut Random, v6: bool) -> Packet {
-    let number = random.of(&[0, 0, 1, 1, 2, 2, 4, 6, 7, 50]);
+    let number = random.of(&[0, 0, 1, 1, 2, 2, 4, 6, 7, 8, 8, 9, 9, 10, 11, 50]);
     let at = random.of(&[number, number, number, 0]);
     let source = if random.one_in(8) { media(v6, 3) } else { party(v6, number) };
-    Packet::new(source, media(v6, at), application_data(random))
+    Packet::new(source, media(v6, at), said(random))
+}
+
+/// What a party says: mostly RTP of several kinds, some with more than the fixed header.
+pub fn said(random: &mut Random) -> Vec<u8> {
+    let mut data = application_data(random);
+    if data.len() >= 12 && data[0] == 0x80 && data[1] == 0 {
+        data[1] = random.of(&[0, 0, 8, 13, 18, 96, 101, 101, 0x80, 0x88, 0xe5]);
+    }
+    match random.below(12) {
+        // One contributing source; an extension of one word; four octets of padding: as far as they are there.
+        0 if data.len() >= 16 => data[0] |= 1,
+        1 if data.len() >= 20 => {
+            data[0] |= 0x10;
+            data[12..16].copy_from_slice(&[0xbe, 0xde, 0, 1]);
+        }
+        2 if data.len() >= 16 => {
+            data[0] |= 0x20;
+            *data.last_mut().expect("not empty") = 4;
+        }
+        _ => {}
+    }
+    data
 }
 
 fn application_data(random: &mut Random) -> Vec<u8> {

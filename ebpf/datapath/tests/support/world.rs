@@ -4,8 +4,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use raceway_abi::{
-    Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_LOCAL_DESTINATION, FLAG_MEDIA_ONLY, Flow, FlowKey,
-    FlowSpec, KEEP_DSCP, NO_POLICER, NextHop, Policer, Settings, mapped,
+    Action, CHANNEL_INDICATION, CHANNEL_NONE, Direction, FLAG_BLOCKS_OTHERS, FLAG_LOCAL_DESTINATION, FLAG_MEDIA_ONLY,
+    FLAG_RULED, Flow, FlowKey, FlowSpec, KEEP_DSCP, NO_POLICER, NextHop, PayloadFate, PayloadRule, Policer, Settings,
+    mapped,
 };
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -59,6 +60,12 @@ pub fn relayed(v6: bool, number: u16) -> SocketAddr {
 pub fn media(v6: bool, number: u16) -> SocketAddr {
     SocketAddr::new(listener(v6).ip(), FIRST_MEDIA_PORT + number)
 }
+
+/// Media addresses, and parties, of [`ruled`] calls.
+pub const RENAMED: u16 = 8;
+pub const SOME: u16 = 9;
+pub const BLOCKED: u16 = 10;
+pub const WITHOUT_DTMF: u16 = 11;
 
 /// The media address at which little may arrive.
 pub const FLOODED: u16 = 7;
@@ -225,11 +232,34 @@ fn calls(entries: &mut Vec<Entry>) {
         let channel = forward(key(client(v6), listener(v6), channel::MEDIA), relayed, media(v6, 6), CHANNEL_NONE);
         entries.push(FlowSpec { flags: FLAG_LOCAL_DESTINATION, ..channel }.into());
         entries.push(anchor(relayed, media(v6, 6), media(v6, 1), party(v6, 6), 0).into());
-        for number in 0..8 {
+        ruled(entries, &anchor, v6);
+        for number in 0..16 {
             let any = FlowKey { remote: [0; 16], remote_port: 0, ..key(stranger(v6), media(v6, number), CHANNEL_NONE) };
             let policer = if number == FLOODED { 3 } else { NO_POLICER };
             entries.push(FlowSpec { key: any, action: Action::Worker, policer, ..FlowSpec::default() }.into());
         }
+    }
+}
+
+/// Calls of one leg each whose RTP goes by its payload type: other names, some towards the other family, nothing, no DTMF.
+fn ruled(
+    entries: &mut Vec<Entry>,
+    anchor: &impl Fn(SocketAddr, SocketAddr, SocketAddr, SocketAddr, u8) -> FlowSpec,
+    v6: bool,
+) {
+    let rule = PayloadRule::new;
+    let rules: [(u16, bool, u8, &[PayloadRule]); 4] = [
+        (RENAMED, v6, 0, &[rule(0, 96, PayloadFate::Pass), rule(101, 102, PayloadFate::Pass)]),
+        (SOME, !v6, FLAG_BLOCKS_OTHERS, &[rule(0, 0, PayloadFate::Pass), rule(8, 96, PayloadFate::Pass)]),
+        (BLOCKED, v6, FLAG_BLOCKS_OTHERS, &[]),
+        (WITHOUT_DTMF, v6, 0, &[rule(101, 101, PayloadFate::Block)]),
+    ];
+    for (number, to, flags, rules) in rules {
+        let from = media(to, number + 4);
+        let mut spec = anchor(party(v6, number), media(v6, number), from, party(to, number + 4), FLAG_RULED | flags);
+        spec.payload_rules[..rules.len()].copy_from_slice(rules);
+        spec.dscp = if number == RENAMED { 46 } else { KEEP_DSCP };
+        entries.push(spec.into());
     }
 }
 

@@ -5,6 +5,7 @@
 //! ([`FlowAction::Anchor`](crate::FlowAction::Anchor)) never reaches the leg, unless it is neither RTP nor RTCP.
 
 mod packed;
+mod payloads;
 mod report;
 mod security;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Destination, limits};
 
 pub use packed::PackedLeg;
+pub use payloads::{PayloadFate, PayloadRule, PayloadRules};
 pub use report::{Dtmf, LegEvent, LegReport, Rollover, StreamReport, Traffic};
 pub use security::{Secret, Security, SrtpKey, Suite};
 

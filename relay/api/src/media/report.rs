@@ -38,6 +38,12 @@ pub struct LegReport<'a> {
     pub ssrc_changes: u32,
     /// RTP sources that were heard, the last one first; at most [`STREAMS_MAX`](crate::limits::STREAMS_MAX).
     pub streams: Vec<StreamReport>,
+    /// The party hears, or heard, a source of another leg by another SSRC than its own: the leg is to keep its packets.
+    pub translates: bool,
+    /// Goodbyes of its sources (RFC 3550 section 6.6) that arrived.
+    pub goodbyes: u32,
+    /// Extended reports (RFC 3611) that arrived.
+    pub extended_reports: u32,
     /// State of its SRTP contexts, for [`Leg::rollovers`].
     pub rollovers: Vec<Rollover>,
 }
@@ -48,6 +54,7 @@ impl LegReport<'_> {
     pub fn into_owned(self) -> LegReport<'static> {
         let Self { id, leg, rtp_remote, rtcp_remote, rtp_settled, rtcp_settled, received, sent, .. } = self;
         let Self { dropped, last_rtp_ns, last_rtcp_ns, round_trip_us, ssrc_changes, streams, rollovers, .. } = self;
+        let Self { translates, goodbyes, extended_reports, .. } = self;
         LegReport {
             id,
             leg: leg.map(Leg::into_owned),
@@ -63,6 +70,9 @@ impl LegReport<'_> {
             round_trip_us,
             ssrc_changes,
             streams,
+            translates,
+            goodbyes,
+            extended_reports,
             rollovers,
         }
     }
@@ -88,6 +98,8 @@ pub struct StreamReport {
     pub ssrc: u32,
     /// Last RTP payload type.
     pub payload_type: u8,
+    /// Its highest sequence number, that is the one after all others.
+    pub sequence: u16,
     /// Packets received.
     pub received: u32,
     /// Packets lost; late ones are given back.
@@ -152,6 +164,8 @@ pub enum LegEvent {
         /// The key that we send with; else the one that we receive with.
         sent: bool,
     },
+    /// The party hears a source of another leg by another SSRC than its own, from now on: the leg is to keep its packets.
+    Translated,
 }
 
 /// A telephone event (RFC 4733 section 2.3).

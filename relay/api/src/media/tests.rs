@@ -129,6 +129,9 @@ fn a_snapshot_gives_a_leg_back_as_it_was_put() {
         round_trip_us: Some(40_000),
         ssrc_changes: 1,
         streams: vec![StreamReport { ssrc: 1, jitter_us: Some(2), ..StreamReport::default() }],
+        translates: true,
+        goodbyes: 1,
+        extended_reports: 2,
         rollovers: longest().rollovers,
     };
     let session = SessionReport {

@@ -10,6 +10,8 @@ use raceway_api::{Dtmf, Rollover};
 use raceway_datapath::measure::{self, RtpHeader};
 use raceway_units::{Endpoint, Instant};
 
+use super::rtp;
+
 /// Figures of a leg: written by its worker alone, read by anyone. They outlive changes of the leg.
 #[derive(Debug, Default)]
 pub struct LegFigures {
@@ -27,6 +29,12 @@ pub struct LegFigures {
     round_trip_us: AtomicU32,
     /// Changes of the RTP source.
     pub ssrc_changes: AtomicU32,
+    /// Not zero once the party has heard a source by another name than its own.
+    pub translates: AtomicU32,
+    /// Goodbyes that arrived.
+    pub goodbyes: AtomicU32,
+    /// Extended reports that arrived.
+    pub extended_reports: AtomicU32,
     rtp_remote: SharedEndpoint,
     rtcp_remote: SharedEndpoint,
     settled: [AtomicU32; 2],
@@ -104,6 +112,8 @@ pub enum News {
     Rollover(Rollover),
     /// A key is used up; whether it is the one that we send with.
     KeyExhausted(bool),
+    /// The party hears a source by another name than its own, from now on.
+    Translated,
 }
 
 /// Adds; only for the one thread that writes, so that no atomic read-modify-write is needed.
@@ -126,6 +136,18 @@ impl LegFigures {
     pub fn dropped(&self) -> impl Iterator<Item = (DropReason, u64)> {
         let counts = DropReason::ALL.iter().zip(&self.dropped);
         counts.map(|(reason, count)| (*reason, count.load(Relaxed))).filter(|(_, count)| *count != 0)
+    }
+
+    /// Counts those of the packets of a compound one that are counted by themselves.
+    pub(super) fn count_reports(&self, compound: &[u8]) {
+        for packet in rtp::rtcp(compound) {
+            let counter = match packet.kind {
+                rtp::packet_type::BYE => &self.goodbyes,
+                rtp::packet_type::EXTENDED_REPORT => &self.extended_reports,
+                _ => continue,
+            };
+            counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
+        }
     }
 
     #[inline]

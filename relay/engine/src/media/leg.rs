@@ -12,7 +12,8 @@ use super::bundle::Bundle;
 use super::dtmf::Keypad;
 use super::figures::LegFigures;
 use super::learning::Learner;
-use super::rtp::Kind;
+use super::rtp::{self, Kind};
+use super::sources::{Called, Sources};
 use crate::limits::{LEG_PUNT_BURST, LEG_PUNTS_PER_SECOND, PREVIOUS_KEY, REPORTS_KEPT, SRTP_STREAMS};
 
 /// No leg.
@@ -108,6 +109,8 @@ pub struct Leg {
     /// The first RTP packet has come.
     pub(super) heard: bool,
     pub(super) last_ssrc: u32,
+    /// What sources of other legs are called towards the party.
+    pub(super) sources: Sources,
     /// When the key before the current one is forgotten.
     previous_key_ends: Option<Instant>,
     /// Sender reports that went to the party, to know the round trip by what comes of them.
@@ -217,6 +220,7 @@ impl Leg {
             keypad: setup.rules.detect_dtmf.then(Box::default),
             heard: false,
             last_ssrc: 0,
+            sources: Sources::NONE,
             previous_key_ends: None,
             reports: [SentReport::default(); REPORTS_KEPT],
             next_report: 0,
@@ -265,6 +269,7 @@ impl Leg {
             keypad.clone_from(before);
         }
         (self.heard, self.last_ssrc) = (before.heard, before.last_ssrc);
+        self.sources = before.sources;
         (self.reports, self.next_report, self.punt_at_ns) = (before.reports, before.next_report, before.punt_at_ns);
     }
 
@@ -343,6 +348,29 @@ impl Leg {
         let delay_ns = (u64::from(delay) * 1_000_000_000) >> 16;
         let round_trip_ns = now.as_ns().checked_sub(sent.sent_at_ns)?.checked_sub(delay_ns)?;
         u32::try_from(round_trip_ns / 1000).ok()
+    }
+
+    /// Gives RTP of a leg the name that its source has towards the party. Whether that is news.
+    #[inline]
+    pub(super) fn rename_rtp(&mut self, now: Instant, from: u32, data: &mut [u8]) -> bool {
+        let Some(ssrc) = rtp::ssrc(data) else { return false };
+        let (translated, figures) = (self.sources.translates(), &self.figures);
+        match self.sources.call(now, from, ssrc, |ssrc| figures.has_heard(ssrc)) {
+            Called::Itself => false,
+            Called::Otherwise(name) => {
+                rtp::set_ssrc(data, name);
+                self.figures.translates.store(1, core::sync::atomic::Ordering::Relaxed);
+                !translated
+            }
+        }
+    }
+
+    /// SRTP refused RTP towards the party as too old.
+    #[cold]
+    pub(super) fn too_old(&mut self, data: &[u8]) {
+        let sequence = data.get(2..4).and_then(|octets| octets.first_chunk());
+        let (Some(ssrc), Some(sequence), figures) = (rtp::ssrc(data), sequence, &self.figures) else { return };
+        self.sources.refused(ssrc, u16::from_be_bytes(*sequence), |ssrc| figures.has_heard(ssrc));
     }
 
     /// Where SRTP of a stream stands.

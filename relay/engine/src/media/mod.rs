@@ -11,6 +11,7 @@ mod learning;
 mod leg;
 mod rtp;
 mod silence;
+mod sources;
 mod stages;
 
 #[cfg(test)]

@@ -136,6 +136,19 @@ pub fn set_payload_type(packet: &mut [u8], payload_type: u8) {
     }
 }
 
+/// The source of an RTP packet.
+#[inline]
+#[must_use]
+pub fn ssrc(packet: &[u8]) -> Option<u32> {
+    word(packet, 8)
+}
+
+/// Changes the source of an RTP packet.
+#[inline]
+pub fn set_ssrc(packet: &mut [u8], ssrc: u32) {
+    put_word(packet, 8, |_| ssrc);
+}
+
 /// Puts another payload, no longer than the one before, in its place; the length of the packet then. There is no padding
 /// any more.
 pub fn set_payload(packet: &mut [u8], at: &Range<usize>, octets: impl ExactSizeIterator<Item = u8>) -> usize {
@@ -151,12 +164,16 @@ pub mod packet_type {
     pub const SENDER_REPORT: u8 = 200;
     /// Receiver report.
     pub const RECEIVER_REPORT: u8 = 201;
+    /// Source description.
+    pub const SOURCE_DESCRIPTION: u8 = 202;
     /// Goodbye.
     pub const BYE: u8 = 203;
     /// Transport layer feedback.
     pub const TRANSPORT_FEEDBACK: u8 = 205;
     /// Payload-specific feedback.
     pub const PAYLOAD_FEEDBACK: u8 = 206;
+    /// Extended report.
+    pub const EXTENDED_REPORT: u8 = 207;
 }
 
 /// An RTCP packet of a compound one.
@@ -236,6 +253,90 @@ impl<'a> RtcpPacket<'a> {
     }
 }
 
+/// Replaces a word by what `change` makes of it; nothing where there is none.
+#[inline]
+fn put_word(octets: &mut [u8], at: usize, change: impl FnOnce(u32) -> u32) {
+    if let Some(place) = octets.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+        *place = change(u32::from_be_bytes(*place)).to_be_bytes();
+    }
+}
+
+/// Gives sources in a compound packet other names (RFC 3550 section 7.2): `sender` those of who sends it and of who speaks
+/// through it, `heard` those that it speaks of because they were received. Of payload-specific feedback, and of extended
+/// reports, what has names in it and is known: FIR, REMB, TMMBR and TMMBN (RFC 5104), RFC 3611.
+pub fn translate(compound: &mut [u8], sender: impl Fn(u32) -> u32, heard: impl Fn(u32) -> u32) {
+    let mut from = 0;
+    while let Some((packet, _)) = RtcpPacket::split(&compound[from..]) {
+        let (kind, count, octets) = (packet.kind, usize::from(packet.count), packet.octets.len());
+        let packet = &mut compound[from..from + octets];
+        from += octets;
+        match kind {
+            packet_type::SOURCE_DESCRIPTION => translate_descriptions(packet, count, &sender),
+            packet_type::BYE => (0..count).for_each(|at| put_word(packet, 4 + 4 * at, &sender)),
+            _ => {
+                put_word(packet, 4, &sender);
+                translate_heard(packet, kind, count, &heard);
+            }
+        }
+    }
+}
+
+/// Each chunk is a source and items, up to an empty one that fills its word (RFC 3550 section 6.5).
+fn translate_descriptions(packet: &mut [u8], count: usize, sender: impl Fn(u32) -> u32) {
+    let mut at = 4;
+    for _ in 0..count {
+        put_word(packet, at, &sender);
+        at += 4;
+        while let Some(&[kind, length]) = packet.get(at..at + 2).and_then(|item| item.first_chunk())
+            && kind != 0
+        {
+            at += 2 + usize::from(length);
+        }
+        at = (at + 4) & !3;
+    }
+}
+
+fn translate_heard(packet: &mut [u8], kind: u8, count: usize, heard: impl Fn(u32) -> u32) {
+    let is_bandwidth = packet.get(12..16) == Some(b"REMB");
+    match (kind, count) {
+        (packet_type::SENDER_REPORT, count) => put_words(packet, 28, 24, count, heard),
+        (packet_type::RECEIVER_REPORT, count) => put_words(packet, 8, 24, count, heard),
+        (packet_type::TRANSPORT_FEEDBACK, 3 | 4) | (packet_type::PAYLOAD_FEEDBACK, 4) => {
+            put_word(packet, 8, &heard);
+            put_words(packet, 12, 8, usize::MAX, heard);
+        }
+        (packet_type::PAYLOAD_FEEDBACK, 15) if is_bandwidth => {
+            let count = packet.get(16).copied().unwrap_or(0).into();
+            put_word(packet, 8, &heard);
+            put_words(packet, 20, 4, count, heard);
+        }
+        (packet_type::TRANSPORT_FEEDBACK | packet_type::PAYLOAD_FEEDBACK, _) => put_word(packet, 8, heard),
+        (packet_type::EXTENDED_REPORT, _) => translate_extended(packet, heard),
+        _ => {}
+    }
+}
+
+/// Replaces the first word of each of `count` parts of `step` octets, as many as are there whole.
+fn put_words(packet: &mut [u8], start: usize, step: usize, count: usize, change: impl Fn(u32) -> u32) {
+    let there = packet.len().saturating_sub(start) / step;
+    (0..count.min(there)).for_each(|at| put_word(packet, start + step * at, &change));
+}
+
+/// Blocks of extended reports that name a source: loss, duplicates, times (1 to 3), DLRR (5), statistics (6), VoIP (7).
+fn translate_extended(packet: &mut [u8], heard: impl Fn(u32) -> u32) {
+    let mut at = 8;
+    while let Some(&[kind, _, high, low]) = packet.get(at..).and_then(|block| block.first_chunk()) {
+        let words = usize::from(u16::from_be_bytes([high, low]));
+        let end = (at + 4 + 4 * words).min(packet.len());
+        match kind {
+            1..=3 | 6 | 7 if end >= at + 8 => put_word(packet, at + 4, &heard),
+            5 => (at + 4..end).step_by(12).filter(|at| at + 12 <= end).for_each(|at| put_word(packet, at, &heard)),
+            _ => {}
+        }
+        at += 4 + 4 * words;
+    }
+}
+
 fn word(octets: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*octets.get(at..)?.first_chunk()?))
 }
@@ -288,6 +389,16 @@ pub fn fuzz(data: &[u8]) {
     assert!(octets <= data.len());
     assert!(rtcp(&compound[..octets]).all(|packet| !packet.is_feedback()));
     assert!(!whole || octets == 0 || is_rtcp(&compound[..octets]));
+    let mut translated = data.to_vec();
+    translate(&mut translated, |ssrc| !ssrc, |ssrc| ssrc ^ 0x5555_5555);
+    assert_eq!(
+        rtcp(&translated).map(|p| p.octets.len()).sum::<usize>(),
+        rtcp(data).map(|p| p.octets.len()).sum::<usize>()
+    );
+    if whole {
+        translate(&mut translated, |ssrc| !ssrc, |ssrc| ssrc ^ 0x5555_5555);
+        assert_eq!(translated, data, "twice is back");
+    }
     rtcp(data).for_each(|packet| {
         assert!(packet.reception_reports().count() <= 31);
         let _ = packet.sender_report();
@@ -350,6 +461,50 @@ mod tests {
         let octets = without_feedback(&mut compound);
         assert_eq!(compound[..octets], [&report[..], &bye].concat());
         assert_eq!(without_feedback(&mut [nack, pli].concat()), 0);
+    }
+
+    /// The sender is 10 and becomes 110; 20 was heard and becomes 220; the rest is neither's business.
+    #[test]
+    fn names_of_sources_change_wherever_they_stand() {
+        let packet = |kind: u8, count: u8, body: &[u32]| {
+            let mut packet = vec![0x80 | count, kind, 0, body.len() as u8];
+            packet.extend(body.iter().flat_map(|word| word.to_be_bytes()));
+            packet
+        };
+        let block = |ssrc: u32| [ssrc, 3, 3, 3, 3, 3];
+        let with = |head: &[u32], rest: &[u32]| [head, rest].concat();
+        let text = u32::from_be_bytes;
+        let case = |sender: u32, heard: u32| {
+            [
+                packet(200, 2, &with(&[sender, 1, 2, 1, 2, 1], &[block(heard), block(3)].concat())),
+                packet(201, 1, &with(&[sender], &block(heard))),
+                // A name of three letters, one of four, nothing.
+                packet(
+                    202,
+                    2,
+                    &[sender, text([1, 3, b'a', b'b']), text([b'c', 0, 0, 0]), sender, text([1, 1, b'x', 0])],
+                ),
+                packet(203, 2, &[sender, sender, text([1, b'z', 0, 0])]),
+                packet(204, 0, &[sender, text(*b"name"), 1, 2]),
+                packet(205, 1, &[sender, heard, 0x0001_0002]),
+                packet(205, 15, &[sender, heard, 1, 2]),
+                packet(205, 3, &[sender, 0, heard, 2, heard, 1]),
+                packet(206, 1, &[sender, heard]),
+                packet(206, 4, &[sender, 0, heard, 0x0100_0000]),
+                packet(206, 15, &[sender, 0, text(*b"REMB"), 0x0101_0000, heard]),
+                packet(206, 15, &[sender, heard, text(*b"else"), 1, 2]),
+                packet(207, 0, &with(&[sender, 0x0700_0008, heard, 1, 2, 1, 2, 1, 2, 1], &[0x0400_0002, 2, 1])),
+                packet(207, 0, &[sender, 0x0500_0006, heard, 1, 2, heard, 1, 2, 0x0100_0002, heard, 1]),
+            ]
+            .concat()
+        };
+        let mut compound = case(10, 20);
+        translate(
+            &mut compound,
+            |ssrc| if ssrc == 10 { 110 } else { ssrc },
+            |ssrc| if ssrc == 20 { 220 } else { ssrc },
+        );
+        assert_eq!(compound, case(110, 220));
     }
 
     #[test]

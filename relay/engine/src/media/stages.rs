@@ -7,7 +7,7 @@ use raceway_abi::{Counter, DropReason, Policer};
 use raceway_api::limits::ROUTES_MAX;
 use raceway_api::{Codec, MediaRule, Rollover};
 use raceway_datapath::measure::RtpHeader;
-use raceway_srtp::Job;
+use raceway_srtp::{Job, SrtpError};
 use raceway_units::{Endpoint, Instant};
 
 use super::dtmf::Event;
@@ -197,11 +197,11 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
         }
         for target in others {
             match copy(io, &mut packet.buffer, &packet.payload) {
-                Some(copy) => self.send_on(now, io, copy, packet.payload.clone(), packet.kind, target),
+                Some(copy) => self.send_on(now, io, copy, packet.payload.clone(), (packet.kind, packet.leg), target),
                 None => self.drop_one(Dropped(packet.leg, DropReason::NoBuffer)),
             }
         }
-        self.send_on(now, io, packet.buffer, packet.payload, packet.kind, last);
+        self.send_on(now, io, packet.buffer, packet.payload, (packet.kind, packet.leg), last);
     }
 
     /// Makes of a packet what its target gets.
@@ -211,13 +211,17 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
         io: &mut I,
         buffer: B,
         mut payload: Range<usize>,
-        kind: Kind,
+        (kind, from): (Kind, u32),
         target: &Target,
     ) {
         let data = &mut io.memory(&buffer)[payload.clone()];
         if let Some(payload_type) = target.payload_type.filter(|_| kind == Kind::Rtp) {
             rtp::set_payload_type(data, payload_type);
         }
+        if self.legs.rename(now, from, target.leg, kind, data) {
+            self.tell(now, target.leg, News::Translated);
+        }
+        let data = &mut io.memory(&buffer)[payload.clone()];
         if kind == Kind::Rtcp
             && let Some(leg) = self.legs.get_mut(target.leg)
         {
@@ -272,8 +276,9 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
         for (at, packet) in leaving.drain(..).enumerate() {
             let Leaving { buffer, payload, leg: number, kind, socket, to, traffic_class, secured } = packet;
             if let Some((_, error)) = refused.iter().find(|(refused, _)| *refused == at) {
-                self.exhausted(now, number, true, *error);
-                self.refuse(io, buffer, Dropped(number, *error));
+                let data = io.memory(&buffer).get(payload).unwrap_or_default();
+                self.unprotected(now, number, kind, data, *error);
+                self.refuse(io, buffer, Dropped(number, reason(*error)));
                 continue;
             }
             if secured && let Some(data) = io.memory(&buffer).get(payload.clone()) {
@@ -289,7 +294,7 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
     }
 
     /// Protects what is to be SRTP; which packets could not be, and why.
-    fn close<I: Buffers<Buffer = B>>(&mut self, io: &mut I) -> ArrayVec<(usize, DropReason), LEG_BATCH> {
+    fn close<I: Buffers<Buffer = B>>(&mut self, io: &mut I) -> ArrayVec<(usize, SrtpError), LEG_BATCH> {
         let mut refused = ArrayVec::new();
         let secured: ArrayVec<usize, LEG_BATCH> =
             self.leaving.iter().enumerate().filter(|(_, packet)| packet.secured).map(|(at, _)| at).collect();
@@ -308,17 +313,51 @@ impl<B, P: Deref<Target = [Policer]>> Media<B, P> {
         for (at, job) in secured.iter().zip(jobs) {
             let packet = &mut self.leaving[*at];
             packet.payload.end = packet.payload.start + job.octets;
-            refused.extend(job.result.err().map(|error| (*at, reason(error))));
+            refused.extend(job.result.err().map(|error| (*at, error)));
         }
         refused
     }
 
-    /// A key that is used up is told of.
+    /// A packet could not be protected. A key that is used up is told of.
     #[cold]
-    fn exhausted(&mut self, now: Instant, number: u32, sent: bool, reason: DropReason) {
-        if reason == DropReason::SrtpKeyExhausted {
-            self.tell(now, number, News::KeyExhausted(sent));
+    fn unprotected(&mut self, now: Instant, number: u32, kind: Kind, data: &[u8], error: SrtpError) {
+        if error == SrtpError::Exhausted {
+            self.tell(now, number, News::KeyExhausted(true));
         }
+        if error == SrtpError::Old
+            && kind == Kind::Rtp
+            && let Some(leg) = self.legs.get_mut(number)
+        {
+            leg.too_old(data);
+        }
+    }
+}
+
+impl super::Slots {
+    /// Gives the sources of a packet of one leg the names that they have towards the party of another. Whether that has any
+    /// effect for the first time. What others have secured stays as it is.
+    #[inline]
+    fn rename(&mut self, now: Instant, from: u32, to: u32, kind: Kind, data: &mut [u8]) -> bool {
+        let Some(source) = self.get(from) else { return false };
+        let (id, hears_others) = (source.id, source.sources.translates());
+        match self.get_mut(to) {
+            Some(leg) if leg.send.is_opaque() => false,
+            Some(leg) if kind == Kind::Rtp => leg.rename_rtp(now, id, data),
+            Some(leg) if hears_others || leg.sources.translates() => {
+                self.rename_reports(from, to, data);
+                false
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// RTCP speaks of sources that the other party sends, by their names here, and of those that it hears, by their names
+    /// there.
+    #[cold]
+    fn rename_reports(&mut self, from: u32, to: u32, data: &mut [u8]) {
+        let (Some(source), Some(leg)) = (self.get(from), self.get(to)) else { return };
+        let (ours, theirs) = (source.id, leg.id);
+        rtp::translate(data, |ssrc| leg.sources.called(ours, ssrc), |ssrc| source.sources.original(theirs, ssrc));
     }
 }
 
@@ -479,6 +518,7 @@ impl Leg {
         self.figures.received.count(true, data.len());
         self.figures.last_rtcp_ns.store(now.as_ns(), core::sync::atomic::Ordering::Relaxed);
         if !opaque {
+            self.figures.count_reports(data);
             let reports = rtp::rtcp(data).flat_map(|packet| packet.reception_reports().collect::<ArrayVec<_, 31>>());
             if let Some(us) = reports.filter_map(|report| self.round_trip_us(now, report)).last() {
                 self.figures.set_round_trip_us(us);

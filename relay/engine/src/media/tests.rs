@@ -6,6 +6,7 @@ mod hostile;
 mod recording;
 mod rules;
 mod secured;
+mod sources;
 
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;

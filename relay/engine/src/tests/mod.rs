@@ -160,6 +160,7 @@ fn spec(key: FlowKey, action: Action, source: Endpoint, destination: Endpoint) -
         direction: Direction::ClientToPeer,
         dscp: KEEP_DSCP,
         flags: 0,
+        payload_rules: [raceway_abi::PayloadRule::UNUSED; raceway_abi::PAYLOAD_RULES],
         policer: NO_POLICER,
     }
 }

@@ -70,9 +70,20 @@ fn a_flow_goes_before_what_it_rests_on_changes() {
 }
 
 #[test]
-fn what_must_be_looked_at_or_changed_is_not_for_xdp() {
-    let rules = [Toggle::BlockMedia, Toggle::SilenceMedia, Toggle::BlockDtmf];
-    for what in rules {
+fn what_goes_by_payload_type_stays_in_xdp_and_what_must_be_looked_into_does_not() {
+    use raceway_api::{PayloadFate, PayloadRule, PayloadRules};
+    let rule = |payload_type, fate| PayloadRule { payload_type, renamed: payload_type, fate };
+    let rules = [
+        (Toggle::BlockMedia, PayloadRules::naming(true, [])),
+        (Toggle::BlockDtmf, PayloadRules::naming(false, [rule(101, PayloadFate::Block)])),
+    ];
+    let of = |world: &World, remote: &str| -> Vec<PayloadRules> {
+        let flows = world.session().flows.values().filter(|flow| flow.matches.remote == Remote::Exact(address(remote)));
+        flows
+            .map(|flow| if let FlowAction::Anchor { payloads, .. } = flow.action { payloads } else { panic!() })
+            .collect()
+    };
+    for (what, expected) in rules {
         let mut world = World::new();
         world.plain();
         settle_all(&mut world);
@@ -81,14 +92,35 @@ fn what_must_be_looked_at_or_changed_is_not_for_xdp() {
             Command::Change(Change { call_id, from_tag, address: None, label: None, all: false, what, on })
         };
         world.command(change(true)).unwrap();
-        assert_eq!(flows(&world).len(), 2, "{what:?}: only Bob's pass");
+        assert_eq!(of(&world, "192.0.2.1:4000"), [expected.unwrap()], "{what:?}");
+        for untouched in ["192.0.2.1:4001", "192.0.2.2:5000", "192.0.2.2:5001"] {
+            assert_eq!(of(&world, untouched), [PayloadRules::default()], "RTCP, and the other party");
+        }
         world.command(change(false)).unwrap();
-        assert_eq!(flows(&world).len(), 4);
+        assert_eq!(of(&world, "192.0.2.1:4000"), [PayloadRules::default()]);
     }
+    let mut world = World::new();
+    world.plain();
+    settle_all(&mut world);
+    let (call_id, from_tag) = (CALL.into(), Some("alice".into()));
+    let (address, label, what) = (None, None, Toggle::SilenceMedia);
+    world.command(Command::Change(Change { call_id, from_tag, address, label, all: false, what, on: true })).unwrap();
+    assert_eq!(flows(&world).len(), 2, "silence of Alice is the leg's");
     let mut world = World::new();
     world.plain_with(Options { detect_dtmf: true, ..Options::default() });
     settle_all(&mut world);
     assert_eq!(flows(&world).len(), 0);
+}
+
+#[test]
+fn packets_whose_sources_have_other_names_stay_with_the_leg() {
+    let mut world = World::new();
+    world.plain();
+    settle_all(&mut world);
+    let (alice, session) = (world.leg("192.0.2.1:4000").id, world.session_id());
+    world.calls.handle_leg_event(world.now, session, alice, &raceway_api::LegEvent::Translated);
+    world.settle();
+    assert_eq!(flows(&world).len(), 0, "both ways: reports speak of the others' sources");
 }
 
 #[test]

@@ -214,6 +214,9 @@ pub fn leg_report(id: LegId) -> LegReport<'static> {
         round_trip_us: None,
         ssrc_changes: 0,
         streams: Vec::new(),
+        translates: false,
+        goodbyes: 0,
+        extended_reports: 0,
         rollovers: Vec::new(),
     }
 }
@@ -225,11 +228,13 @@ pub fn flow_report(flow: Flow) -> FlowReport {
         packets: 0,
         octets: 0,
         dropped: 0,
+        blocked: 0,
         rtp_received: 0,
         rtp_lost: 0,
         rtp_reordered: 0,
         rtp_jitter_us: None,
         rtp_ssrc: 0,
+        rtp_sequence: 0,
         rtp_payload_type: 0,
         last_ns: 0,
     }

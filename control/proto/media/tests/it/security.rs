@@ -89,6 +89,53 @@ fn an_srtp_offer_becomes_plain_and_is_answered_with_its_first_suite_and_a_key_of
     assert_eq!(again, answered, "the same key when the answer comes again");
 }
 
+/// 200,000 packets, of which a flow took most: nobody counts them but who looks now and then.
+#[test]
+fn what_passed_unopened_may_be_opened_later() {
+    let mut world = World::new();
+    let ends = Options { asymmetric: true, ..Options::default() };
+    let offered = secured("192.0.2.1", 4000, "RTP/SAVP", &[line(1, CM, 1)]);
+    let answered = secured("192.0.2.2", 5000, "RTP/SAVP", &[line(1, CM, 9)]);
+    world.offer(Offer { options: ends.clone(), ..offer(offered.clone()) });
+    world.answer(raceway_media::Answer { options: ends.clone(), ..answer(answered.clone()) });
+    let (alice, bob) = (world.leg("192.0.2.1:4000").id, world.leg("192.0.2.2:5000").id);
+    let at = world.leg("192.0.2.1:4000").rtp.local;
+    world.pass(std::time::Duration::from_secs(2));
+    let flow = *world.session().flows.values().find(|flow| flow.matches.local == at).expect("it passes in XDP");
+    let mut sent = 65_000_u32;
+    let stream =
+        |sent: u32| raceway_api::StreamReport { ssrc: 7, sequence: sent as u16, received: 9, ..Default::default() };
+    let report = raceway_api::LegReport { streams: vec![stream(sent)], ..crate::relay::leg_report(alice) };
+    world.relay.legs.insert(alice, report);
+    world.pass(std::time::Duration::from_secs(2));
+    while sent < 265_000 {
+        sent += 10_000;
+        let report = crate::relay::flow_report(flow);
+        let rtp_sequence = sent as u16;
+        let report = raceway_api::FlowReport { packets: sent.into(), rtp_ssrc: 7, rtp_sequence, ..report };
+        world.relay.flows.insert(flow.id, report);
+        world.pass(std::time::Duration::from_secs(1));
+    }
+    let looks = Options { detect_dtmf: true, ..ends };
+    let again = Offer { to_tag: Some("bob".into()), options: looks, ..offer(offered) };
+    world.offer(again);
+    world.answer(answer(answered));
+    let put = |id| {
+        let legs = world.relay.operations.iter().filter_map(move |operation| match operation {
+            raceway_api::Operation::PutLeg(leg) if leg.id == id => Some(leg),
+            _ => None,
+        });
+        legs.flat_map(|leg| &leg.rollovers)
+    };
+    let of = |leg, sent: bool| {
+        let found = put(leg).find(|rollover| rollover.ssrc == 7 && rollover.sent == sent);
+        found.map(|rollover| (rollover.roc, rollover.sequence))
+    };
+    let expected = Some((265_000 >> 16, Some(265_000_u32 as u16)));
+    assert_eq!(key(&world.leg("192.0.2.1:4000").receive).suite, Suite::AesCm128HmacSha1_80);
+    assert_eq!((of(alice, false), of(bob, true)), (expected, expected), "to open, and to close again");
+}
+
 #[test]
 fn both_sides_with_srtp_share_keys_and_packets_pass_unopened() {
     let mut world = World::new();

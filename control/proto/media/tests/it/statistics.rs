@@ -112,7 +112,10 @@ fn rollover_counters_are_told_to_a_relay_that_begins_anew_and_to_no_other() {
 #[test]
 fn packets_that_flows_took_are_no_losses_of_the_worker_that_has_the_stream_again() {
     let mut world = World::new();
-    world.plain();
+    // Silence of Opus is the leg's.
+    let opus = |sdp: String| sdp.replace("RTP/AVP 0 101", "RTP/AVP 0 101 96") + "a=rtpmap:96 opus/48000/2\r\n";
+    world.offer(offer(opus(body("192.0.2.1", 4000))));
+    world.answer(answer(opus(body("192.0.2.2", 5000))));
     let (alice, bob) = (world.leg("192.0.2.1:4000").id, world.leg("192.0.2.2:5000").id);
     let worker = |world: &mut World, received, lost| {
         let now = world.now.as_ns();
@@ -137,22 +140,22 @@ fn packets_that_flows_took_are_no_losses_of_the_worker_that_has_the_stream_again
     world.relay.flows.insert(flow.id, flown);
     let (lost, mos) = worker(&mut world, 50, 1);
     assert!(lost == 3 && mos > 4.0, "{lost} {mos}");
-    let block = |on| {
+    let silence = |on| {
         let (call_id, what) = (CALL.into(), raceway_media::Toggle::SilenceMedia);
         let change = raceway_media::Change { call_id, from_tag: None, address: None, label: None, all: true, what, on };
         raceway_media::Command::Change(change)
     };
-    world.command(block(true)).unwrap();
+    world.command(silence(true)).unwrap();
     let (lost, mos) = worker(&mut world, 90, 203);
     assert!(lost == 3 && mos > 4.3, "the gap is what flows had: {lost} {mos}");
     let (lost, _) = worker(&mut world, 130, 213);
     assert_eq!(lost, 13, "these are lost");
-    world.command(block(false)).unwrap();
+    world.command(silence(false)).unwrap();
     let flow = *world.session().flows.values().find(|flow| flow.matches.local == local).unwrap();
     let flown = FlowReport { packets: 50, rtp_received: 50, ..flow_report(flow) };
     world.relay.flows.insert(flow.id, flown);
     assert_eq!(worker(&mut world, 130, 213).0, 13);
-    world.command(block(true)).unwrap();
+    world.command(silence(true)).unwrap();
     assert_eq!(worker(&mut world, 170, 213).0, 13, "the sender began anew, so no gap was seen");
     assert_eq!(worker(&mut world, 210, 233).0, 33, "and later losses are losses");
 }

@@ -172,12 +172,14 @@ fn report(flow: Flow) -> FlowReport {
         packets: 0,
         octets: 0,
         dropped: 0,
+        blocked: 0,
         last_ns: 0,
         rtp_received: 0,
         rtp_lost: 0,
         rtp_reordered: 0,
         rtp_jitter_us: None,
         rtp_ssrc: 0,
+        rtp_sequence: 0,
         rtp_payload_type: 0,
     }
 }
