@@ -100,14 +100,16 @@ def talk(world, role, video=False, browser=chromium):
     assert result["srtpCipher"] or browser is firefox, result
     assert result["packetsReceived"] >= 0.95 * PACKETS and result["totalAudioEnergy"] > 0, (result, counted)
     plain = bridge.plain
-    assert len(plain.payloads) >= 0.95 * PACKETS, (result, len(plain.payloads), counted)
+    # A browser on a busy machine is late, and what it sent before its answer was here is lost.
+    sent = 0.85 * min(PACKETS, result["packetsSent"])
+    assert len(plain.payloads) >= sent >= PACKETS / 3, (result, len(plain.payloads), counted)
     assert plain.types == {0}, plain.types
     # Silence is one octet or two; a tone that fits the sampling rate may be as few as eight.
     assert len(set(plain.heard())) > 4, "the browser's sound is silence"
     assert plain.reports, "no report of the browser's came through"
-    for tag in ("a", "b"):
+    for tag, packets in zip("ab" if role == "offers" else "ba", (sent, 0.95 * PACKETS)):
         stats = counted[tag]["medias"][0]["streams"][0]["stats"]
-        assert stats["packets"] >= 0.95 * PACKETS, counted
+        assert stats["packets"] >= packets, (result, counted)
     if video:
         see(bridge, result, counted)
     bridge.proxy.ask("delete", call_id="call", from_tag="a")
@@ -119,9 +121,10 @@ def see(bridge, result, counted):
     mirror, video = bridge.mirror, result["video"]
     # Firefox does not tell.
     assert result["transports"] <= 1, result
-    assert mirror.packets >= 0.95 * video["sent"] > 0, (result, mirror.packets, counted)
+    # The mirror goes on after the browser has counted.
+    assert mirror.packets >= 0.8 * video["sent"] > 0, (result, mirror.packets, counted)
     assert mirror.types == {mirror.payload_type}, mirror.types
-    assert video["received"] >= 0.9 * mirror.packets and video["framesDecoded"] > 10, (result, mirror.packets, counted)
+    assert video["received"] >= 0.8 * video["sent"] and video["framesDecoded"] > 10, (result, mirror.packets, counted)
     assert mirror.reports, "no report about video came through"
     ours = {tag: [media["streams"][0]["local port"] for media in counted[tag]["medias"]] for tag in ("a", "b")}
     assert sorted(len(set(ports)) for ports in ours.values()) == [1, 2], ours
