@@ -132,6 +132,15 @@ impl Plan {
         }
     }
 
+    /// Whether another flow takes the place of one of these.
+    pub fn is_replaced_by(&self, operations: &[Operation<'static>]) -> bool {
+        let is_other = |operation: &Operation<'_>| match operation {
+            Operation::PutFlow(flow) => self.has(flow),
+            _ => false,
+        };
+        operations.iter().any(is_other)
+    }
+
     /// Whether a flow is there under its name, though it may do something else.
     pub fn has(&self, flow: &Flow) -> bool {
         self.flows.iter().any(|other| other.id == flow.id && other.matches == flow.matches)

@@ -192,6 +192,10 @@ impl Calls {
         held.call = call;
         let mut operations = before.towards(&Plan::of(&held.call, &held.measured, &self.interfaces));
         before.count_in(&mut operations, &held.call, &held.measured);
+        if before.is_replaced_by(&operations) && !self.away {
+            // What a flow counted goes with it, also when another one takes its place.
+            self.output.push_back(ToRelay::Report { session: Some(session) });
+        }
         operations
     }
 

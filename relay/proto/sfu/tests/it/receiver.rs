@@ -23,6 +23,9 @@ pub struct Sent {
     pub sequence: u64,
 }
 
+/// How long a loss may be felt, in packets: no model encodes more between two key frames.
+const LOSS_REMEMBERED: u64 = 1000;
+
 /// What became of a packet that reached the forwarder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -182,9 +185,9 @@ impl Record {
             let same = (x.encoding, x.time) == (y.encoding, y.time);
             let whole = before.index + 1 == x.packets;
             assert!(!same || !before.header.marker, "a marker within a time: {x:?} {y:?}");
-            // Higher layers that are lost may have been to follow.
-            let lost =
-                (before.sequence + 1..before.sequence + 30).any(|n| !self.reached.contains(&(before.encoding, n)));
+            // Higher layers that are lost may have been to follow, or were lost some time before and are waited for.
+            let first = before.sequence.saturating_sub(LOSS_REMEMBERED).max(self.first_reached(before.encoding));
+            let lost = (first..before.sequence + 30).any(|n| !self.reached.contains(&(before.encoding, n)));
             // So may those of a stream that was left, or those that are waited for.
             let excused = lost
                 || self.rising.contains(&(x.encoding, x.time))
@@ -192,6 +195,12 @@ impl Record {
                 || self.was_left(before.frame);
             assert!(same || !whole || before.header.marker || excused, "no marker at the end of a time: {x:?} {y:?}");
         }
+    }
+
+    /// The first sequence number of an encoding that reached the forwarder.
+    fn first_reached(&self, encoding: u8) -> u64 {
+        let of_it = self.reached.iter().filter(|(other, _)| *other == encoding);
+        of_it.map(|(_, sequence)| *sequence).min().unwrap_or(0)
     }
 
     /// Whether the forwarder left the stream before all of a frame's time had come.
