@@ -22,7 +22,7 @@ pub enum Ruling {
 pub fn ruling(flow: &Flow, first: u32, octets: usize) -> Ruling {
     let payload_type = (first >> 8) as u8 & 0x7f;
     // RFC 5761 section 4. Without rules, nobody looks.
-    if !flow.is_ruled() || (payload_type >= 64 && payload_type <= 95) {
+    if !flow.is_ruled() || (64..=95).contains(&payload_type) {
         return Ruling::Pass(first);
     }
     if octets < RTP_OCTETS {
