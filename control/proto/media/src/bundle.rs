@@ -105,8 +105,24 @@ impl Party {
         }
     }
 
+    /// An m-line goes to another transport: of those that its own one carried, the next stands for it.
+    pub fn hand_over(&mut self, index: usize) {
+        let Some(stream) = self.stream_mut(index).filter(|stream| !stream.carried) else { return };
+        let (transport, leg) = (stream.transport, stream.leg);
+        let carried = (stream.ice.take(), stream.dtls.take(), stream.offered_ice);
+        let mut others = self.streams.iter_mut().flatten();
+        if let Some(next) = others.find(|other| other.transport == transport && other.leg != leg) {
+            next.carried = false;
+            (next.ice, next.dtls, next.offered_ice) = carried;
+        }
+    }
+
     /// Gives an m-line the transport of another one, if both are there.
     pub fn share(&mut self, index: usize, carrier: usize) {
+        if self.stream(index).is_some_and(|stream| Some(stream.transport) != self.stream(carrier).map(|c| c.transport))
+        {
+            self.hand_over(index);
+        }
         let carrier = self.stream(carrier).map(|carrier| (carrier.transport, carrier.interface.clone(), carrier.local));
         let Some((stream, carrier)) = self.stream_mut(index).zip(carrier) else { return };
         (stream.transport, stream.interface, stream.local) = carrier;

@@ -168,10 +168,14 @@ impl Plan {
             (Some(_), None) => operations.push(Operation::StopRecording { discard: there.discard }),
             _ => {}
         }
+        // A leg that goes makes room first where another one takes over its port of RTCP, which is one leg's alone.
+        let port = |leg: &Leg<'_>| leg.rtcp.map(|path| path.local);
+        let is_taken = |leg: &&Leg<'_>| port(leg).is_some() && there.legs.iter().any(|other| port(other) == port(leg));
+        let gone = self.legs.iter().filter(|leg| !there.legs.iter().any(|other| other.id == leg.id));
+        operations.extend(gone.clone().filter(is_taken).map(|leg| Operation::RemoveLeg(leg.id)));
         let changed = there.legs.iter().filter(|leg| !self.legs.contains(leg));
         operations.extend(changed.map(|leg| Operation::PutLeg(Box::new(leg.clone()))));
-        let gone = self.legs.iter().filter(|leg| !there.legs.iter().any(|other| other.id == leg.id));
-        operations.extend(gone.map(|leg| Operation::RemoveLeg(leg.id)));
+        operations.extend(gone.filter(|leg| !is_taken(leg)).map(|leg| Operation::RemoveLeg(leg.id)));
         let stays = |media: &Address| there.media.iter().any(|other| other.internal == media.internal);
         let closed = self.media.iter().filter(|media| !stays(media));
         operations.extend(closed.map(|media| Operation::CloseMedia { address: media.internal }));

@@ -227,6 +227,7 @@ impl Context<'_> {
         if party.streams.len() <= index {
             party.streams.resize(index + 1, None);
         }
+        party.hand_over(index);
         party.streams[index] = Some(stream);
         if let Some(carrier) = carrier {
             party.share(index, carrier);
