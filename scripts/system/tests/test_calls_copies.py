@@ -59,7 +59,8 @@ def share_of_xdp(world, raceway):
 def subscribe_both(world):
     raceway = Raceway(world, CALLS)
     proxy = Proxy(world)
-    call = AnchoredCall(world, proxy).start()
+    # As a phone sends: what a busy machine gets to late is then still within what a call may bring at once.
+    call = AnchoredCall(world, proxy, per_second=50).start()
     world.wait(4.0)
     settled = share_of_xdp(world, raceway)
     first = Recorder(world, proxy, call.call_id, "recorder")
@@ -72,6 +73,8 @@ def subscribe_both(world):
     known = proxy.ask("query", call_id=call.call_id)["tags"]
     assert [other["tag"] for other in known["a"]["subscribers"]] == ["b", "recorder", "listener"], known["a"]
     second.leave()
+    # What was under way may still arrive.
+    world.wait(0.3)
     before = {ssrc: len(numbers) for ssrc, numbers in second.heard.items()}
     world.wait(0.5)
     assert {ssrc: len(numbers) for ssrc, numbers in second.heard.items()} == before, "it hears on"
@@ -80,11 +83,11 @@ def subscribe_both(world):
     world.wait(1.0)
     back = share_of_xdp(world, raceway)
     call.stop()
+    assert call.out.sent > 300 and call.lost == 0, call
     for recorder in (first, second):
         streams = {ssrc: len(numbers) for ssrc, numbers in recorder.heard.items()}
-        assert sorted(streams) == [0x4241434B, 0x52574159] and min(streams.values()) > 150, streams
+        assert sorted(streams) == [0x4241434B, 0x52574159] and min(streams.values()) > 40, streams
         assert not any(recorder.missed().values()) and not recorder.wrong, (recorder.missed(), recorder.wrong[:3])
-    assert call.out.sent > 1000 and call.lost == 0, call
     call.delete()
     assert proxy.command("query", call_id=call.call_id)["result"] == "error"
     if settled > 0.95:
