@@ -298,8 +298,7 @@ fn leg(case: &Case, v6: bool, towards: bool, dscp: Option<u8>) -> LegSetup {
 /// What a leg makes of a datagram.
 fn by_leg(legs: &mut Media<(), Vec<Policer>>, counters: &Counters, packet: &Packet) -> Fate {
     let before = counters.values();
-    let mut desk = Desk::default();
-    desk.memory = vec![0; HEADROOM];
+    let mut desk = Desk { memory: vec![0; HEADROOM], ..Desk::default() };
     desk.memory.extend_from_slice(&packet.payload);
     let came = Came { socket: SOCKETS[0], remote: packet.source.into(), traffic_class: packet.traffic_class };
     let payload = HEADROOM..HEADROOM + packet.payload.len();

@@ -6,8 +6,6 @@
 //! whom we secure packets, with a key that has used them. Then a source gets another name towards that party, in RTP and RTCP
 //! alike.
 
-use core::mem::replace;
-
 use raceway_units::Instant;
 
 use crate::forward::mix;
@@ -112,7 +110,7 @@ impl Sources {
     /// SRTP refused a packet towards the party, since its index is too old. The second such one in sequence is of a source
     /// that has begun anew (RFC 3550 appendix A.1), whose indexes the key has used: it gets another name.
     pub fn refused(&mut self, called: u32, sequence: u16, is_own: impl Fn(u32) -> bool) {
-        let before = replace(&mut self.refused, Some((called, sequence)));
+        let before = self.refused.replace((called, sequence));
         if before == Some((called, sequence.wrapping_sub(1))) {
             self.refused = None;
             if let Some(at) = self.known.iter().position(|source| source.used && source.called == called) {
