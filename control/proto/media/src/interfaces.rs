@@ -19,6 +19,8 @@ pub(crate) struct Interfaces {
     named: Vec<Named>,
     /// Pairs that other programs have, until when.
     foreign: VecDeque<(Instant, Relayed)>,
+    /// Pairs that were given back, until the relay has closed their sockets.
+    resting: VecDeque<(Instant, Arc<str>, Relayed)>,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,16 @@ impl Interfaces {
 
     /// An even port for RTP and the next for RTCP.
     pub fn take(&mut self, name: &str, family: Family, random: &mut Random) -> Result<Relayed, Refusal> {
+        let taken = self.take_free(name, family, random);
+        if taken.is_ok() || self.resting.is_empty() {
+            return taken;
+        }
+        // Better one that the relay may still have than none.
+        self.wake(Instant::from_ns(u64::MAX));
+        self.take_free(name, family, random)
+    }
+
+    fn take_free(&mut self, name: &str, family: Family, random: &mut Random) -> Result<Relayed, Refusal> {
         let exhausted = || Refusal::PortsExhausted { name: name.to_owned(), family };
         let named = self.named.iter_mut().find(|named| *named.name == *name).ok_or_else(exhausted)?;
         let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -112,8 +124,25 @@ impl Interfaces {
         }
     }
 
+    /// Gives a pair back that the relay may have open for a moment yet.
+    pub fn rest(&mut self, name: &Arc<str>, pair: Relayed, now: Instant) {
+        self.resting.push_back((now.after(limits::PORT_REST), Arc::clone(name), pair));
+    }
+
+    /// Pairs that have rested may be taken again.
+    pub fn wake(&mut self, now: Instant) {
+        while self.resting.front().is_some_and(|(until, ..)| *until <= now) {
+            let Some((_, name, pair)) = self.resting.pop_front() else { return };
+            self.release(&name, pair);
+        }
+    }
+
     /// Leaves a pair alone for a while: another program has it. It stays taken until then.
     pub fn set_aside(&mut self, name: &str, pair: Relayed, now: Instant) {
+        if let Some(at) = self.resting.iter().rposition(|(_, _, resting)| *resting == pair) {
+            self.resting.remove(at);
+            self.release(name, pair);
+        }
         if self.foreign.len() < limits::FOREIGN_PORTS_MAX && self.claim(name, pair) {
             self.foreign.push_back((now.after(limits::FOREIGN_PORT), pair));
         }

@@ -66,6 +66,9 @@ pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Reports asked for in a second, about 5 us of this core each.
 pub const REPORTS_PER_SECOND: u64 = 2000;
 
+/// How long a port is left alone that a call has given back: the relay closes its socket a tenth of a second later.
+pub const PORT_REST: Duration = Duration::from_millis(500);
+
 /// How long a port that somebody else has is left alone.
 pub const FOREIGN_PORT: Duration = Duration::from_secs(60);
 

@@ -143,6 +143,7 @@ impl Calls {
     fn change(&mut self, wall: UnixTime, call: &mut Call, command: &Command) -> Result<Reply, Refusal> {
         (call.signal, call.signal_wall) = (self.now, wall);
         self.interfaces.release_foreign(self.now);
+        self.interfaces.wake(self.now);
         let Self { interfaces, random, settings, identities, .. } = self;
         let fingerprint = identities.fingerprint();
         let mut context = Context { interfaces, random, settings, fingerprint, wall };
@@ -213,7 +214,7 @@ impl Calls {
         for (interface, local) in call.pairs() {
             let stays = other.is_some_and(|other| other.pairs().any(|(_, pair)| pair == local));
             if !stays {
-                self.interfaces.release(interface, local);
+                self.interfaces.rest(interface, local, self.now);
             }
         }
     }

@@ -139,3 +139,17 @@ fn reports_are_asked_for_less_often_the_more_calls_there_are() {
     }
     assert_eq!(reports, 8000, "each once in two seconds");
 }
+
+/// The relay closes the sockets of a call a moment after it was told to.
+#[test]
+fn ports_that_were_given_back_rest_before_they_are_taken_again() {
+    let mut world = World::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for call in 0..100 {
+        let call_id = call.to_string();
+        let port = rtp(&world.offer(Offer { call_id: call_id.clone(), ..offer(body("192.0.2.1", 4000)) })).port();
+        assert!(seen.insert(port), "{port} is taken again at once");
+        world.calls.terminate(world.now, &call_id);
+        world.settle();
+    }
+}
